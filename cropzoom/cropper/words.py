@@ -1,0 +1,100 @@
+"""A question as numbers: each word becomes a PHOC, so that words never seen in training still match.
+
+PHOC (pyramidal histogram of characters): Almazán et al. 2014; Sudholt & Fink 2016, section 3.1.
+A word is cut into 1, 2, ... 5 equal parts; for each part, one bit a character class tells
+whether at least half of a character of that class lies in it. "total" and "totals" are
+neighbours, and so is what a net reads off a blurred picture of either.
+
+Case and diacritics are folded away: a key is the same key in capitals.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+LEVELS = (1, 2, 3, 4, 5)
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+CLASSES = len(ALPHABET) + 1
+"""One class for each letter and digit, and one for everything else."""
+WORD_DIM = sum(LEVELS) * CLASSES + 1
+"""Length of a word's vector: the PHOC bits, then the word's length divided by 16."""
+MAX_WORDS = 16
+
+_CLASS_OF = {character: index for index, character in enumerate(ALPHABET)}
+_EDGES = re.compile(r"^[^\w$€£%#]+|[^\w$€£%#]+$")
+# Dropped first when a question is too long to be kept whole; they rarely name what is asked for.
+_STOP_WORDS = frozenset(
+    "a an and are as at be by can could do does for from give has have here i in is it its me my "
+    "of on or please tell that the their there these this to was were will with would you your "
+    "image picture photo document page shown using answer question read".split()
+)
+
+
+def fold(text: str) -> str:
+    """Lower case without diacritics: 'Zürich' -> 'zurich'."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+def split_words(text: str) -> list[str]:
+    """Words of a text, folded, without punctuation at their ends; empty ones dropped."""
+    return [word for raw in fold(text).split() if (word := _EDGES.sub("", raw))]
+
+
+def character_class(character: str) -> int:
+    """Index of a folded character's class, 0 to `CLASSES` - 1; the last is 'anything else'."""
+    return _CLASS_OF.get(character, CLASSES - 1)
+
+
+@lru_cache(maxsize=65536)
+def phoc(word: str) -> npt.NDArray[np.float32]:
+    """The vector of one folded word, shape (`WORD_DIM`,), float32, read-only."""
+    vector = np.zeros(WORD_DIM, np.float32)
+    length = len(word)
+    base = 0
+    for level in LEVELS:
+        for position, character in enumerate(word):
+            start, end = position / length, (position + 1) / length
+            for part in range(level):
+                overlap = min(end, (part + 1) / level) - max(start, part / level)
+                if overlap >= 0.5 / length - 1e-9:
+                    vector[base + part * CLASSES + character_class(character)] = 1.0
+        base += level * CLASSES
+    vector[-1] = min(length / 16.0, 2.0)
+    vector.setflags(write=False)
+    return vector
+
+
+def question_words(question: str) -> list[str]:
+    """The at most `MAX_WORDS` folded words by which a question is known to the model.
+
+    A longer question loses its stop words first; then its last words are kept, since a prompt's
+    question stands at its end.
+    """
+    words = split_words(question)
+    if len(words) > MAX_WORDS:
+        words = [word for word in words if word not in _STOP_WORDS] or words
+    return words[-MAX_WORDS:]
+
+
+def encode_question(question: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """A question as the model's input.
+
+    Args:
+        question: any text. One without a word gives an all-zero mask.
+
+    Returns:
+        `words` (`MAX_WORDS`, `WORD_DIM`) and `mask` (`MAX_WORDS`,), float32; 1 marks a word.
+    """
+    words = question_words(question)
+    vectors = np.zeros((MAX_WORDS, WORD_DIM), np.float32)
+    mask = np.zeros(MAX_WORDS, np.float32)
+    for row, word in enumerate(words):
+        vectors[row] = phoc(word)
+    mask[: len(words)] = 1.0
+    return vectors, mask
