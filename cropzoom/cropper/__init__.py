@@ -1,0 +1,65 @@
+"""Croppers: given an image and a question, where to look.
+
+`load_cropper` gives the bundled one or one from a folder or the Hugging Face hub. Anything with a
+`predict` method of the right form is a cropper.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from cropzoom.geometry import Crop
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from cropzoom.cropper.pointer import OnnxCropper as OnnxCropper
+
+__all__ = ["Crop", "Cropper", "load_cropper"]
+
+
+@runtime_checkable
+class Cropper(Protocol):
+    """Proposes regions. Must be thread-safe and keep no state between calls.
+
+    A cropper may also have an int attribute `longest_edge`: the longest side, in px, that it
+    shrinks images to anyway. Images may then be given to it already shrunk, though never below
+    that, which saves decoding a large JPEG twice in full.
+    """
+
+    def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
+        """Return at most `k` regions of an upright RGB image, best first; same input, same output.
+
+        Boxes are in fractions of the image, so they hold at any resolution.
+        """
+        ...
+
+
+def load_cropper(
+    source: str | os.PathLike[str] = "nano",
+    *,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    threads: int | None = None,
+    longest_edge: int | None = None,
+) -> OnnxCropper:
+    """Load a cropper.
+
+    Args:
+        source: "nano" (in this package), a folder with a `cropper.json`, or "org/name" on the
+            Hugging Face hub. An existing folder wins over a name on the hub.
+        device: "cuda" raises where it can't be had; "auto" takes what there is.
+        threads: for one prediction; by default what this process may use (affinity, cgroup quota).
+        longest_edge: px that images are shrunk to; by default what the cropper was made for.
+            Smaller is faster and misses smaller text.
+
+    Raises:
+        CropperError: folder, manifest, model file or provider at fault.
+        MissingDependencyError: onnxruntime, or huggingface_hub for a name, is not installed.
+    """
+    from cropzoom.cropper.manifest import find_folder
+    from cropzoom.cropper.pointer import OnnxCropper
+
+    return OnnxCropper(
+        find_folder(source), device=device, threads=threads, longest_edge=longest_edge
+    )

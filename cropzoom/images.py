@@ -1,0 +1,301 @@
+"""Pictures in, pictures out: any source to upright RGB within limits; a crop to encoded bytes.
+
+Nothing here changes Pillow's globals or a caller's image. Sizes are read from the header, and
+refused, before any pixel is decoded.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from cropzoom.errors import ImageError, ImageTooLargeError
+from cropzoom.geometry import Box
+from cropzoom.options import DEFAULT_MAX_PIXELS
+
+ImageSource = bytes | str | os.PathLike[str] | Image.Image
+
+# Pillow's other readers are left out on purpose: EPS runs Ghostscript, and some read other files.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+_JPEG = ("JPEG", "MPO")
+_LOSSY = (*_JPEG, "JPEG2000", "AVIF")
+_ORIENTATION = 0x0112
+_JPEG_QUALITY = 92
+# Below this, PNG costs little and keeps every pixel of what is probably a few words.
+_SMALL_PIXELS = 128 * 128
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A picture as bytes.
+
+    Args:
+        data: the file's bytes.
+        mime: "image/png" or "image/jpeg".
+        width: in px.
+        height: in px.
+    """
+
+    data: bytes
+    mime: str
+    width: int
+    height: int
+
+    def data_uri(self) -> str:
+        """Return the picture as a `data:` URI, the form chat APIs take."""
+        return f"data:{self.mime};base64,{base64.b64encode(self.data).decode('ascii')}"
+
+
+class OpenedImage:
+    """An image whose header was read and accepted; pixels are decoded when asked for.
+
+    Not thread-safe; made for one call and thrown away.
+
+    Args:
+        source: bytes of a file, a path, or a PIL image (used at its current frame).
+        max_pixels: limit on width x height.
+
+    Raises:
+        ImageError: unreadable, or not an image of a supported format.
+        ImageTooLargeError: more than `max_pixels`.
+    """
+
+    def __init__(self, source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
+        self._data: bytes | None = None
+        self._full: Image.Image | None = None
+        if isinstance(source, Image.Image):
+            self._name, self._header = "the image", source
+        else:
+            self._data = read_bytes(source)
+            self._name = f"the image ({len(self._data):,} bytes)"
+            if isinstance(source, (str, os.PathLike)):
+                self._name = f"the image {source}"
+            self._header = self._open()
+        width, height = self._header.size
+        if width * height > max_pixels:
+            raise ImageTooLargeError(
+                f"{self._name} has {width}x{height} px, more than max_pixels={max_pixels:,}; "
+                "shrink it or raise max_pixels"
+            )
+        if width < 1 or height < 1:
+            raise ImageError(f"{self._name} has {width}x{height} px: it is empty")
+
+    @property
+    def longest_side(self) -> int:
+        """Longest side in px, from the header."""
+        return max(self._header.size)
+
+    @property
+    def photographic(self) -> bool:
+        """Whether the source was stored with loss, so that a crop of it may be, too."""
+        if self._header.format == "WEBP":
+            return self._data is not None and b"VP8L" not in self._data
+        return self._header.format in _LOSSY
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in px, upright."""
+        if self._full is None and self._header.format in _JPEG:
+            with _decoding(self._name):
+                width, height = self._header.size
+                turned = self._header.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+            return (height, width) if turned else (width, height)
+        # Other formats may carry their orientation after the pixels.
+        return self.full().size
+
+    def full(self) -> Image.Image:
+        """Return all pixels: RGB, upright, alpha composited on white.
+
+        Raises:
+            ImageError: the file is truncated or otherwise broken.
+        """
+        if self._full is None:
+            with _decoding(self._name):
+                self._full = _upright_rgb(self._header if self._data is None else self._open())
+        return self._full
+
+    def preview(self, at_least: int) -> Image.Image:
+        """Return the image for a look at low resolution: like `full`, but possibly smaller.
+
+        A JPEG decodes several times faster at a half, a quarter or an eighth of its size, so the
+        smallest of these whose longest side is `at_least` px or more is taken. Other formats gain
+        nothing and come in full.
+        """
+        longest = self.longest_side
+        jpeg = self._data is not None and self._header.format in _JPEG
+        if self._full is not None or not jpeg or longest < 2 * at_least:
+            return self.full()
+        with _decoding(self._name):
+            image = self._open()
+            width, height = image.size
+            scale = at_least / longest
+            image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
+            return _upright_rgb(image)
+
+    def _open(self) -> Image.Image:
+        assert self._data is not None
+        if not self._data:
+            raise ImageError(f"{self._name} has no bytes: it is empty")
+        try:
+            return Image.open(io.BytesIO(self._data), formats=_FORMATS)
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise ImageTooLargeError(f"{self._name} is over Pillow's own limit: {error}") from error
+        except Exception as error:
+            # Readers raise whatever their parsing trips over, not only OSError.
+            raise ImageError(
+                f"{self._name} is not a readable image; supported are {', '.join(_FORMATS)}"
+            ) from error
+
+
+def load_image(source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
+    """Read an image as people see it: upright, RGB, alpha on white, first frame.
+
+    Args:
+        source: bytes of a file, a path, or a PIL image (left as it is; used at its current frame).
+        max_pixels: limit on width x height, checked in the header.
+
+    Returns:
+        An RGB image of the caller's own. 16-bit grey is scaled to 8 bits, not clipped.
+
+    Raises:
+        ImageError: unreadable, broken, or not an image of a supported format.
+        ImageTooLargeError: more than `max_pixels`.
+    """
+    return OpenedImage(source, max_pixels=max_pixels).full()
+
+
+def read_bytes(source: bytes | str | os.PathLike[str]) -> bytes:
+    """Return a file's bytes, given these or a path.
+
+    Raises:
+        ImageError: the path can't be read, or the source is something else.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source)
+    if not isinstance(source, (str, os.PathLike)):
+        raise ImageError(
+            f"can't read an image from {type(source).__name__}; give bytes, a path or a PIL image"
+        )
+    try:
+        return Path(source).read_bytes()
+    except (OSError, ValueError) as error:
+        raise ImageError(f"can't read the image {str(source)[:200]!r}: {error}") from error
+
+
+def decode_data_uri(uri: str) -> bytes:
+    """Return the bytes that a `data:` URI holds, in base64 or percent-encoded.
+
+    Raises:
+        ImageError: the URI is malformed.
+    """
+    header, comma, payload = uri.partition(",")
+    if not comma or header[:5].lower() != "data:":
+        raise ImageError(
+            f"not a data URI: {uri[:40]!r}; needs the form 'data:image/png;base64,...'"
+        )
+    if not header.lower().endswith(";base64"):
+        return unquote_to_bytes(payload)
+    try:
+        return base64.b64decode(payload, validate=True)
+    except (binascii.Error, ValueError):
+        # Line breaks, percent-encoding and missing padding are common and harmless.
+        tidy = b"".join(unquote_to_bytes(payload).split()).rstrip(b"=")
+    try:
+        return base64.b64decode(tidy + b"=" * (-len(tidy) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ImageError(f"the data URI {uri[:40]!r}... has broken base64: {error}") from error
+
+
+def encode_crop(
+    image: Image.Image, box: Box, *, min_side: int, max_side: int, photographic: bool
+) -> Encoded:
+    """Cut a box out of an image and encode it; the same input gives the same bytes.
+
+    Args:
+        image: RGB, upright, at full resolution.
+        box: what to cut out; rounded outwards to whole pixels.
+        min_side: a crop whose longer side is shorter is enlarged to it; px, 0 for never.
+        max_side: a crop whose longer side is longer is shrunk to it; px.
+        photographic: encode as JPEG unless small; otherwise as PNG.
+    """
+    left, top, right, bottom = box.to_pixels(*image.size)
+    width, height = right - left, bottom - top
+    longest = max(width, height)
+    scale = min(max(longest, min_side), max_side) / longest
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if size == (width, height):
+        crop = image.crop((left, top, right, bottom))
+    else:
+        # reducing_gap: a cheap box filter down to thrice the size, then Lanczos; looks the same.
+        crop = image.resize(
+            size, Image.Resampling.LANCZOS, box=(left, top, right, bottom), reducing_gap=3.0
+        )
+    buffer = io.BytesIO()
+    if photographic and size[0] * size[1] > _SMALL_PIXELS:
+        # 4:4:4: coloured text survives.
+        crop.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, icc_profile=None)
+        mime = "image/jpeg"
+    else:
+        crop.save(buffer, "PNG", compress_level=3, icc_profile=None)
+        mime = "image/png"
+    return Encoded(buffer.getvalue(), mime, *size)
+
+
+class _decoding:
+    """Turn whatever a decoder raises into an ImageError that names the image."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ImageError):
+            raise ImageError(f"{self._name} is broken: {error}") from error
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    """Return a new upright RGB image without metadata."""
+    if image.mode.startswith("I") or image.mode == "F":
+        rgb = _to_8_bits(image)
+    elif image.has_transparency_data:
+        # A plain conversion to RGB would show what lies hidden under transparent pixels.
+        layer = image.convert("RGBA")
+        rgb = Image.new("RGB", image.size, "white")
+        rgb.paste(layer, mask=layer.getchannel("A"))
+    else:
+        rgb = image.convert("RGB")
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        # Pixels first, so that the caller's image is never asked to transpose its metadata.
+        rgb.info.clear()
+        rgb.getexif()[_ORIENTATION] = image.getexif()[_ORIENTATION]
+        rgb = ImageOps.exif_transpose(rgb)
+    rgb.info.clear()
+    return rgb
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scale deep grey to 8 bits by the range its depth implies, else by its own range."""
+    grey = np.asarray(image).astype(np.float32)
+    if not np.isfinite(grey).all():
+        grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(grey.min()), float(grey.max())
+    if image.mode.startswith("I;16"):
+        low, high = 0.0, 65535.0
+    elif low >= 0 and high <= 255 and high > 1:
+        low, high = 0.0, 255.0
+    elif image.mode == "I" and low >= 0 and high <= 65535:
+        low, high = 0.0, 65535.0
+    elif image.mode == "F" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    scaled = (grey - low) * (255.0 / max(high - low, 1e-9))
+    return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")

@@ -1,0 +1,98 @@
+"""What a caller may tune: `ZoomOptions`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from cropzoom.errors import OptionsError
+
+DEFAULT_MAX_PIXELS = 64_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ZoomOptions:
+    """How images are zoomed. Immutable: use `dataclasses.replace` or `client.cropzoom.override`.
+
+    Args:
+        max_crops: most crops added for one image; 1 to 8.
+        min_confidence: a crop the cropper is less sure of is not added; 0 to 1.
+        max_area: a crop covering a larger share of its image is not added, since it would show
+            little more than the image itself; above 0, at most 1 (adds any crop).
+        padding: context added on each of the four sides, as a fraction of that side of the box;
+            0 to 10. Croppers already add what they were measured with.
+        min_crop_side: a crop whose longer side has fewer pixels is enlarged to this (Lanczos), as
+            small pictures are read badly by many models; in px, 0 turns it off.
+        max_crop_side: a crop whose longer side has more pixels is shrunk to this, which bounds
+            what it costs; in px.
+        target_side: longest side, in px, at which the target model really sees an image. An image
+            no larger gets no crop, for the target sees its every pixel already. None: unknown.
+        label: text put before a crop in the request, for instance "Enlarged part of the image:".
+            None adds no text.
+        fetch_images: whether images given as http(s) URLs are downloaded to be cropped. Only
+            public addresses are contacted. Off by default: nothing is fetched.
+        max_pixels: an image with more is left alone; checked in its header, before decoding.
+        fetch_timeout: most seconds a download may take in all, redirects included.
+        max_fetch_bytes: most bytes a download may have.
+        cache_size: how many results (image, question) are kept; 0 keeps none.
+
+    Raises:
+        OptionsError: a value has the wrong type or is out of range.
+    """
+
+    max_crops: int = 1
+    min_confidence: float = 0.2
+    max_area: float = 0.5
+    padding: float = 0.0
+    min_crop_side: int = 448
+    max_crop_side: int = 1024
+    target_side: int | None = None
+    label: str | None = None
+    fetch_images: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    fetch_timeout: float = 10.0
+    max_fetch_bytes: int = 20_000_000
+    cache_size: int = 256
+
+    def __post_init__(self) -> None:
+        self._number("max_crops", 1, 8, whole=True)
+        self._number("min_confidence", 0, 1)
+        self._number("max_area", 0, 1, above=True)
+        self._number("padding", 0, 10)
+        self._number("min_crop_side", 0, 8192, whole=True)
+        self._number("max_crop_side", 16, 8192, whole=True)
+        if self.target_side is not None:
+            self._number("target_side", 1, math.inf, whole=True)
+        self._number("max_pixels", 1, math.inf, whole=True)
+        self._number("fetch_timeout", 0, 600, above=True)
+        self._number("max_fetch_bytes", 1, math.inf, whole=True)
+        self._number("cache_size", 0, math.inf, whole=True)
+        if self.min_crop_side > self.max_crop_side:
+            raise OptionsError(
+                f"min_crop_side={self.min_crop_side} is larger than "
+                f"max_crop_side={self.max_crop_side}; lower the one or raise the other"
+            )
+        if not (self.label is None or isinstance(self.label, str)):
+            raise OptionsError(f"label={self.label!r} must be a string or None")
+        if not isinstance(self.fetch_images, bool):
+            raise OptionsError(f"fetch_images={self.fetch_images!r} must be True or False")
+
+    def _number(
+        self, name: str, low: float, high: float, *, whole: bool = False, above: bool = False
+    ) -> None:
+        value = getattr(self, name)
+        kinds = int if whole else (int, float)
+        inside = (
+            isinstance(value, kinds)
+            and not isinstance(value, bool)
+            and (low < value if above else low <= value)
+            and value <= high
+        )
+        if not inside:
+            kind = "a whole number" if whole else "a number"
+            lower = f"above {low}" if above else f"at least {low}"
+            upper = "" if high == math.inf else f" and at most {high}"
+            raise OptionsError(f"{name}={value!r} must be {kind}, {lower}{upper}")
+
+
+OPTION_NAMES = tuple(field.name for field in fields(ZoomOptions))

@@ -1,0 +1,120 @@
+"""What happened to a call: one `ZoomReport`, with one `ImageReport` per image."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+from cropzoom.geometry import Box
+
+
+class Reason(str, Enum):
+    """Why no crop was added. The values are stable and meant for logs and dashboards."""
+
+    OFF = "off"
+    NO_IMAGE = "no_image"
+    NO_QUESTION = "no_question"
+    IMAGE_SMALL = "image_small"
+    NOTHING_FOUND = "nothing_found"
+    LOW_CONFIDENCE = "low_confidence"
+    CROP_TOO_LARGE = "crop_too_large"
+    BROKEN_IMAGE = "broken_image"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    REMOTE_URL = "remote_url"
+    FETCH_FAILED = "fetch_failed"
+    FILE_ID = "file_id"
+    NOT_USER_MESSAGE = "not_user_message"
+    UNSUPPORTED_ENDPOINT = "unsupported_endpoint"
+    UNSUPPORTED_INPUT = "unsupported_input"
+    ERROR = "error"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class CropReport:
+    """One crop that was added.
+
+    Args:
+        box: the part of the upright image that the crop shows.
+        confidence: the cropper's, in [0, 1].
+        width: of the encoded crop, in px.
+        height: of the encoded crop, in px.
+        bytes: size of the encoded crop, before base64.
+    """
+
+    box: Box
+    confidence: float
+    width: int
+    height: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReport:
+    """What happened to one image of a request.
+
+    Args:
+        index: position among the images of the request, from 0.
+        size: (width, height) in px of the upright image; None where it was never opened.
+        crops: the crops added, best first.
+        reason: why there is none; None exactly when there are crops.
+        milliseconds: time spent on this image.
+        cached: whether the result was already known.
+        detail: the reason in a sentence, for people; may be empty.
+    """
+
+    index: int
+    size: tuple[int, int] | None
+    crops: tuple[CropReport, ...]
+    reason: Reason | None
+    milliseconds: float
+    cached: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ZoomReport:
+    """What happened to one call.
+
+    Args:
+        images: one report per image that was considered.
+        question: the text the images were searched for; None where there was none.
+        reason: why the call as a whole went through unchanged; None where images were looked at.
+        milliseconds: time spent in cropzoom, in all.
+        detail: the reason in a sentence, for people; may be empty.
+    """
+
+    images: tuple[ImageReport, ...]
+    question: str | None
+    reason: Reason | None
+    milliseconds: float
+    detail: str = ""
+
+    @property
+    def crops(self) -> tuple[CropReport, ...]:
+        """All crops added, in the order of their images."""
+        return tuple(crop for image in self.images for crop in image.crops)
+
+    @property
+    def pixels_added(self) -> int:
+        """Pixels of all crops added."""
+        return sum(crop.width * crop.height for crop in self.crops)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts, lists, strings and numbers, ready for `json.dumps`."""
+        plain: dict[str, Any] = asdict(self)
+        plain["reason"] = _text(self.reason)
+        plain["pixels_added"] = self.pixels_added
+        plain["images"] = list(plain["images"])
+        for image, report in zip(plain["images"], self.images, strict=True):
+            image["reason"] = _text(report.reason)
+            image["size"] = None if report.size is None else list(report.size)
+            image["crops"] = list(image["crops"])
+        return plain
+
+
+def _text(reason: Reason | None) -> str | None:
+    return None if reason is None else reason.value
