@@ -1,0 +1,60 @@
+"""Telling whether an answer is right, whatever its spacing, case and typography."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+_SAME = str.maketrans(
+    {
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u2010": "-",
+        "\u2011": "-",
+        "\u2012": "-",
+        "\u2013": "-",
+        "\u2014": "-",
+        "\u2212": "-",
+        "\u00d7": "x",
+    }
+)
+_EDGES = " \t\n.,;:!?'\"()[]{}*_|"
+
+
+def normalise(text: str) -> str:
+    """Return `text` folded for comparison: no case, no spaces, plain dashes and quotes.
+
+    Spaces go altogether because readers drop and invent them. Signs inside the text stay, since
+    `1.50` and `150` differ; punctuation at its ends goes.
+    """
+    folded = unicodedata.normalize("NFKC", text).translate(_SAME).casefold()
+    return re.sub(r"\s+", "", folded.strip(_EDGES))
+
+
+def is_exact(reply: str, answers: Iterable[str]) -> bool:
+    """Tell whether `reply` is one of `answers` and nothing more, after `normalise`."""
+    said = normalise(reply)
+    return bool(said) and any(said == normalise(answer) for answer in answers)
+
+
+def is_contained(reply: str, answers: Iterable[str]) -> bool:
+    """Tell whether one of `answers` stands in `reply` as words of its own.
+
+    For models that answer in sentences. Letters and digits next to the match disqualify it:
+    `40` is not in `The total is 140.20`.
+    """
+    said = " ".join(unicodedata.normalize("NFKC", reply).translate(_SAME).casefold().split())
+    return any(_stands_in(answer, said) for answer in answers)
+
+
+def _stands_in(answer: str, said: str) -> bool:
+    characters = normalise(answer)
+    if not characters:
+        return False
+    spaced = r"\s*".join(map(re.escape, characters))
+    # A number must not go on: neither digits nor ".5" after it, nor "1," before it.
+    before, after = r"(?<!\w)(?<!\d[.,])", r"(?!\w)(?![.,]\d)"
+    return re.search(before + spaced + after, said) is not None
