@@ -1,0 +1,172 @@
+"""Wrapping: `CropZoom(client)` gives back the same kind of client, which adds crops to requests.
+
+Neither openai nor transformers is imported unless the object given comes from it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, overload
+
+from cropzoom.clients.body import rewrite_body
+from cropzoom.clients.controller import Controller
+from cropzoom.cropper import Cropper, load_cropper
+from cropzoom.errors import ClientError, CropperError
+from cropzoom.options import ZoomOptions
+from cropzoom.report import ZoomReport
+from cropzoom.zoom import Zoom
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI, OpenAI
+
+    from cropzoom.clients.openai import ZoomAsyncOpenAI, ZoomOpenAI
+
+__all__ = ["Controller", "CropZoom", "rewrite_body"]
+
+logger = logging.getLogger("cropzoom")
+
+_SUPPORTED = (
+    "CropZoom takes an OpenAI, AsyncOpenAI, AzureOpenAI or AsyncAzureOpenAI client, or a "
+    "transformers pipeline for image-text-to-text or any-to-any"
+)
+_BY_HAND = (
+    "For anything else use cropzoom.rewrite_body on its request bodies, or "
+    "cropzoom.load_cropper().predict(image, question)"
+)
+
+
+class CropZoom:
+    """Wrap a client, so that images in its requests come with the crop that answers the question.
+
+    The result is a client of the same class (`isinstance` holds for both) over the same
+    connections, so closing one closes both; the client given is left as it was. Its `cropzoom`
+    attribute is a `Controller`: options, overrides and reports. Wrapping a wrapped client gives
+    it back unchanged.
+
+        client = CropZoom(OpenAI())
+        client.chat.completions.create(model=..., messages=[...])
+        print(client.cropzoom.last_report)
+
+    Args:
+        client: an OpenAI, AsyncOpenAI, AzureOpenAI or AsyncAzureOpenAI client, or a transformers
+            pipeline for image-text-to-text or any-to-any.
+        cropper: what `load_cropper` takes (a name or a folder), or an object with its `predict`.
+        options: how images are zoomed; None for the defaults.
+        on_report: called with the `ZoomReport` of every call.
+        strict: raise where something can't be zoomed, before anything is sent; otherwise such
+            requests go out as they are and the reason is in the report.
+
+    Raises:
+        ClientError: the client is of another kind.
+        CropperError: the cropper can't be loaded.
+        MissingDependencyError: a package that the cropper needs is not installed.
+    """
+
+    cropzoom: Controller
+
+    if TYPE_CHECKING:
+        # Per kind of client, so that type checkers and editors know what comes back.
+        @overload
+        def __new__(
+            cls,
+            client: OpenAI,
+            cropper: str | os.PathLike[str] | Cropper = "nano",
+            options: ZoomOptions | None = None,
+            on_report: Callable[[ZoomReport], object] | None = None,
+            strict: bool = False,
+        ) -> ZoomOpenAI: ...
+        @overload
+        def __new__(
+            cls,
+            client: AsyncOpenAI,
+            cropper: str | os.PathLike[str] | Cropper = "nano",
+            options: ZoomOptions | None = None,
+            on_report: Callable[[ZoomReport], object] | None = None,
+            strict: bool = False,
+        ) -> ZoomAsyncOpenAI: ...
+        @overload
+        def __new__(
+            cls,
+            client: Any,
+            cropper: str | os.PathLike[str] | Cropper = "nano",
+            options: ZoomOptions | None = None,
+            on_report: Callable[[ZoomReport], object] | None = None,
+            strict: bool = False,
+        ) -> Any: ...
+        def __new__(cls, *args: Any, **kwargs: Any) -> Any: ...
+
+    else:
+
+        def __new__(cls, *args, **kwargs):
+            # Subclasses are made by wrapping; their own construction is the client's `copy()`.
+            return _wrap(*args, **kwargs) if cls is CropZoom else super().__new__(cls)
+
+        def __init__(self, *args, **kwargs):
+            # `CropZoom(client)` calls this on the finished client that `__new__` returned; only
+            # one that is being constructed has no attributes yet.
+            if not vars(self):
+                super().__init__(*args, **kwargs)
+
+
+def _wrap(
+    client: Any,
+    cropper: str | os.PathLike[str] | Cropper = "nano",
+    options: ZoomOptions | None = None,
+    on_report: Callable[[ZoomReport], object] | None = None,
+    strict: bool = False,
+) -> Any:
+    if isinstance(client, CropZoom):
+        if not (cropper == "nano" and options is None and on_report is None and not strict):
+            logger.warning(
+                "the client is wrapped already, so the new settings are ignored; wrap the original "
+                "client, or use client.cropzoom.override(...)"
+            )
+        return client
+    wrap = _wrapper_for(client)
+    zoom = Zoom(_cropper(cropper), options)
+    return wrap(client, Controller(zoom, on_report=on_report, strict=strict))
+
+
+def _cropper(cropper: str | os.PathLike[str] | Cropper) -> Cropper:
+    if isinstance(cropper, (str, os.PathLike)):
+        return load_cropper(cropper)
+    # Not isinstance(..., Cropper): a runtime protocol would narrow away what this has to refuse.
+    if not hasattr(cropper, "predict"):
+        raise CropperError(
+            f"the cropper is {type(cropper).__name__}; give a name, a folder, or an object with "
+            "predict(image, question, k=1) -> list[Crop]"
+        )
+    return cropper
+
+
+def _wrapper_for(client: Any) -> Callable[[Any, Controller], Any]:
+    """Return the function that wraps this kind of client.
+
+    Raises:
+        ClientError: no such kind is known; says what to do.
+    """
+    origins = {base.__module__.partition(".")[0] for base in type(client).__mro__}
+    # Modules import lazily: whoever has the object has imported its package.
+    if "openai" in origins:
+        from cropzoom.clients import openai
+
+        openai.check(client)
+        return openai.wrap
+    if "transformers" in origins:
+        from cropzoom.clients import pipeline
+
+        pipeline.check(client)
+        return pipeline.wrap
+    given = f"{type(client).__module__}.{type(client).__qualname__}"
+    if isinstance(client, type):
+        raise ClientError(f"{client.__qualname__} is a class; give an instance. {_SUPPORTED}.")
+    if getattr(client, "__name__", None) == "openai":
+        raise ClientError("the openai module can't be wrapped; give openai.OpenAI(...) instead")
+    if "instructor" in origins:
+        raise ClientError(
+            f"{given} wraps a client itself; put CropZoom inside: "
+            "instructor.from_openai(CropZoom(client))"
+        )
+    raise ClientError(f"can't wrap {given}. {_SUPPORTED}. {_BY_HAND}.")
