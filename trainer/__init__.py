@@ -1,0 +1,1 @@
+"""Training of crop policies; installed as `cropzoom.trainer`."""

@@ -1,0 +1,190 @@
+"""Rendered pages as tensors. Batch i is a pure function of (seed, i): a resumed run sees the same."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from cropzoom.cropper.words import character_class, encode_question, phoc, split_words
+
+from ..synthetic import Page, PageOptions, render_page
+from ..synthetic.canvas import Rect
+from ..synthetic.fonts import Split
+from .network import CELL, COLUMN, EDGE_BINS, ROW
+
+WORDS_A_PAGE = 40
+CHARACTERS_A_WORD = 3
+CELLS_A_QUESTION = 6
+
+
+@dataclass
+class Batch:
+    """B pages of one size, W words to read off them, Q questions to point for.
+
+    Attributes:
+        image: (B, 1, H, W) uint8.
+        text: (B, H/8, W/16) bool, where words stand.
+        vocabulary: (V, WORD_DIM) the distinct words of the batch.
+        word: (N, 4) int64: page, grid row, grid column, index into `vocabulary`.
+        character: (M, 4) int64: page, row and column at stride 8, class.
+        words, mask: (Q, T, WORD_DIM), (Q, T) the questions.
+        page: (Q,) int64.
+        target: (Q, H/16 * W/16 + 1) soft target over cells; the last is "absent".
+        edge: (E, 3 + 4) int64: question, cell row, cell column, then four bins.
+        region: (Q, 4) px of key and value together, and `value` (Q, 4); NaN when absent.
+    """
+
+    image: Tensor
+    text: Tensor
+    vocabulary: Tensor
+    word: Tensor
+    character: Tensor
+    words: Tensor
+    mask: Tensor
+    page: Tensor
+    target: Tensor
+    edge: Tensor
+    region: Tensor
+    value: Tensor
+
+
+def cell_cover(box: Rect, rows: int, columns: int) -> np.ndarray:
+    """Share of a box that lies in each cell, (rows, columns) float32, summing to 1."""
+    x = np.clip(np.minimum(box[2], (np.arange(columns) + 1) * CELL)
+                - np.maximum(box[0], np.arange(columns) * CELL), 0, None)
+    y = np.clip(np.minimum(box[3], (np.arange(rows) + 1) * CELL)
+                - np.maximum(box[1], np.arange(rows) * CELL), 0, None)
+    cover = (y[:, None] * x[None, :]).astype(np.float32)
+    total = float(cover.sum())
+    if total <= 0.0:  # rotated off the page
+        row = min(rows - 1, max(0, int((box[1] + box[3]) / 2 / CELL)))
+        column = min(columns - 1, max(0, int((box[0] + box[2]) / 2 / CELL)))
+        cover[row, column] = total = 1.0
+    return cover / total
+
+
+def edge_bins(row: int, column: int, region: Rect) -> list[int]:
+    """The smallest bins that reach the region's left, top, right and bottom edge from a cell."""
+    x, y = (column + 0.5) * CELL, (row + 0.5) * CELL
+    distances = (x - region[0], y - region[1], region[2] - x, region[3] - y)
+    return [min(len(EDGE_BINS) - 1, int(np.searchsorted(EDGE_BINS, d))) for d in distances]
+
+
+def make_batch(pages: list[Page], rng: random.Random) -> Batch:
+    """Targets for pages of one size."""
+    width, height = pages[0].image.size
+    rows, columns = height // CELL, width // CELL
+    draw = np.random.default_rng(rng.getrandbits(32))
+    image = np.stack([np.asarray(p.image) for p in pages])[:, None]
+    text = np.zeros((len(pages), height // ROW, width // COLUMN), bool)
+    vocabulary: dict[str, int] = {}
+    words, characters = [], []
+    for index, page in enumerate(pages):
+        for word in page.words:
+            x0, y0, x1, y1 = word.box
+            top = max(0, round(y0 / ROW))
+            text[index, top: max(top + 1, round(y1 / ROW)),
+                 max(0, round(x0 / COLUMN)): max(round(x0 / COLUMN) + 1, round(x1 / COLUMN))] = True
+        for word in rng.sample(page.words, min(len(page.words), WORDS_A_PAGE)):
+            x0, y0, x1, y1 = word.box
+            folded = split_words(word.text)
+            y, x = (y0 + y1) / 2, x0 + (x1 - x0) * rng.uniform(0.25, 0.75)
+            if len(folded) != 1 or not (0 <= x < width and 0 <= y < height):
+                continue
+            entry = vocabulary.setdefault(folded[0], len(vocabulary))
+            words.append((index, int(y / ROW), int(x / COLUMN), entry))
+            for i in rng.sample(range(len(word.text)), min(len(word.text), CHARACTERS_A_WORD)):
+                cx = x0 + (x1 - x0) * word.centres[i]
+                if 0 <= cx < width:
+                    kind = character_class(word.text[i].lower())
+                    characters.append((index, int(y / 8), int(cx / 8), kind))
+    asked = [(i, q) for i, page in enumerate(pages) for q in page.questions]
+    encoded = [encode_question(q.text) for _, q in asked]
+    target = np.zeros((len(asked), rows * columns + 1), np.float32)
+    region = np.full((len(asked), 4), np.nan, np.float32)
+    value = np.full((len(asked), 4), np.nan, np.float32)
+    edges = []
+    for row, (_, q) in enumerate(asked):
+        if q.region is None or q.key_box is None or q.value_box is None:
+            target[row, -1] = 1.0
+            continue
+        region[row], value[row] = q.region, q.value_box
+        cover = 0.7 * cell_cover(q.value_box, rows, columns) + 0.3 * cell_cover(
+            q.key_box, rows, columns)
+        target[row, :-1] = cover.reshape(-1)
+        flat = cover.reshape(-1).astype(np.float64)
+        for cell in draw.choice(flat.size, CELLS_A_QUESTION, p=flat / flat.sum()):
+            at = divmod(int(cell), columns)
+            edges.append((row, *at, *edge_bins(*at, q.region)))
+    blank = encode_question("")
+    return Batch(
+        image=torch.from_numpy(image.copy()),
+        text=torch.from_numpy(text),
+        vocabulary=torch.from_numpy(np.stack([phoc(w) for w in vocabulary] or [blank[0][0]])),
+        word=torch.tensor(words, dtype=torch.long).view(-1, 4),
+        character=torch.tensor(characters, dtype=torch.long).view(-1, 4),
+        words=torch.from_numpy(np.stack([e[0] for e in encoded] or [blank[0]])[: len(asked)]),
+        mask=torch.from_numpy(np.stack([e[1] for e in encoded] or [blank[1]])[: len(asked)]),
+        page=torch.tensor([i for i, _ in asked], dtype=torch.long),
+        target=torch.from_numpy(target),
+        edge=torch.tensor(edges, dtype=torch.long).view(-1, 7),
+        region=torch.from_numpy(region),
+        value=torch.from_numpy(value),
+    )
+
+
+# Width, height, pages a batch: about equal work. Small pages teach most a second.
+_SIZES = [(320, 320, 10), (384, 288, 9), (256, 448, 9), (512, 384, 5), (416, 576, 4), (768, 576, 2),
+          (576, 800, 2), (736, 1024, 1), (1024, 736, 1), (1024, 1024, 1)]
+_EARLY = (6, 4, 4, 2, 2, 0.3, 0.3, 0, 0, 0)
+_LATE = (2, 2, 2, 3, 3, 3, 3, 2.5, 1.5, 1)
+
+
+def plan(index: int, reading: int, total: int, rng: random.Random) -> tuple[PageOptions, int]:
+    """What batch `index` of `total` shows: options of its pages, and how many.
+
+    The first `reading` batches are dense small pages of words, to learn reading; then a quarter
+    stays dense, and pages with questions grow from small to full size.
+    """
+    if index < reading or rng.random() < 0.22:
+        width, height = rng.choice([(256, 256), (224, 288), (320, 224), (288, 256)])
+        low = 9.0 if index < reading // 2 else 7.5
+        return PageOptions(width, height, min_text=low, max_text=24.0, layout="dense"), 12
+    progress = min(1.0, (index - reading) / max(1, 0.5 * (total - reading)))
+    weights = [a + (b - a) * progress for a, b in zip(_EARLY, _LATE, strict=True)]
+    width, height, count = rng.choices(_SIZES, weights)[0]
+    low, high = (8.0, 24.0) if max(width, height) < 700 else (8.5, 32.0)
+    return PageOptions(width, height, min_text=low, max_text=high, questions=6), count
+
+
+class Batches(IterableDataset[Batch]):
+    """Batches `start` to `total`, shared out among the loader's workers in order."""
+
+    def __init__(self, seed: int, start: int, reading: int, total: int) -> None:
+        self.seed, self.start, self.reading, self.total = seed, start, reading, total
+
+    def __iter__(self) -> Iterator[Batch]:
+        info = torch.utils.data.get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        for index in range(self.start + worker, self.total, workers):
+            rng = random.Random(f"{self.seed}/{index}")
+            options, count = plan(index, self.reading, self.total, rng)
+            yield make_batch([render_page(rng, options) for _ in range(count)], rng)
+
+
+def heldout_batches(seed: int, count: int, pages: int, options: PageOptions) -> list[Batch]:
+    """Fixed batches to measure on; `options.split` decides which fonts and words."""
+    rng = random.Random(f"measure/{seed}")
+    return [make_batch([render_page(rng, options) for _ in range(pages)], rng)
+            for _ in range(count)]
+
+
+def measure_options(width: int, height: int, split: Split = "heldout") -> PageOptions:
+    """Options of the pages that training measures itself on."""
+    return PageOptions(width, height, split=split, max_text=24.0, questions=6, absent=0.0)

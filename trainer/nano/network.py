@@ -1,0 +1,288 @@
+"""The net: grey page and question words in, a distribution over boxes out.
+
+Reading.  The page becomes a grid of cells 8 px high and 16 wide (`ROW`, `COLUMN`), each with a
+    96-d unit vector that lies near the vectors of the words written there.
+Asking.   Each question word becomes a vector in the same space (from its PHOC, see
+    `cropzoom.cropper.words`). Two small transformer layers weigh the words by context, and
+    produce a few vectors of their own for words that the question implies and does not say
+    ("how much do I owe" -> "amount due").
+Pointing. Where cells and words agree, strip convolutions carry the match along rows and columns
+    to the value. Every 16 x 16 px cell gets a logit, and four categoricals over the distance to
+    the box's edges.
+
+Fully convolutional: any page whose sides are multiples of 32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cropzoom.cropper.words import CLASSES, MAX_WORDS, WORD_DIM
+
+ROW, COLUMN, CELL = 8, 16, 16
+EDGE_BINS = (6.0, 9.0, 13.0, 18.0, 25.0, 34.0, 46.0, 62.0, 84.0, 114.0, 155.0, 210.0, 285.0, 386.0,
+             524.0, 710.0, 962.0)
+"""Distances from a cell's centre to an edge of the box, px; about x1.36 a step."""
+
+
+@dataclass(frozen=True)
+class NanoConfig:
+    """Sizes of the net. `stem`, `middle`, `wide`: channels at stride 4, 8 and on the word grid."""
+
+    stem: int = 48
+    middle: int = 96
+    wide: int = 128
+    middle_blocks: int = 2
+    wide_blocks: int = 4
+    embed: int = 96
+    text_width: int = 128
+    text_layers: int = 2
+    heads: int = 3
+    implied: int = 2
+    point: int = 64
+
+    def to_dict(self) -> dict[str, int]:
+        """The fields as plain numbers."""
+        return asdict(self)
+
+
+class Reading(NamedTuple):
+    """What the net makes of pages: (B, C, h, w) each; `fine` at stride 8, the rest on the grid."""
+
+    fine: Tensor
+    features: Tensor
+    embedding: Tensor
+
+
+class Pointing(NamedTuple):
+    """Logits for Q questions: cells (Q, H/16, W/16), absent (Q, 1), edges (Q, 4, bins, H/16, W/16)."""
+
+    cells: Tensor
+    absent: Tensor
+    edges: Tensor
+
+
+def _conv(inputs: int, outputs: int, kernel: int | tuple[int, int], stride: int | tuple[int, int] = 1,
+          groups: int = 1) -> nn.Sequential:
+    size = (kernel, kernel) if isinstance(kernel, int) else kernel
+    padding = (size[0] // 2, size[1] // 2)
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, stride, padding, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+    )
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first, self.second = _conv(channels, channels, 3), _conv(channels, channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+class _Mix(nn.Module):
+    """Depthwise then pointwise, as ConvNeXt (Liu et al. 2022), with batch norm and ReLU."""
+
+    def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        self.spatial = _conv(channels, channels, kernel, groups=channels)
+        self.expand, self.project = _conv(channels, 2 * channels, 1), _conv(2 * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.project(F.relu(self.expand(self.spatial(x))))
+
+
+class _Strip(nn.Module):
+    """A block that looks along rows and columns, steered by the question (FiLM, Perez et al. 2018)."""
+
+    def __init__(self, channels: int, summary: int, dilation: int) -> None:
+        super().__init__()
+        reach = 7 * dilation
+        self.near = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.row = nn.Conv2d(channels, channels, (1, 15), padding=(0, reach), dilation=(1, dilation),
+                             groups=channels, bias=False)
+        self.column = nn.Conv2d(channels, channels, (15, 1), padding=(reach, 0),
+                                dilation=(dilation, 1), groups=channels, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        self.expand, self.project = _conv(channels, 2 * channels, 1), _conv(2 * channels, channels, 1)
+        self.film = nn.Linear(summary, 4 * channels)
+
+    def forward(self, x: Tensor, summary: Tensor) -> Tensor:
+        y = self.norm(self.near(x) + self.row(x) + self.column(x))
+        gain, shift = self.film(summary)[:, :, None, None].chunk(2, 1)
+        return x + self.project(F.relu(self.expand(y) * (1 + gain) + shift))
+
+
+class PageReader(nn.Module):
+    """Grey pages (B, 1, H, W), 0..255 -> `Reading`."""
+
+    def __init__(self, c: NanoConfig) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            _conv(16, c.stem, 3), nn.ReLU(), _conv(c.stem, c.stem, 3), nn.ReLU(),
+            _conv(c.stem, c.middle, 3, 2), nn.ReLU(),
+            *[_Residual(c.middle) for _ in range(c.middle_blocks)],
+        )
+        self.widen = nn.Sequential(_conv(c.middle, c.wide, (3, 4), (1, 2)), nn.ReLU())
+        self.widen[0][0].padding = (1, 1)  # an even kernel: exactly half the columns
+        self.mix = nn.Sequential(*[_Mix(c.wide, (5, 7)) for _ in range(c.wide_blocks)])
+        self.embed = nn.Conv2d(c.wide, c.embed, 1)
+
+    def forward(self, image: Tensor) -> Reading:
+        fine = self.stem(F.pixel_unshuffle(normalise_locally(image / 255.0), 4))
+        features = self.mix(self.widen(fine))
+        return Reading(fine, features, F.normalize(self.embed(features), dim=1))
+
+
+def normalise_locally(image: Tensor) -> Tensor:
+    """Subtract the mean and divide by the deviation of the 36 x 36 px round each 4 x 4 px block.
+
+    Makes ink on any paper alike; statistics are taken at a quarter of the resolution, for speed.
+    """
+    small = F.avg_pool2d(image, 4)
+    square = F.avg_pool2d(image * image, 4)
+
+    def box(x: Tensor) -> Tensor:
+        x = F.avg_pool2d(x, (9, 1), 1, (4, 0), count_include_pad=False)
+        return F.avg_pool2d(x, (1, 9), 1, (0, 4), count_include_pad=False)
+
+    mean = box(small)
+    deviation = (box(square) - mean * mean).clamp_min(0.0).sqrt()
+    scale = 1.0 / (deviation + 0.03)
+    mean, scale = (F.interpolate(x, scale_factor=4.0, mode="nearest") for x in (mean, scale))
+    return (image - mean) * scale
+
+
+class QuestionReader(nn.Module):
+    """Words (Q, T, WORD_DIM) and mask (Q, T) -> vectors to look for, their weights, a summary."""
+
+    def __init__(self, c: NanoConfig) -> None:
+        super().__init__()
+        self.word = nn.Sequential(nn.Linear(WORD_DIM, 256), nn.ReLU(), nn.Linear(256, c.embed))
+        self.enter = nn.Linear(WORD_DIM, c.text_width)
+        self.position = nn.Parameter(torch.zeros(MAX_WORDS, c.text_width))
+        nn.init.normal_(self.position, std=0.02)
+        self.layers = nn.ModuleList([_Attention(c.text_width) for _ in range(c.text_layers)])
+        self.weigh = nn.Linear(c.text_width, c.heads)
+        self.pick = nn.Linear(c.text_width, c.implied)
+        self.imply = nn.ModuleList(
+            [nn.Linear(c.text_width, c.embed) for _ in range(c.implied)]
+        )
+        self.summary = nn.Linear(c.text_width, c.point)
+
+    def embed_words(self, words: Tensor) -> Tensor:
+        """Word vectors (..., WORD_DIM) -> unit vectors (..., embed)."""
+        return F.normalize(self.word(words), dim=-1)
+
+    def forward(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns vectors (Q, T, E), weights (Q, heads, T), implied (Q, I, E), summary (Q, S)."""
+        x = self.enter(words) + self.position
+        blocked = (1.0 - mask) * -1e4
+        for layer in self.layers:
+            x = layer(x, blocked)
+        weights = torch.softmax(self.weigh(x).transpose(1, 2) + blocked[:, None], -1)
+        picks = torch.softmax(self.pick(x).transpose(1, 2) + blocked[:, None], -1) @ x
+        implied = torch.stack([f(picks[:, i]) for i, f in enumerate(self.imply)], 1)
+        mean = (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp_min(1.0)
+        summary = F.relu(self.summary(mean))
+        return self.embed_words(words), weights, F.normalize(implied, dim=-1), summary
+
+
+class _Attention(nn.Module):
+    """A pre-norm transformer layer with four heads, written out so that it exports plainly."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor, blocked: Tensor) -> Tensor:
+        rows, count, width = x.shape
+        q, k, v = self.qkv(self.norm1(x)).view(rows, count, 3, 4, width // 4).permute(2, 0, 3, 1, 4)
+        scores = q @ k.transpose(-1, -2) * (width // 4) ** -0.5 + blocked[:, None, None]
+        mixed = (torch.softmax(scores, -1) @ v).transpose(1, 2).reshape(rows, count, width)
+        x = x + self.out(mixed)
+        return x + self.mlp(self.norm2(x))
+
+
+class Pointer(nn.Module):
+    """Where words and cells agree, and what that means for the box."""
+
+    WINDOWS = ((5, 9), (5, 15))
+    """Neighbourhoods in cells: the words of one key stand side by side, or on two lines."""
+
+    def __init__(self, c: NanoConfig) -> None:
+        super().__init__()
+        maps = (c.heads + c.implied) * (1 + len(self.WINDOWS)) * 2
+        self.look = nn.Conv2d(c.wide, 32, 1)
+        self.enter = _conv(maps + 32, c.point, (3, 1), (2, 1))
+        self.blocks = nn.ModuleList([_Strip(c.point, c.point, d) for d in (1, 2, 4, 1, 2)])
+        self.cell = nn.Conv2d(c.point, 1, 1)
+        self.edges = nn.Sequential(
+            nn.Conv2d(c.point, c.point, 1), nn.ReLU(),
+            nn.Conv2d(c.point, 4 * len(EDGE_BINS), 1),
+        )
+        self.absent = nn.Sequential(nn.Linear(3 * c.point, c.point), nn.ReLU(), nn.Linear(c.point, 1))
+
+    def forward(self, reading: Reading, pages: Tensor | None, vectors: Tensor, weights: Tensor,
+                implied: Tensor, summary: Tensor) -> Pointing:
+        """`pages` (Q,) tells which page each question is about; None when there is one page."""
+        features, embedding = self.look(reading.features), reading.embedding
+        if pages is not None:
+            features, embedding = features[pages], embedding[pages]
+        rows, dim, height, width = embedding.shape
+        looked_for = torch.cat([vectors, implied], 1)
+        similarity = (looked_for @ embedding.reshape(rows, dim, -1)).view(rows, -1, height, width)
+        best = similarity.amax((2, 3), keepdim=True)
+        count = vectors.shape[1]
+        maps = []
+        for window in (None, *self.WINDOWS):
+            pooled = similarity if window is None else _max_pool(similarity, window)
+            for view in (pooled, torch.exp(6.0 * (pooled - best))):
+                said = (weights @ view[:, :count].reshape(rows, count, -1)).view(
+                    rows, -1, height, width)
+                maps += [said, view[:, count:]]
+        x = F.relu(self.enter(torch.cat([*maps, features], 1)))
+        for block in self.blocks:
+            x = block(x, summary)
+        x = F.relu(x)
+        cells = self.cell(x)[:, 0]
+        edges = self.edges(x).view(rows, 4, len(EDGE_BINS), *x.shape[2:])
+        whole = torch.cat([x.mean((2, 3)), x.amax((2, 3)), summary], 1)
+        return Pointing(cells, self.absent(whole), edges)
+
+
+def _max_pool(x: Tensor, window: tuple[int, int]) -> Tensor:
+    x = F.max_pool2d(x, (window[0], 1), 1, (window[0] // 2, 0))
+    return F.max_pool2d(x, (1, window[1]), 1, (0, window[1] // 2))
+
+
+class Nano(nn.Module):
+    """The policy. `phoc`, `text` and `characters` are read-outs for training only."""
+
+    def __init__(self, config: NanoConfig | None = None) -> None:
+        super().__init__()
+        self.config = c = config or NanoConfig()
+        self.pages = PageReader(c)
+        self.questions = QuestionReader(c)
+        self.pointer = Pointer(c)
+        self.text = nn.Conv2d(c.wide, 1, 1)
+        self.phoc = nn.Linear(c.wide, WORD_DIM)
+        self.characters = nn.Linear(c.middle, CLASSES)
+        self.temperature = nn.Parameter(torch.tensor(2.3))
+
+    def forward(self, image: Tensor, words: Tensor, mask: Tensor, pages: Tensor | None = None
+                ) -> Pointing:
+        """Pages (B, 1, H, W) float 0..255, Q questions, their pages -> `Pointing`."""
+        return self.point(self.pages(image), words, mask, pages)
+
+    def point(self, reading: Reading, words: Tensor, mask: Tensor, pages: Tensor | None) -> Pointing:
+        """As `forward`, from pages already read."""
+        return self.pointer(reading, pages, *self.questions(words, mask))

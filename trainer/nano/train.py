@@ -1,0 +1,161 @@
+"""Train nano from scratch on rendered pages, on a CPU in hours.
+
+    python -m cropzoom.trainer.nano.train runs/nano --steps 9000
+
+Stops and resumes at any time: the same command goes on from the last checkpoint. The rate is
+constant until the last `decay` share of the steps, so `--steps` may be changed on the way.
+`runs/nano/log.jsonl` holds the curve.
+"""
+
+from __future__ import annotations
+
+import os
+
+# A spinning OpenMP pool starves the rendering workers and slows a step tenfold.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from torch import Tensor, nn
+
+from .batches import Batch, Batches, heldout_batches, measure_options
+from .losses import pointing_losses, reading_losses, retrieval
+from .network import CELL, EDGE_BINS, Nano, NanoConfig, Pointing
+
+EDGE_QUANTILE = 0.5
+
+
+def learning_rate(step: int, steps: int, peak: float, decay: float, warmup: int = 200) -> float:
+    """Linear warm-up, constant, then a cosine to 2 % over the last `decay` share of the steps."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    left = (steps - step) / max(1.0, decay * steps)
+    return peak * (0.02 + 0.98 * 0.5 * (1 - math.cos(math.pi * min(1.0, max(0.0, left)))))
+
+
+def pointed_boxes(pointing: Pointing) -> Tensor:
+    """The likeliest cell's box at the median of each distance, (Q, 4) px."""
+    rows, height, width = pointing.cells.shape
+    best = pointing.cells.flatten(1).argmax(1)
+    edges = pointing.edges.flatten(3)[torch.arange(rows), :, :, best].softmax(-1).cumsum(-1)
+    index = (edges < EDGE_QUANTILE).sum(-1).clamp_max(len(EDGE_BINS) - 1)
+    left, top, right, bottom = torch.tensor(EDGE_BINS)[index].T
+    x = (best % width + 0.5) * CELL
+    y = (torch.div(best, width, rounding_mode="floor") + 0.5) * CELL
+    return torch.stack([x - left, y - top, x + right, y + bottom], 1)
+
+
+def measure(net: nn.Module, batches: list[Batch]) -> dict[str, float]:
+    """Word retrieval; share of questions whose box is centred in the region; value covered."""
+    assert isinstance(net, Nano)
+    net.eval()
+    found, hits, covered = [], [], []
+    with torch.no_grad():
+        for batch in batches:
+            reading = net.pages(batch.image.float())
+            found.append(retrieval(net, reading, batch).float())
+            if not len(batch.page):
+                continue
+            box = pointed_boxes(net.point(reading, batch.words, batch.mask, batch.page))
+            x, y = (box[:, 0] + box[:, 2]) / 2, (box[:, 1] + box[:, 3]) / 2
+            r, v = batch.region, batch.value
+            hits.append(((x >= r[:, 0]) & (x <= r[:, 2]) & (y >= r[:, 1]) & (y <= r[:, 3])).float())
+            m = 6.0  # half the margin that decoding adds
+            covered.append(((box[:, 0] - m <= v[:, 0]) & (box[:, 1] - m <= v[:, 1])
+                            & (box[:, 2] + m >= v[:, 2]) & (box[:, 3] + m >= v[:, 3])).float())
+    net.train()
+    result = {"retrieval": float(torch.cat(found).mean())}
+    if hits:
+        result |= {"hit": float(torch.cat(hits).mean()), "covered": float(torch.cat(covered).mean()),
+                   "questions": float(len(torch.cat(hits)))}
+    return result
+
+
+def train(
+    folder: Annotated[Path, typer.Argument(help="Checkpoint and log; continued when not empty.")],
+    steps: Annotated[int, typer.Option(help="Batches in all.")] = 9000,
+    reading: Annotated[int, typer.Option(help="Batches of dense words first.")] = 1500,
+    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
+    decay: Annotated[float, typer.Option(help="Share of the steps in which the rate falls.")] = 0.35,
+    seed: Annotated[int, typer.Option()] = 1,
+    workers: Annotated[int, typer.Option(help="Rendering processes.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of the step.")] = 2,
+    every: Annotated[int, typer.Option(help="Steps between measurements and checkpoints.")] = 250,
+) -> None:
+    """Train nano; see the module's docstring."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    net = Nano(NanoConfig()).to(memory_format=torch.channels_last)
+    mean = torch.optim.swa_utils.AveragedModel(
+        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
+    start, spent = 0, 0.0
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+        net.load_state_dict(state["net"])
+        mean.load_state_dict(state["mean"])
+        optimizer.load_state_dict(state["optimizer"])
+        start, spent = state["step"], state["seconds"]
+    tests = {
+        "320": heldout_batches(2, 6, 8, measure_options(320, 320)),
+        "768x1024": heldout_batches(3, 16, 1, measure_options(768, 1024)),
+    }
+    loader = torch.utils.data.DataLoader(
+        Batches(seed, start, reading, steps), batch_size=None, num_workers=workers,
+        prefetch_factor=8 if workers else None)
+    totals: dict[str, float] = {}
+    began = time.monotonic()
+    net.train()
+    for step, batch in enumerate(loader, start):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, steps, rate, decay)
+        read = net.pages(batch.image.float())
+        losses = reading_losses(net, read, batch) if len(batch.word) > 1 else {}
+        if len(batch.page) and len(batch.edge):
+            losses |= pointing_losses(net.point(read, batch.words, batch.mask, batch.page), batch)
+        if not losses:
+            continue
+        loss = torch.stack([0.4 * v if k == "edge" else v for k, v in losses.items()]).sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        mean.update_parameters(net)
+        for key, value in losses.items():
+            totals[key] = totals.get(key, 0.0) + float(value.detach())
+            totals["n/" + key] = totals.get("n/" + key, 0.0) + 1
+        if (step + 1) % every == 0 or step + 1 == steps:
+            seconds = spent + time.monotonic() - began
+            row: dict[str, Any] = {"step": step + 1, "minutes": round(seconds / 60, 2),
+                                   "rate": optimizer.param_groups[0]["lr"]}
+            row |= {k: round(v / totals["n/" + k], 4) for k, v in totals.items() if k[:2] != "n/"}
+            for name, batches in tests.items():
+                if step >= reading or name == "320":
+                    row[name] = {k: round(v, 4) for k, v in measure(mean.module, batches).items()}
+            totals = {}
+            _save(checkpoint, {"net": net.state_dict(), "mean": mean.state_dict(),
+                               "optimizer": optimizer.state_dict(), "step": step + 1,
+                               "seconds": seconds, "config": net.config.to_dict()})
+            with (folder / "log.jsonl").open("a") as log:
+                log.write(json.dumps(row) + "\n")
+            print(json.dumps(row), flush=True)
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    """Write beside and rename, so that a kill never leaves half a checkpoint."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+if __name__ == "__main__":
+    typer.run(train)
