@@ -113,8 +113,9 @@ class StandIn:
 def pick_answer(question: str, pages: Sequence[Page]) -> Reply:
     """Find the line that names what is asked for, and return the text that belongs to it.
 
-    A candidate scores by how many words of the question its key has, how few others, and how
-    surely key and value were read; the best of all pages wins, the first among equals.
+    A candidate scores by how many words of the question its key has, how few others, how surely
+    key and value were read and how large they were seen; the best of all pages wins, the first
+    among equals.
     """
     words = question_words(question)
     best = Reply(UNREADABLE, None, 0.0)
@@ -151,10 +152,11 @@ def _candidates(words: list[str], line: Line, page: Page) -> Iterator[tuple[str,
     inline = bool(normalise(rest))
     # "Total due    14.20": words after the match, and a value in the next column.
     if inline and not (beside is not None and not re.search(r"[\d:]", line.text[match.end :])):
-        yield rest, match.score * line.confidence
+        yield rest, match.score * _legibility(line, page)
     elif beside is not None:
         lost = 0.9 if inline else 1.0
-        yield beside.text, lost * match.score * min(line.confidence, beside.confidence)
+        legibility = min(_legibility(line, page), _legibility(beside, page))
+        yield beside.text, lost * match.score * legibility
 
 
 def _match(words: list[str], text: str) -> _Match | None:
@@ -255,6 +257,11 @@ def _stacked(key: Line, below: Line, page: Page) -> bool:
     return following is not None and (
         (following.box.y0 - below.box.y1) * page.height > max(1.8 * gap, gap + 0.5 * height)
     )
+
+
+def _legibility(line: Line, page: Page) -> float:
+    # Recognisers are as sure of guesses at 5 px as of readings at 20 px: size has a say, too.
+    return line.confidence * (0.8 + 0.2 * min(1.0, _height(line, page) / 12))
 
 
 def _height(line: Line, page: Page) -> float:
