@@ -9,7 +9,6 @@ WebSockets (`realtime`, `responses.connect`) do not pass through `request`: they
 
 from __future__ import annotations
 
-import copy
 import inspect
 import io
 import os
@@ -22,6 +21,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 from openai import AsyncOpenAI, OpenAI
+from openai._resource import AsyncAPIResource, SyncAPIResource
 from openai.resources.chat import AsyncChat, Chat
 from PIL import Image
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from openai._models import FinalRequestOptions
 
 _T = TypeVar("_T")
+
+_RESOURCES = (SyncAPIResource, AsyncAPIResource)
 
 # What the API takes as it is. Anything else is sent as PNG.
 _SIGNATURES = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"GIF8", "gif"))
@@ -73,10 +75,17 @@ class ZoomOpenAI(CropZoom, OpenAI):
                 self.cropzoom.publish(report)
             return super().request(cast_to, options, *args, **kwargs)
 
-    @cached_property
+    @property
     def chat(self) -> ZoomChat:
         """Chat completions; `client.chat(...)` is `client.chat.completions.create(...)`."""
-        return _callable(super().chat, ZoomChat)
+        if "chat" not in vars(self):
+            self.chat = super().chat
+        return cast(ZoomChat, vars(self)["chat"])
+
+    @chat.setter
+    def chat(self, chat: Chat) -> None:
+        # openai 1.60 sets resources in `__init__`.
+        vars(self)["chat"] = _callable(chat, ZoomChat)
 
     def ask(self, image: ImageSource, question: str, *, model: str, **kwargs: Any) -> str:
         """Ask about an image and return the answer's text.
@@ -116,10 +125,17 @@ class ZoomAsyncOpenAI(CropZoom, AsyncOpenAI):
                 self.cropzoom.publish(report)
             return await super().request(cast_to, options, *args, **kwargs)
 
-    @cached_property
+    @property
     def chat(self) -> ZoomAsyncChat:
         """Chat completions; `client.chat(...)` is `client.chat.completions.create(...)`."""
-        return _callable(super().chat, ZoomAsyncChat)
+        if "chat" not in vars(self):
+            self.chat = super().chat
+        return cast(ZoomAsyncChat, vars(self)["chat"])
+
+    @chat.setter
+    def chat(self, chat: AsyncChat) -> None:
+        # openai 1.60 sets resources in `__init__`.
+        vars(self)["chat"] = _callable(chat, ZoomAsyncChat)
 
     async def ask(self, image: ImageSource, question: str, *, model: str, **kwargs: Any) -> str:
         """Ask about an image and return the answer's text; see `ZoomOpenAI.ask`.
@@ -166,14 +182,26 @@ def wrap(client: OpenAI | AsyncOpenAI, controller: Controller) -> ZoomOpenAI | Z
     # The configuration stands on the class, where `copy()` finds it. The name stays: tracers and
     # logs go by it.
     cls = type(kind.__name__, (base, kind), {"cropzoom": controller, "__module__": __name__})
-    wrapped = copy.copy(client)
-    for name in list(vars(wrapped)):
-        # Resources made so far belong to the original client, and so do patched methods.
+    wrapped: Any = _with_state(cls, client)
+    # Resources made so far belong to the original client, and so do patched methods.
+    for name, value in vars(client).items():
         inherited = getattr(kind, name, None)
         if isinstance(inherited, cached_property) or inspect.isfunction(inherited):
             del vars(wrapped)[name]
-    wrapped.__class__ = cls
+        elif isinstance(value, _RESOURCES) or name in (
+            "with_raw_response",
+            "with_streaming_response",
+        ):
+            # openai 1.60 has plain attributes in place of cached properties.
+            setattr(wrapped, name, type(value)(wrapped))
     return cast("ZoomOpenAI | ZoomAsyncOpenAI", wrapped)
+
+
+def _with_state(cls: type[_T], source: object) -> _T:
+    """Return a shallow copy of an object as an instance of another class, without construction."""
+    made = object.__new__(cls)
+    vars(made).update(vars(source))
+    return made
 
 
 def _patches(owner: Any, path: str, depth: int = 0) -> Iterator[str]:
@@ -182,16 +210,17 @@ def _patches(owner: Any, path: str, depth: int = 0) -> Iterator[str]:
         inherited = getattr(type(owner), name, None)
         if inspect.isfunction(inherited):
             yield f"{path}.{name}"
-        elif isinstance(inherited, cached_property) and depth < 4 and hasattr(value, "__dict__"):
+        elif isinstance(value, _RESOURCES) and depth < 4:
             yield from _patches(value, f"{path}.{name}", depth + 1)
 
 
 def _callable(chat: Chat | AsyncChat, base: type[_T]) -> _T:
-    """Make a resource, made just now for one client, callable."""
+    """Make the resource callable."""
+    if isinstance(chat, base):
+        return chat
     kind = type(chat)
     plain = kind in (Chat, AsyncChat)
-    chat.__class__ = base if plain else type(kind.__name__, (base, kind), {})
-    return cast(_T, chat)
+    return _with_state(base if plain else type(kind.__name__, (base, kind), {}), chat)
 
 
 def _conversation(options: FinalRequestOptions) -> tuple[dict[str, Any], Endpoint] | None:
