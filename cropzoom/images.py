@@ -249,6 +249,15 @@ def encode_crop(
     return Encoded(buffer.getvalue(), mime, *size)
 
 
+def is_plain(image: Image.Image) -> bool:
+    """Tell whether an image is RGB or 8-bit grey, opaque and upright, so needs no `load_image`."""
+    return (
+        image.mode in ("RGB", "L")
+        and not image.has_transparency_data
+        and image.getexif().get(_ORIENTATION, 1) == 1
+    )
+
+
 class _decoding:
     """Turn whatever a decoder raises into an ImageError that names the image."""
 

@@ -1,0 +1,291 @@
+"""Croppers of kind `pointer`: one graph, one run; the model points at a cell and sizes a box.
+
+Stages: preprocess (image to a padded grey array), encode the question, run, decode (logits to
+boxes). All but the run is plain numpy.
+
+The model's policy: a cell, or "absent", from one softmax; then each edge's distance from the
+cell's centre from a softmax of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cropzoom.cropper.manifest import (
+    DecodeSpec,
+    Folder,
+    ImageSpec,
+    Manifest,
+    find_folder,
+    read_manifest,
+    read_model,
+)
+from cropzoom.cropper.session import Device, make_session
+from cropzoom.cropper.words import MAX_WORDS, encode_question
+from cropzoom.errors import CropperError, ImageError, OptionsError
+from cropzoom.geometry import Box, Crop
+from cropzoom.images import is_plain, load_image
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Floats = npt.NDArray[np.float32]
+
+_INPUTS = ("image", "words", "word_mask")
+_OUTPUTS = ("cell_logits", "absent_logit", "edge_logits")
+
+
+class OnnxCropper:
+    """A `pointer` cropper. Thread-safe; closes with `close()` or as a context manager.
+
+    Args:
+        folder: as found by `find_folder`, or a path.
+        device: "auto", "cpu" or "cuda"; "cuda" raises where it can't be had.
+        threads: threads of one prediction; None for what this process may use.
+        longest_edge: px that images are shrunk to, instead of what the manifest says.
+
+    Raises:
+        CropperError: folder, manifest, model file or provider at fault.
+        MissingDependencyError: onnxruntime is not installed.
+        OptionsError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        folder: Folder | str | os.PathLike[str],
+        *,
+        device: Device = "auto",
+        threads: int | None = None,
+        longest_edge: int | None = None,
+    ) -> None:
+        folder = folder if isinstance(folder, Folder) else find_folder(folder)
+        self._manifest = read_manifest(folder)
+        if self._manifest.max_words != MAX_WORDS:
+            raise CropperError(
+                f"the cropper {self._manifest.name} takes questions of "
+                f"{self._manifest.max_words} words, this cropzoom makes {MAX_WORDS}; "
+                "upgrade cropzoom or export the cropper again"
+            )
+        if longest_edge is not None and (
+            type(longest_edge) is not int or not 16 <= longest_edge <= 16384
+        ):
+            raise OptionsError(
+                f"longest_edge={longest_edge!r} must be a whole number from 16 to 16384, or None"
+            )
+        self._longest_edge = longest_edge or self._manifest.image.longest_edge
+        model = read_model(folder, self._manifest)
+        session, self._device = make_session(model, device=device, threads=threads)
+        self._session = session
+        for wanted, found in (
+            (_INPUTS, {item.name for item in session.get_inputs()}),
+            (_OUTPUTS, {item.name for item in session.get_outputs()}),
+        ):
+            if not set(wanted) == found & set(wanted):
+                raise CropperError(
+                    f"the model of {self._manifest.name} has {sorted(found)}, "
+                    f"kind 'pointer' needs {list(wanted)}; export the cropper again"
+                )
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the cropper's `cropper.json` says."""
+        return self._manifest
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where it runs."""
+        return self._device
+
+    @property
+    def longest_edge(self) -> int:
+        """Longest side, in px, that images are shrunk to."""
+        return self._longest_edge
+
+    def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
+        """Return at most `k` regions for a question, best first; same input, same output.
+
+        A question without a word, or an image too elongated for the model, gives none.
+
+        Args:
+            image: any mode; read upright, on white. Boxes refer to the upright image.
+            question: any text.
+            k: how many regions; they do not start inside one another.
+
+        Raises:
+            CropperError: the cropper is closed, or the model's output is unusable.
+            ImageError: `image` is not a readable PIL image.
+            OptionsError: `k` is less than 1.
+        """
+        session = self._session
+        if session is None:
+            raise CropperError("the cropper is closed; load it again")
+        if k < 1:
+            raise OptionsError(f"k={k} must be at least 1")
+        if not isinstance(image, Image.Image):
+            raise ImageError(
+                f"predict takes a PIL image, not {type(image).__name__}; "
+                "open it with cropzoom.images.load_image"
+            )
+        if not is_plain(image):
+            image = load_image(image, max_pixels=image.width * image.height)
+        width, height = image.size
+        words, mask = encode_question(question)
+        spec = self._manifest.image
+        if not mask.any() or max(width, height) > spec.max_aspect * min(width, height):
+            return []
+        pixels, size = preprocess(image, spec, self._longest_edge)
+        feed = {"image": pixels[None], "words": words[None], "word_mask": mask[None]}
+        try:
+            cells, absent, edges = session.run(list(_OUTPUTS), feed)
+        except Exception as error:
+            # onnxruntime's errors have no public base.
+            raise CropperError(f"the model of {self._manifest.name} failed: {error}") from error
+        self._check(pixels, cells, absent, edges)
+        return decode(cells[0], float(absent[0, 0]), edges[0], size, self._manifest.decode, k)
+
+    def warmup(self) -> None:
+        """Run once on an empty page, so that the first real prediction is as fast as the next."""
+        side = self._longest_edge
+        self.predict(Image.new("RGB", (max(1, side * 3 // 4), side), "white"), "warm up")
+
+    def close(self) -> None:
+        """Free the model; later predictions raise CropperError. Calling it again does nothing."""
+        self._session = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check(self, pixels: npt.NDArray[np.uint8], *outputs: npt.NDArray[Any]) -> None:
+        spec = self._manifest.decode
+        grid = pixels.shape[0] // spec.cell, pixels.shape[1] // spec.cell
+        wanted = ((1, *grid), (1, 1), (1, 4, len(spec.edge), *grid))
+        for name, output, shape in zip(_OUTPUTS, outputs, wanted, strict=True):
+            if output.shape != shape:
+                raise CropperError(
+                    f"the model of {self._manifest.name} gave {name} of shape {output.shape}, "
+                    f"its manifest says {shape}; export the cropper again"
+                )
+            if not np.isfinite(output).all():
+                raise CropperError(
+                    f"the model of {self._manifest.name} gave {name} that is not finite; "
+                    "try device='cpu'"
+                )
+
+
+def preprocess(
+    image: Image.Image, spec: ImageSpec, longest_edge: int
+) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+    """Make the model's input: grey, shrunk to `longest_edge`, padded at the right and the bottom.
+
+    Args:
+        image: RGB or L, upright.
+        spec: the manifest's.
+        longest_edge: px; a smaller image is enlarged by at most `spec.max_upscale`.
+
+    Returns:
+        pixels (H, W) uint8, H and W multiples of `spec.multiple`; and the (width, height) in px
+        of the image's own area at the top left.
+    """
+    scale = min(longest_edge / max(image.size), spec.max_upscale)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    grey = image.convert("L")
+    if grey.size != (width, height):
+        # reducing_gap: a cheap box filter first, for images many times larger than needed.
+        grey = grey.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    rows, columns = (-(-side // spec.multiple) * spec.multiple for side in (height, width))
+    pixels = np.full((rows, columns), spec.pad_value, np.uint8)
+    pixels[:height, :width] = np.asarray(grey)
+    return pixels, (width, height)
+
+
+def decode(
+    cells: Floats,
+    absent: float,
+    edges: Floats,
+    size: tuple[int, int],
+    spec: DecodeSpec,
+    k: int,
+) -> list[Crop]:
+    """Turn the model's output into at most `k` boxes, best first.
+
+    The best cell is found in two steps: the 3x3 neighbourhood with the most probability, then the
+    likeliest cell in it; so one sharp stray cell does not win over a broad peak. Each edge lies at
+    the `spec.quantile` of its distance. The confidence is the probability, at `spec.temperature`,
+    of the cells whose centres are inside the box before it is grown; what the model puts on
+    "absent" is missing from it. For the next box, cells inside earlier ones count as empty.
+
+    Args:
+        cells: (rows, columns) logits.
+        absent: logit of "nothing here answers".
+        edges: (4, len(spec.edge), rows, columns) logits of the distances from a cell's centre to
+            the left, top, right and bottom.
+        size: (width, height) of the image's own area in px; cells beyond it are padding.
+        spec: the manifest's.
+        k: most boxes.
+    """
+    width, height = size
+    rows, columns = -(-height // spec.cell), -(-width // spec.cell)
+    logits = cells[:rows, :columns].astype(np.float64)
+    chance = _softmax_with(logits, absent)
+    mass = _softmax_with(logits / spec.temperature, absent / spec.temperature)
+    xs = (np.arange(columns) + 0.5) * spec.cell
+    ys = (np.arange(rows) + 0.5) * spec.cell
+    crops: list[Crop] = []
+    for _ in range(k):
+        row, column = _peak(chance)
+        if chance[row, column] <= 0:
+            break
+        left, top, right, bottom = (
+            _at_quantile(logit, spec) for logit in edges[:, :, row, column].astype(np.float64)
+        )
+        x0, x1 = xs[column] - left, xs[column] + right
+        y0, y1 = ys[row] - top, ys[row] + bottom
+        inside = np.outer((ys >= y0) & (ys <= y1), (xs >= x0) & (xs <= x1))
+        confidence = min(1.0, float(mass[inside].sum()))
+        chance[inside] = mass[inside] = 0.0
+        grow_x = (x1 - x0) * (spec.scale - 1) / 2 + spec.pad_px
+        grow_y = (y1 - y0) * (spec.scale - 1) / 2 + spec.pad_px
+        box = Box.ordered(
+            (x0 - grow_x) / width,
+            (y0 - grow_y) / height,
+            (x1 + grow_x) / width,
+            (y1 + grow_y) / height,
+        )
+        crops.append(Crop(box, confidence))
+    return crops
+
+
+def _softmax_with(logits: npt.NDArray[np.float64], absent: float) -> npt.NDArray[np.float64]:
+    """Softmax over all cells and "absent"; returns the cells' shares."""
+    top = max(float(logits.max()), absent)
+    weights: npt.NDArray[np.float64] = np.exp(logits - top)
+    weights /= weights.sum() + np.exp(absent - top)
+    return weights
+
+
+def _peak(chance: npt.NDArray[np.float64]) -> tuple[int, int]:
+    """The likeliest cell of the 3x3 neighbourhood that holds the most."""
+    rows, columns = chance.shape
+    padded = np.pad(chance, 1)
+    sums = sum(padded[i : i + rows, j : j + columns] for i in range(3) for j in range(3))
+    row, column = np.unravel_index(np.argmax(sums), chance.shape)
+    top, left = max(0, row - 1), max(0, column - 1)
+    near = chance[top : row + 2, left : column + 2]
+    i, j = np.unravel_index(np.argmax(near), near.shape)
+    return int(top + i), int(left + j)
+
+
+def _at_quantile(logits: npt.NDArray[np.float64], spec: DecodeSpec) -> float:
+    """The first distance, in px, up to which lies at least `spec.quantile` of the probability."""
+    weights = np.exp(logits - logits.max())
+    shares = np.cumsum(weights) / weights.sum()
+    index = int(np.searchsorted(shares, spec.quantile))
+    return spec.edge[min(index, len(spec.edge) - 1)]

@@ -1,0 +1,159 @@
+"""ONNX Runtime: found late, given the threads this process really has, on the device asked for."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from cropzoom.errors import CropperError, MissingDependencyError, OptionsError
+
+logger = logging.getLogger("cropzoom")
+
+Device = Literal["auto", "cpu", "cuda"]
+
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
+_DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
+
+
+def import_onnxruntime() -> Any:
+    """Return the onnxruntime module.
+
+    Raises:
+        MissingDependencyError: it is not installed, or its installation is broken.
+    """
+    try:
+        # By name: it has no type information, and may be absent where types are checked.
+        onnxruntime: Any = importlib.import_module("onnxruntime")
+        # Uninstalling one of the two builds leaves the other an empty folder, which imports.
+        _ = onnxruntime.InferenceSession
+    except (ImportError, AttributeError) as error:
+        found = installed_runtimes()
+        if found:
+            raise MissingDependencyError(
+                f"onnxruntime is installed but broken ({error}); "
+                f"pip install --force-reinstall --no-deps {next(iter(found))}"
+            ) from error
+        raise MissingDependencyError(
+            "running a cropper needs onnxruntime: pip install 'cropzoom[cpu]' "
+            "(or 'cropzoom[gpu]' for CUDA; only one of the two)"
+        ) from error
+    return onnxruntime
+
+
+def installed_runtimes() -> dict[str, str]:
+    """Return the versions of the onnxruntime builds installed; two of them break each other."""
+    found: dict[str, str] = {}
+    for name in _DISTRIBUTIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def usable_threads(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return how many threads can run at once: the lesser of CPU affinity and cgroup quota, >= 1.
+
+    A container's quota does not show in the number of CPUs; more threads than it allows are
+    throttled together and make everything slower.
+
+    Args:
+        cgroups: where the cgroup file system is mounted.
+    """
+    # macOS and Windows have no sched_getaffinity.
+    cpus = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cpus = len(os.sched_getaffinity(0))
+    quota = _quota(cgroups)
+    return max(1, cpus if quota is None else min(cpus, int(quota)))
+
+
+def make_session(
+    model: bytes, *, device: Device = "auto", threads: int | None = None
+) -> tuple[Any, Literal["cpu", "cuda"]]:
+    """Make an `InferenceSession` for a model's bytes, and say on which device it runs.
+
+    Args:
+        model: an ONNX file's bytes, already checked.
+        device: "cuda" raises where it can't be had; "auto" takes it where it can.
+        threads: threads of one run; None for `usable_threads()`.
+
+    Raises:
+        CropperError: the model is not loadable, or CUDA can't be had.
+        MissingDependencyError: onnxruntime is not installed.
+        OptionsError: `device` or `threads` is out of range.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise OptionsError(f"device={device!r} must be 'auto', 'cpu' or 'cuda'")
+    if threads is not None and (type(threads) is not int or not 1 <= threads <= 1024):
+        raise OptionsError(f"threads={threads!r} must be a whole number from 1 to 1024, or None")
+    runtime = import_onnxruntime()
+    wanted = device != "cpu" and _CUDA in runtime.get_available_providers()
+    if device == "cuda" and not wanted:
+        raise CropperError(
+            f"device='cuda', but the installed onnxruntime {runtime.__version__} has no CUDA: "
+            "pip uninstall onnxruntime; pip install 'cropzoom[gpu]'"
+        )
+    if wanted and hasattr(runtime, "preload_dlls"):
+        runtime.preload_dlls()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads or usable_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = runtime.InferenceSession(
+            model, options, providers=[_CUDA, _CPU] if wanted else [_CPU]
+        )
+    except Exception as error:
+        # onnxruntime's errors have no public base.
+        raise CropperError(f"onnxruntime can't load the model: {error}") from error
+    # Where CUDA's libraries are missing, onnxruntime logs that and goes on without.
+    got: Literal["cpu", "cuda"] = "cuda" if session.get_providers()[0] == _CUDA else "cpu"
+    if device == "cuda" and got != "cuda":
+        raise CropperError(
+            "device='cuda', but CUDA did not start (driver, CUDA or cuDNN libraries missing?); "
+            "see `cropzoom doctor`, or pip install 'onnxruntime-gpu[cuda,cudnn]'"
+        )
+    logger.info("cropper runs on %s with %d threads", got, options.intra_op_num_threads)
+    return session, got
+
+
+def _quota(root: Path) -> float | None:
+    """Return the CPU quota in CPUs: the tightest of this process's cgroup and those above it."""
+    quotas: list[float] = []
+    for group in _groups(root):
+        try:
+            limit, period = (group / "cpu.max").read_text().split()[:2]
+        except (OSError, ValueError):
+            try:
+                limit = (group / "cpu.cfs_quota_us").read_text()
+                period = (group / "cpu.cfs_period_us").read_text()
+            except OSError:
+                continue
+        try:
+            cpus = int(limit) / int(period)
+        except (ValueError, ZeroDivisionError):
+            continue  # "max": no limit
+        if cpus > 0:
+            quotas.append(cpus)
+    return min(quotas, default=None)
+
+
+def _groups(root: Path) -> list[Path]:
+    """Return the folders that may hold a quota, for cgroup v2 and v1."""
+    own = "/"
+    try:
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            number, _, name = line.split(":", 2)
+            if number == "0":
+                own = name
+    except (OSError, ValueError):
+        pass
+    group = root / own.lstrip("/")
+    above = [folder for folder in group.parents if folder.is_relative_to(root)]
+    return [group, *above, root / "cpu"]
