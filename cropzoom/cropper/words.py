@@ -1,4 +1,4 @@
-"""A question as numbers: each word becomes a PHOC, so that words never seen in training still match.
+"""A question as numbers: each word as a PHOC, so that words never seen in training still match.
 
 PHOC (pyramidal histogram of characters): Almazán et al. 2014; Sudholt & Fink 2016, section 3.1.
 A word is cut into 1, 2, ... 5 equal parts; for each part, one bit a character class tells
@@ -28,11 +28,15 @@ MAX_WORDS = 16
 _CLASS_OF = {character: index for index, character in enumerate(ALPHABET)}
 _EDGES = re.compile(r"^[^\w$€£%#]+|[^\w$€£%#]+$")
 # Dropped first when a question is too long to be kept whole; they rarely name what is asked for.
-_STOP_WORDS = frozenset(
-    "a an and are as at be by can could do does for from give has have here i in is it its me my "
-    "of on or please tell that the their there these this to was were will with would you your "
-    "image picture photo document page shown using answer question read".split()
-)
+# fmt: off
+_STOP_WORDS = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "by", "can", "could", "do", "does", "for", "from",
+    "give", "has", "have", "here", "i", "in", "is", "it", "its", "me", "my", "of", "on", "or",
+    "please", "tell", "that", "the", "their", "there", "these", "this", "to", "was", "were",
+    "will", "with", "would", "you", "your", "image", "picture", "photo", "document", "page",
+    "shown", "using", "answer", "question", "read",
+})
+# fmt: on
 
 
 def fold(text: str) -> str:

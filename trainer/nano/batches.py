@@ -1,4 +1,4 @@
-"""Rendered pages as tensors. Batch i is a pure function of (seed, i): a resumed run sees the same."""
+"""Rendered pages as tensors. Batch i is a pure function of (seed, i), so a run can resume."""
 
 from __future__ import annotations
 
@@ -56,10 +56,18 @@ class Batch:
 
 def cell_cover(box: Rect, rows: int, columns: int) -> np.ndarray:
     """Share of a box that lies in each cell, (rows, columns) float32, summing to 1."""
-    x = np.clip(np.minimum(box[2], (np.arange(columns) + 1) * CELL)
-                - np.maximum(box[0], np.arange(columns) * CELL), 0, None)
-    y = np.clip(np.minimum(box[3], (np.arange(rows) + 1) * CELL)
-                - np.maximum(box[1], np.arange(rows) * CELL), 0, None)
+    x = np.clip(
+        np.minimum(box[2], (np.arange(columns) + 1) * CELL)
+        - np.maximum(box[0], np.arange(columns) * CELL),
+        0,
+        None,
+    )
+    y = np.clip(
+        np.minimum(box[3], (np.arange(rows) + 1) * CELL)
+        - np.maximum(box[1], np.arange(rows) * CELL),
+        0,
+        None,
+    )
     cover = (y[:, None] * x[None, :]).astype(np.float32)
     total = float(cover.sum())
     if total <= 0.0:  # rotated off the page
@@ -89,8 +97,11 @@ def make_batch(pages: list[Page], rng: random.Random) -> Batch:
         for word in page.words:
             x0, y0, x1, y1 = word.box
             top = max(0, round(y0 / ROW))
-            text[index, top: max(top + 1, round(y1 / ROW)),
-                 max(0, round(x0 / COLUMN)): max(round(x0 / COLUMN) + 1, round(x1 / COLUMN))] = True
+            text[
+                index,
+                top : max(top + 1, round(y1 / ROW)),
+                max(0, round(x0 / COLUMN)) : max(round(x0 / COLUMN) + 1, round(x1 / COLUMN)),
+            ] = True
         for word in rng.sample(page.words, min(len(page.words), WORDS_A_PAGE)):
             x0, y0, x1, y1 = word.box
             folded = split_words(word.text)
@@ -116,7 +127,8 @@ def make_batch(pages: list[Page], rng: random.Random) -> Batch:
             continue
         region[row], value[row] = q.region, q.value_box
         cover = 0.7 * cell_cover(q.value_box, rows, columns) + 0.3 * cell_cover(
-            q.key_box, rows, columns)
+            q.key_box, rows, columns
+        )
         target[row, :-1] = cover.reshape(-1)
         flat = cover.reshape(-1).astype(np.float64)
         for cell in draw.choice(flat.size, CELLS_A_QUESTION, p=flat / flat.sum()):
@@ -140,8 +152,18 @@ def make_batch(pages: list[Page], rng: random.Random) -> Batch:
 
 
 # Width, height, pages a batch: about equal work. Small pages teach most a second.
-_SIZES = [(320, 320, 10), (384, 288, 9), (256, 448, 9), (512, 384, 5), (416, 576, 4), (768, 576, 2),
-          (576, 800, 2), (736, 1024, 1), (1024, 736, 1), (1024, 1024, 1)]
+_SIZES = [
+    (320, 320, 10),
+    (384, 288, 9),
+    (256, 448, 9),
+    (512, 384, 5),
+    (416, 576, 4),
+    (768, 576, 2),
+    (576, 800, 2),
+    (736, 1024, 1),
+    (1024, 736, 1),
+    (1024, 1024, 1),
+]
 _EARLY = (6, 4, 4, 2, 2, 0.3, 0.3, 0, 0, 0)
 _LATE = (2, 2, 2, 3, 3, 3, 3, 2.5, 1.5, 1)
 
@@ -181,8 +203,9 @@ class Batches(IterableDataset[Batch]):
 def heldout_batches(seed: int, count: int, pages: int, options: PageOptions) -> list[Batch]:
     """Fixed batches to measure on; `options.split` decides which fonts and words."""
     rng = random.Random(f"measure/{seed}")
-    return [make_batch([render_page(rng, options) for _ in range(pages)], rng)
-            for _ in range(count)]
+    return [
+        make_batch([render_page(rng, options) for _ in range(pages)], rng) for _ in range(count)
+    ]
 
 
 def measure_options(width: int, height: int, split: Split = "heldout") -> PageOptions:

@@ -47,8 +47,9 @@ def load_checkpoint(folder: Path) -> tuple[Nano, dict[str, Any]]:
     """The averaged weights of a training folder, in eval mode, and the checkpoint's other data."""
     state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location="cpu")
     net = Nano(NanoConfig(**state["config"]))
-    weights = {k.removeprefix("module."): v for k, v in state["mean"].items()
-               if k.startswith("module.")}
+    weights = {
+        k.removeprefix("module."): v for k, v in state["mean"].items() if k.startswith("module.")
+    }
     net.load_state_dict(weights)
     return net.eval(), {"step": state["step"], "minutes": round(state["seconds"] / 60, 1)}
 
@@ -56,12 +57,21 @@ def load_checkpoint(folder: Path) -> tuple[Nano, dict[str, Any]]:
 def write_graph(net: Nano, path: Path) -> None:
     """Write the ONNX graph; H and W are free multiples of 32."""
     graph = Graph(net).eval()
-    example = (torch.zeros(1, 1, 256, 320, dtype=torch.uint8), torch.zeros(1, MAX_WORDS, WORD_DIM),
-               torch.ones(1, MAX_WORDS))
+    example = (
+        torch.zeros(1, 1, 256, 320, dtype=torch.uint8),
+        torch.zeros(1, MAX_WORDS, WORD_DIM),
+        torch.ones(1, MAX_WORDS),
+    )
     height, width = torch.export.Dim("h", min=1, max=256), torch.export.Dim("w", min=1, max=256)
     torch.onnx.export(
-        graph, example, str(path), dynamo=True, external_data=False, opset_version=18,
-        input_names=["image", "words", "word_mask"], output_names=OUTPUTS,
+        graph,
+        example,
+        str(path),
+        dynamo=True,
+        external_data=False,
+        opset_version=18,
+        input_names=["image", "words", "word_mask"],
+        output_names=OUTPUTS,
         dynamic_shapes={"image": {2: 32 * height, 3: 32 * width}, "words": {}, "word_mask": {}},
         verbose=False,
     )
@@ -80,13 +90,16 @@ def largest_difference(net: Nano, path: Path) -> float:
             with torch.no_grad():
                 expected = graph(*map(torch.from_numpy, (image, words, mask)))
             given = session.run(OUTPUTS, {"image": image, "words": words, "word_mask": mask})
-            worst = max(worst, *(float(np.abs(e.numpy() - g).max())
-                                 for e, g in zip(expected, given, strict=True)))
+            worst = max(
+                worst,
+                *(float(np.abs(e.numpy() - g).max()) for e, g in zip(expected, given, strict=True)),
+            )
     return worst
 
 
-def manifest(graph: Path, training: dict[str, Any], temperature: float, version: str
-             ) -> dict[str, Any]:
+def manifest(
+    graph: Path, training: dict[str, Any], temperature: float, version: str
+) -> dict[str, Any]:
     """The content of `cropper.json`."""
     data = graph.read_bytes()
     return {
@@ -112,8 +125,11 @@ def export(
 ) -> None:
     """Export, verify, then put in place."""
     net, training = load_checkpoint(checkpoint)
-    training |= {"recipe": "python -m cropzoom.trainer.nano.train", "from": "random weights",
-                 "data": "pages rendered by cropzoom.trainer.synthetic"}
+    training |= {
+        "recipe": "python -m cropzoom.trainer.nano.train",
+        "from": "random weights",
+        "data": "pages rendered by cropzoom.trainer.synthetic",
+    }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         write_graph(net, path)

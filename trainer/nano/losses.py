@@ -23,7 +23,8 @@ def reading_losses(net: Nano, reading: Reading, batch: Batch) -> dict[str, Tenso
     at, y, x, kind = batch.character.T
     characters = F.cross_entropy(net.characters(reading.fine[at, :, y, x]), kind)
     text = F.binary_cross_entropy_with_logits(
-        net.text(reading.features)[:, 0], batch.text.to(reading.features.dtype))
+        net.text(reading.features)[:, 0], batch.text.to(reading.features.dtype)
+    )
     return {
         "match": 0.5 * F.cross_entropy(logits, entry),
         "phoc": 10.0 * phoc + length,

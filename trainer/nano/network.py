@@ -25,8 +25,25 @@ from torch import Tensor, nn
 from cropzoom.cropper.words import CLASSES, MAX_WORDS, WORD_DIM
 
 ROW, COLUMN, CELL = 8, 16, 16
-EDGE_BINS = (6.0, 9.0, 13.0, 18.0, 25.0, 34.0, 46.0, 62.0, 84.0, 114.0, 155.0, 210.0, 285.0, 386.0,
-             524.0, 710.0, 962.0)
+EDGE_BINS = (
+    6.0,
+    9.0,
+    13.0,
+    18.0,
+    25.0,
+    34.0,
+    46.0,
+    62.0,
+    84.0,
+    114.0,
+    155.0,
+    210.0,
+    285.0,
+    386.0,
+    524.0,
+    710.0,
+    962.0,
+)
 """Distances from a cell's centre to an edge of the box, px; about x1.36 a step."""
 
 
@@ -60,15 +77,20 @@ class Reading(NamedTuple):
 
 
 class Pointing(NamedTuple):
-    """Logits for Q questions: cells (Q, H/16, W/16), absent (Q, 1), edges (Q, 4, bins, H/16, W/16)."""
+    """Logits of Q questions: cells (Q, h, w), absent (Q, 1), edges (Q, 4, bins, h, w); h = H/16."""
 
     cells: Tensor
     absent: Tensor
     edges: Tensor
 
 
-def _conv(inputs: int, outputs: int, kernel: int | tuple[int, int], stride: int | tuple[int, int] = 1,
-          groups: int = 1) -> nn.Sequential:
+def _conv(
+    inputs: int,
+    outputs: int,
+    kernel: int | tuple[int, int],
+    stride: int | tuple[int, int] = 1,
+    groups: int = 1,
+) -> nn.Sequential:
     size = (kernel, kernel) if isinstance(kernel, int) else kernel
     padding = (size[0] // 2, size[1] // 2)
     return nn.Sequential(
@@ -92,25 +114,45 @@ class _Mix(nn.Module):
     def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
         super().__init__()
         self.spatial = _conv(channels, channels, kernel, groups=channels)
-        self.expand, self.project = _conv(channels, 2 * channels, 1), _conv(2 * channels, channels, 1)
+        self.expand, self.project = (
+            _conv(channels, 2 * channels, 1),
+            _conv(2 * channels, channels, 1),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.project(F.relu(self.expand(self.spatial(x))))
 
 
 class _Strip(nn.Module):
-    """A block that looks along rows and columns, steered by the question (FiLM, Perez et al. 2018)."""
+    """Looks along rows and columns, steered by the question (FiLM, Perez et al. 2018)."""
 
     def __init__(self, channels: int, summary: int, dilation: int) -> None:
         super().__init__()
         reach = 7 * dilation
         self.near = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
-        self.row = nn.Conv2d(channels, channels, (1, 15), padding=(0, reach), dilation=(1, dilation),
-                             groups=channels, bias=False)
-        self.column = nn.Conv2d(channels, channels, (15, 1), padding=(reach, 0),
-                                dilation=(dilation, 1), groups=channels, bias=False)
+        self.row = nn.Conv2d(
+            channels,
+            channels,
+            (1, 15),
+            padding=(0, reach),
+            dilation=(1, dilation),
+            groups=channels,
+            bias=False,
+        )
+        self.column = nn.Conv2d(
+            channels,
+            channels,
+            (15, 1),
+            padding=(reach, 0),
+            dilation=(dilation, 1),
+            groups=channels,
+            bias=False,
+        )
         self.norm = nn.BatchNorm2d(channels)
-        self.expand, self.project = _conv(channels, 2 * channels, 1), _conv(2 * channels, channels, 1)
+        self.expand, self.project = (
+            _conv(channels, 2 * channels, 1),
+            _conv(2 * channels, channels, 1),
+        )
         self.film = nn.Linear(summary, 4 * channels)
 
     def forward(self, x: Tensor, summary: Tensor) -> Tensor:
@@ -125,8 +167,12 @@ class PageReader(nn.Module):
     def __init__(self, c: NanoConfig) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            _conv(16, c.stem, 3), nn.ReLU(), _conv(c.stem, c.stem, 3), nn.ReLU(),
-            _conv(c.stem, c.middle, 3, 2), nn.ReLU(),
+            _conv(16, c.stem, 3),
+            nn.ReLU(),
+            _conv(c.stem, c.stem, 3),
+            nn.ReLU(),
+            _conv(c.stem, c.middle, 3, 2),
+            nn.ReLU(),
             *[_Residual(c.middle) for _ in range(c.middle_blocks)],
         )
         self.widen = nn.Sequential(_conv(c.middle, c.wide, (3, 4), (1, 2)), nn.ReLU())
@@ -171,9 +217,7 @@ class QuestionReader(nn.Module):
         self.layers = nn.ModuleList([_Attention(c.text_width) for _ in range(c.text_layers)])
         self.weigh = nn.Linear(c.text_width, c.heads)
         self.pick = nn.Linear(c.text_width, c.implied)
-        self.imply = nn.ModuleList(
-            [nn.Linear(c.text_width, c.embed) for _ in range(c.implied)]
-        )
+        self.imply = nn.ModuleList([nn.Linear(c.text_width, c.embed) for _ in range(c.implied)])
         self.summary = nn.Linear(c.text_width, c.point)
 
     def embed_words(self, words: Tensor) -> Tensor:
@@ -201,7 +245,9 @@ class _Attention(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
 
     def forward(self, x: Tensor, blocked: Tensor) -> Tensor:
         rows, count, width = x.shape
@@ -226,13 +272,23 @@ class Pointer(nn.Module):
         self.blocks = nn.ModuleList([_Strip(c.point, c.point, d) for d in (1, 2, 4, 1, 2)])
         self.cell = nn.Conv2d(c.point, 1, 1)
         self.edges = nn.Sequential(
-            nn.Conv2d(c.point, c.point, 1), nn.ReLU(),
+            nn.Conv2d(c.point, c.point, 1),
+            nn.ReLU(),
             nn.Conv2d(c.point, 4 * len(EDGE_BINS), 1),
         )
-        self.absent = nn.Sequential(nn.Linear(3 * c.point, c.point), nn.ReLU(), nn.Linear(c.point, 1))
+        self.absent = nn.Sequential(
+            nn.Linear(3 * c.point, c.point), nn.ReLU(), nn.Linear(c.point, 1)
+        )
 
-    def forward(self, reading: Reading, pages: Tensor | None, vectors: Tensor, weights: Tensor,
-                implied: Tensor, summary: Tensor) -> Pointing:
+    def forward(
+        self,
+        reading: Reading,
+        pages: Tensor | None,
+        vectors: Tensor,
+        weights: Tensor,
+        implied: Tensor,
+        summary: Tensor,
+    ) -> Pointing:
         """`pages` (Q,) tells which page each question is about; None when there is one page."""
         features, embedding = self.look(reading.features), reading.embedding
         if pages is not None:
@@ -247,7 +303,8 @@ class Pointer(nn.Module):
             pooled = similarity if window is None else _max_pool(similarity, window)
             for view in (pooled, torch.exp(6.0 * (pooled - best))):
                 said = (weights @ view[:, :count].reshape(rows, count, -1)).view(
-                    rows, -1, height, width)
+                    rows, -1, height, width
+                )
                 maps += [said, view[:, count:]]
         x = F.relu(self.enter(torch.cat([*maps, features], 1)))
         for block in self.blocks:
@@ -278,11 +335,14 @@ class Nano(nn.Module):
         self.characters = nn.Linear(c.middle, CLASSES)
         self.temperature = nn.Parameter(torch.tensor(2.3))
 
-    def forward(self, image: Tensor, words: Tensor, mask: Tensor, pages: Tensor | None = None
-                ) -> Pointing:
+    def forward(
+        self, image: Tensor, words: Tensor, mask: Tensor, pages: Tensor | None = None
+    ) -> Pointing:
         """Pages (B, 1, H, W) float 0..255, Q questions, their pages -> `Pointing`."""
         return self.point(self.pages(image), words, mask, pages)
 
-    def point(self, reading: Reading, words: Tensor, mask: Tensor, pages: Tensor | None) -> Pointing:
+    def point(
+        self, reading: Reading, words: Tensor, mask: Tensor, pages: Tensor | None
+    ) -> Pointing:
         """As `forward`, from pages already read."""
         return self.pointer(reading, pages, *self.questions(words, mask))

@@ -42,7 +42,7 @@ def learning_rate(step: int, steps: int, peak: float, decay: float, warmup: int 
 
 def pointed_boxes(pointing: Pointing) -> Tensor:
     """The likeliest cell's box at the median of each distance, (Q, 4) px."""
-    rows, height, width = pointing.cells.shape
+    rows, _, width = pointing.cells.shape
     best = pointing.cells.flatten(1).argmax(1)
     edges = pointing.edges.flatten(3)[torch.arange(rows), :, :, best].softmax(-1).cumsum(-1)
     index = (edges < EDGE_QUANTILE).sum(-1).clamp_max(len(EDGE_BINS) - 1)
@@ -68,13 +68,22 @@ def measure(net: nn.Module, batches: list[Batch]) -> dict[str, float]:
             r, v = batch.region, batch.value
             hits.append(((x >= r[:, 0]) & (x <= r[:, 2]) & (y >= r[:, 1]) & (y <= r[:, 3])).float())
             m = 6.0  # half the margin that decoding adds
-            covered.append(((box[:, 0] - m <= v[:, 0]) & (box[:, 1] - m <= v[:, 1])
-                            & (box[:, 2] + m >= v[:, 2]) & (box[:, 3] + m >= v[:, 3])).float())
+            covered.append(
+                (
+                    (box[:, 0] - m <= v[:, 0])
+                    & (box[:, 1] - m <= v[:, 1])
+                    & (box[:, 2] + m >= v[:, 2])
+                    & (box[:, 3] + m >= v[:, 3])
+                ).float()
+            )
     net.train()
     result = {"retrieval": float(torch.cat(found).mean())}
     if hits:
-        result |= {"hit": float(torch.cat(hits).mean()), "covered": float(torch.cat(covered).mean()),
-                   "questions": float(len(torch.cat(hits)))}
+        result |= {
+            "hit": float(torch.cat(hits).mean()),
+            "covered": float(torch.cat(covered).mean()),
+            "questions": float(len(torch.cat(hits))),
+        }
     return result
 
 
@@ -83,7 +92,9 @@ def train(
     steps: Annotated[int, typer.Option(help="Batches in all.")] = 9000,
     reading: Annotated[int, typer.Option(help="Batches of dense words first.")] = 1500,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
-    decay: Annotated[float, typer.Option(help="Share of the steps in which the rate falls.")] = 0.35,
+    decay: Annotated[
+        float, typer.Option(help="Share of the steps in which the rate falls.")
+    ] = 0.35,
     seed: Annotated[int, typer.Option()] = 1,
     workers: Annotated[int, typer.Option(help="Rendering processes.")] = 1,
     threads: Annotated[int, typer.Option(help="Threads of the step.")] = 2,
@@ -94,8 +105,7 @@ def train(
     torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
     net = Nano(NanoConfig()).to(memory_format=torch.channels_last)
-    mean = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True)
+    mean = torch.optim.swa_utils.AveragedModel(net, avg_fn=_moving_average, use_buffers=True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
     start, spent = 0, 0.0
     checkpoint = folder / "checkpoint.pt"
@@ -110,8 +120,11 @@ def train(
         "768x1024": heldout_batches(3, 16, 1, measure_options(768, 1024)),
     }
     loader = torch.utils.data.DataLoader(
-        Batches(seed, start, reading, steps), batch_size=None, num_workers=workers,
-        prefetch_factor=8 if workers else None)
+        Batches(seed, start, reading, steps),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=8 if workers else None,
+    )
     totals: dict[str, float] = {}
     began = time.monotonic()
     net.train()
@@ -135,19 +148,35 @@ def train(
             totals["n/" + key] = totals.get("n/" + key, 0.0) + 1
         if (step + 1) % every == 0 or step + 1 == steps:
             seconds = spent + time.monotonic() - began
-            row: dict[str, Any] = {"step": step + 1, "minutes": round(seconds / 60, 2),
-                                   "rate": optimizer.param_groups[0]["lr"]}
+            row: dict[str, Any] = {
+                "step": step + 1,
+                "minutes": round(seconds / 60, 2),
+                "rate": optimizer.param_groups[0]["lr"],
+            }
             row |= {k: round(v / totals["n/" + k], 4) for k, v in totals.items() if k[:2] != "n/"}
             for name, batches in tests.items():
                 if step >= reading or name == "320":
                     row[name] = {k: round(v, 4) for k, v in measure(mean.module, batches).items()}
             totals = {}
-            _save(checkpoint, {"net": net.state_dict(), "mean": mean.state_dict(),
-                               "optimizer": optimizer.state_dict(), "step": step + 1,
-                               "seconds": seconds, "config": net.config.to_dict()})
+            _save(
+                checkpoint,
+                {
+                    "net": net.state_dict(),
+                    "mean": mean.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": step + 1,
+                    "seconds": seconds,
+                    "config": net.config.to_dict(),
+                },
+            )
             with (folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
             print(json.dumps(row), flush=True)
+
+
+def _moving_average(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+    """Exponential, over about 500 steps; over fewer at first."""
+    return mean + (new - mean) * max(0.002, 1 - (1 + float(count)) / (10 + float(count)))
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The fonts of this machine that can write Latin text, split into training and held-out families."""
+"""This machine's fonts that can write Latin text, in training and held-out families."""
 
 from __future__ import annotations
 

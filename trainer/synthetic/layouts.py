@@ -82,8 +82,12 @@ def pairs(pen: Pen, left: float, top: float, right: float, bottom: float) -> flo
                 start = right - width
             if style == "leader" and start - key_box[2] > 4 * gap:
                 dots = "." * int((start - key_box[2] - gap) / max(1.0, key_font.length(".")))
-                canvas.draw.text((key_box[2] + gap / 2, y), dots, fill=ink, font=key_font.pil, anchor="ls")
-            _pair(pen, key, value, key_box, canvas.text(start, y, value, value_font, value_ink), kind)
+                canvas.draw.text(
+                    (key_box[2] + gap / 2, y), dots, fill=ink, font=key_font.pil, anchor="ls"
+                )
+            _pair(
+                pen, key, value, key_box, canvas.text(start, y, value, value_font, value_ink), kind
+            )
         if rule:
             canvas.draw.line((left, y + line * 0.35, right, y + line * 0.35), fill=pen.soft_ink())
         y += line
@@ -134,34 +138,45 @@ def table(pen: Pen, left: float, top: float, right: float, bottom: float) -> flo
     font, head = pen.font(), pen.font(which=1)
     count = max(2, min(rng.randint(2, 6), int((right - left) / (font.size * 5.5))))
     first = rng.uniform(1.2, 2.2)
-    edges = [left + (right - left) * (0 if i == 0 else (first + i - 1) / (first + count - 1))
-             for i in range(count + 1)]
+    edges = [
+        left + (right - left) * (0 if i == 0 else (first + i - 1) / (first + count - 1))
+        for i in range(count + 1)
+    ]
     line = font.size * rng.uniform(1.3, 2.2)
     numbers = rng.random() < 0.7
     align_right = numbers and rng.random() < 0.5
     grid, banded, header_filled = rng.random() < 0.35, rng.random() < 0.25, rng.random() < 0.3
     pad = font.size * 0.35
     y = top + line
-    names = [pen.fit(head, pen.lexicon.phrase(1, 2), edges[i + 1] - edges[i] - 2 * pad)
-             for i in range(count)]
+    names = [
+        pen.fit(head, pen.lexicon.phrase(1, 2), edges[i + 1] - edges[i] - 2 * pad)
+        for i in range(count)
+    ]
     if header_filled:
         canvas.draw.rectangle((left, y - line * 0.75, right, y + line * 0.3), fill=pen.ink)
     heads: list[Rect | None] = []
     for i, name in enumerate(names):
         width = head.length(name)
         x = edges[i + 1] - pad - width if align_right and i else edges[i] + pad
-        heads.append(canvas.text(x, y, name, head, pen.paper if header_filled else pen.ink)
-                     if name else None)
-    kinds = [pen.lexicon.any_kind() if not numbers else rng.choice(["int", "money", "percent", "measure", "int"])
-             for _ in range(count)]
+        heads.append(
+            canvas.text(x, y, name, head, pen.paper if header_filled else pen.ink) if name else None
+        )
+    kinds = [
+        pen.lexicon.any_kind()
+        if not numbers
+        else rng.choice(["int", "money", "percent", "measure", "int"])
+        for _ in range(count)
+    ]
     rows = 0
     for row in range(rng.randint(2, 12)):
         y += line
         if y > bottom:
             break
         if banded and row % 2:
-            canvas.draw.rectangle((left, y - line * 0.75, right, y + line * 0.3),
-                                  fill=round(pen.paper + (pen.ink - pen.paper) * 0.08))
+            canvas.draw.rectangle(
+                (left, y - line * 0.75, right, y + line * 0.3),
+                fill=round(pen.paper + (pen.ink - pen.paper) * 0.08),
+            )
         label = pen.fit(font, pen.lexicon.phrase(1, 3), edges[1] - edges[0] - 2 * pad)
         if not label:
             continue
@@ -177,7 +192,9 @@ def table(pen: Pen, left: float, top: float, right: float, bottom: float) -> flo
             x = edges[i + 1] - pad - width if align_right else edges[i] + pad
             box = canvas.text(x, y, value, font, pen.ink)
             if heads[i] is not None:
-                canvas.fields.append(Field(label, value, label_box, box, "cell", kinds[i], names[i]))
+                canvas.fields.append(
+                    Field(label, value, label_box, box, "cell", kinds[i], names[i])
+                )
     if grid:
         for edge in edges:
             canvas.draw.line((edge, top + line * 0.25, edge, y + line * 0.3), fill=pen.soft_ink())
@@ -235,8 +252,14 @@ def prose(pen: Pen, left: float, top: float, right: float, bottom: float) -> flo
             break
         words: list[str] = []
         while font.length(" ".join(words)) < right - left and len(words) < 40:
-            word = pen.lexicon.word() if rng.random() < 0.85 else pen.lexicon.value(pen.lexicon.any_kind())
-            words.append(word + ("," if rng.random() < 0.06 else "." if rng.random() < 0.05 else ""))
+            word = (
+                pen.lexicon.word()
+                if rng.random() < 0.85
+                else pen.lexicon.value(pen.lexicon.any_kind())
+            )
+            words.append(
+                word + ("," if rng.random() < 0.06 else "." if rng.random() < 0.05 else "")
+            )
         text = pen.fit(font, " ".join(words), right - left)
         if rng.random() < 0.3:
             text = text[:1].upper() + text[1:]
@@ -247,13 +270,21 @@ def prose(pen: Pen, left: float, top: float, right: float, bottom: float) -> flo
         if len(parts) >= 5 and rng.random() < 0.5:
             lead, tail = rng.randint(2, 3), rng.randint(1, 2)
             start = rng.randint(0, len(parts) - lead - tail)
-            key, value = " ".join(parts[start:start + lead]), " ".join(parts[start + lead:start + lead + tail])
+            key, value = (
+                " ".join(parts[start : start + lead]),
+                " ".join(parts[start + lead : start + lead + tail]),
+            )
             x0 = left + font.length(" ".join(parts[:start]) + " " if start else "")
-            x1 = left + font.length(" ".join(parts[:start + lead]) + " ")
+            x1 = left + font.length(" ".join(parts[: start + lead]) + " ")
             span = (y + font.top, y + font.bottom)
             canvas.fields.append(
-                Field(key, value, (x0, span[0], x0 + font.length(key), span[1]),
-                      (x1, span[0], x1 + font.length(value), span[1]), "after")
+                Field(
+                    key,
+                    value,
+                    (x0, span[0], x0 + font.length(key), span[1]),
+                    (x1, span[0], x1 + font.length(value), span[1]),
+                    "after",
+                )
             )
         y += line
     return y - line + font.bottom
@@ -268,14 +299,19 @@ def heading(pen: Pen, left: float, top: float, right: float, bottom: float) -> f
     if not text or y > bottom:
         return top + pen.size
     if rng.random() < 0.25:
-        canvas.draw.rectangle((left - 3, top, right, y + font.bottom + pen.size * 0.4), fill=pen.ink)
+        canvas.draw.rectangle(
+            (left - 3, top, right, y + font.bottom + pen.size * 0.4), fill=pen.ink
+        )
         canvas.text(left, y, text, font, pen.paper)
     else:
         x = (left + right - font.length(text)) / 2 if rng.random() < 0.3 else left
         canvas.text(x, y, text, font, pen.ink)
     if rng.random() < 0.3:
-        canvas.draw.line((left, y + font.bottom + 2, right, y + font.bottom + 2), fill=pen.ink,
-                         width=rng.randint(1, 3))
+        canvas.draw.line(
+            (left, y + font.bottom + 2, right, y + font.bottom + 2),
+            fill=pen.ink,
+            width=rng.randint(1, 3),
+        )
     return y + font.bottom + pen.size * 0.4
 
 
@@ -305,10 +341,14 @@ def figure(pen: Pen, left: float, top: float, right: float, bottom: float) -> fl
     elif style == "blocks":
         for _ in range(rng.randint(3, 20)):
             x, y = rng.uniform(left, left + width), rng.uniform(top, y1)
-            draw.rectangle((x, y, x + rng.uniform(2, height), min(y1, y + rng.uniform(2, height))),
-                           fill=rng.randint(0, 255))
+            draw.rectangle(
+                (x, y, x + rng.uniform(2, height), min(y1, y + rng.uniform(2, height))),
+                fill=rng.randint(0, 255),
+            )
     else:
-        draw.line((left, top + height / 2, right, top + height / 2), fill=pen.ink, width=rng.randint(1, 4))
+        draw.line(
+            (left, top + height / 2, right, top + height / 2), fill=pen.ink, width=rng.randint(1, 4)
+        )
         return top + height / 2
     return y1
 
@@ -324,12 +364,18 @@ def scattered(pen: Pen, left: float, top: float, right: float, bottom: float) ->
         value = pen.fit(value_font, pen.lexicon.value(kind), (right - left) * 0.9)
         if not key or not value:
             continue
-        beside = key_font.length(key) + value_font.length(value) + pen.size < right - left and rng.random() < 0.4
+        beside = (
+            key_font.length(key) + value_font.length(value) + pen.size < right - left
+            and rng.random() < 0.4
+        )
         need = value_font.size * 1.3 + (0 if beside else key_font.size * 1.4)
         if y + need > bottom:
             break
-        wide = key_font.length(key) + pen.size + value_font.length(value) if beside else max(
-            key_font.length(key), value_font.length(value))
+        wide = (
+            key_font.length(key) + pen.size + value_font.length(value)
+            if beside
+            else max(key_font.length(key), value_font.length(value))
+        )
         x = left + rng.uniform(0, max(0.0, right - left - wide))
         if beside:
             base = y + need
@@ -346,8 +392,14 @@ def scattered(pen: Pen, left: float, top: float, right: float, bottom: float) ->
 
 
 BLOCKS: list[tuple[Block, float]] = [
-    (pairs, 4.0), (boxes, 2.0), (table, 2.5), (contents, 1.5), (prose, 1.5), (heading, 1.2),
-    (figure, 0.7), (scattered, 1.5),
+    (pairs, 4.0),
+    (boxes, 2.0),
+    (table, 2.5),
+    (contents, 1.5),
+    (prose, 1.5),
+    (heading, 1.2),
+    (figure, 0.7),
+    (scattered, 1.5),
 ]
 
 __all__ = ["BLOCKS", "Block", "Pen", "in_case"]

@@ -16,8 +16,15 @@ HELDOUT_SHARE = 0.12
 # What forms, receipts and screens really call things. A name's kind decides its values; the
 # aliases are how people ask for it without saying its name.
 FIELDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "Total": ("money", ("How much do I have to pay?", "What is the amount to pay?",
-                        "How much was paid in all?", "What does it all cost?")),
+    "Total": (
+        "money",
+        (
+            "How much do I have to pay?",
+            "What is the amount to pay?",
+            "How much was paid in all?",
+            "What does it all cost?",
+        ),
+    ),
     "Amount due": ("money", ("How much do I owe?", "What must be paid?", "How much is owed?")),
     "Grand total": ("money", ("What is the final price?", "How much in all?")),
     "Balance": ("money", ("How much money is left?",)),
@@ -122,15 +129,173 @@ FIELDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Progress": ("percent", ("How far along is it?",)),
     "Growth": ("percent", ("How much did it grow?",)),
 }
-_UNITS = ["kg", "g", "mg", "lb", "cm", "mm", "m", "km", "V", "W", "kW", "A", "Hz", "GB", "MB", "TB",
-          "ml", "L", "bar", "kPa", "°C", "°F", "kcal", "kJ", "in", "oz", "min", "h"]
-_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September",
-           "October", "November", "December"]
-_ONSETS = "b bl br c ch cl cr d dr f fl fr g gl gr h j k kl l m n p ph pl pr qu r s sc sh sl sm sn " \
-          "sp st str t th tr tw v w wh y z".split()
-_VOWELS = "a a a e e e i i o o u ai au ea ee ie io oa oo ou y".split()
-_CODAS = ["", "", "", "", *"b ck d f g l ll m n n nd ng nt p r r rd rk rn s s ss st t t th x".split()]
-_ENDINGS = ["", "", "", "", "ing", "ed", "er", "tion", "ment", "ness", "al", "ic", "ity", "ous", "s"]
+_UNITS = [
+    "kg",
+    "g",
+    "mg",
+    "lb",
+    "cm",
+    "mm",
+    "m",
+    "km",
+    "V",
+    "W",
+    "kW",
+    "A",
+    "Hz",
+    "GB",
+    "MB",
+    "TB",
+    "ml",
+    "L",
+    "bar",
+    "kPa",
+    "°C",
+    "°F",
+    "kcal",
+    "kJ",
+    "in",
+    "oz",
+    "min",
+    "h",
+]
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_ONSETS = [
+    "b",
+    "bl",
+    "br",
+    "c",
+    "ch",
+    "cl",
+    "cr",
+    "d",
+    "dr",
+    "f",
+    "fl",
+    "fr",
+    "g",
+    "gl",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "kl",
+    "l",
+    "m",
+    "n",
+    "p",
+    "ph",
+    "pl",
+    "pr",
+    "qu",
+    "r",
+    "s",
+    "sc",
+    "sh",
+    "sl",
+    "sm",
+    "sn",
+    "sp",
+    "st",
+    "str",
+    "t",
+    "th",
+    "tr",
+    "tw",
+    "v",
+    "w",
+    "wh",
+    "y",
+    "z",
+]
+_VOWELS = [
+    "a",
+    "a",
+    "a",
+    "e",
+    "e",
+    "e",
+    "i",
+    "i",
+    "o",
+    "o",
+    "u",
+    "ai",
+    "au",
+    "ea",
+    "ee",
+    "ie",
+    "io",
+    "oa",
+    "oo",
+    "ou",
+    "y",
+]
+_CODAS = [
+    "",
+    "",
+    "",
+    "",
+    *[
+        "b",
+        "ck",
+        "d",
+        "f",
+        "g",
+        "l",
+        "ll",
+        "m",
+        "n",
+        "n",
+        "nd",
+        "ng",
+        "nt",
+        "p",
+        "r",
+        "r",
+        "rd",
+        "rk",
+        "rn",
+        "s",
+        "s",
+        "ss",
+        "st",
+        "t",
+        "t",
+        "th",
+        "x",
+    ],
+]
+_ENDINGS = [
+    "",
+    "",
+    "",
+    "",
+    "ing",
+    "ed",
+    "er",
+    "tion",
+    "ment",
+    "ness",
+    "al",
+    "ic",
+    "ity",
+    "ous",
+    "s",
+]
 
 
 def is_heldout(word: str) -> bool:
@@ -168,9 +333,10 @@ class Lexicon:
             word = "".join(
                 self.rng.choice(_ONSETS) + self.rng.choice(_VOWELS) + self.rng.choice(_CODAS)
                 for _ in range(syllables)
-            ) + self.rng.choice(_ENDINGS)
+            )
+            word = (word + self.rng.choice(_ENDINGS))[:14]
             if is_heldout(word) == (self.split == "heldout"):
-                return word[:14]
+                return word
 
     def phrase(self, low: int, high: int, case: str | None = None) -> str:
         """`low` to `high` words in one case: lower, title, upper, or sentence."""
@@ -194,8 +360,15 @@ class Lexicon:
         letters = "".join(rng.choices("ABCDEFGHJKLMNPQRSTUVWXYZ", k=rng.randint(1, 4)))
         digits = "".join(rng.choices("0123456789", k=rng.randint(2, 8)))
         return rng.choice(
-            [f"{letters}-{digits}", f"{letters}{digits}", digits, f"{digits[:4]} {digits[4:]}".strip(),
-             f"#{digits}", f"{digits}-{letters}", f"{digits[:3]}/{letters}"]
+            [
+                f"{letters}-{digits}",
+                f"{letters}{digits}",
+                digits,
+                f"{digits[:4]} {digits[4:]}".strip(),
+                f"#{digits}",
+                f"{digits}-{letters}",
+                f"{digits[:3]}/{letters}",
+            ]
         )
 
     def value(self, kind: str) -> str:
@@ -209,14 +382,22 @@ class Lexicon:
         if kind == "date":
             day, month, year = rng.randint(1, 28), rng.randint(1, 12), rng.randint(1950, 2035)
             return rng.choice(
-                [f"{day:02}/{month:02}/{year}", f"{year}-{month:02}-{day:02}",
-                 f"{day} {_MONTHS[month - 1]} {year}", f"{_MONTHS[month - 1][:3]} {day}, {year}",
-                 f"{day:02}.{month:02}.{year % 100:02}", f"{day:02}.{month:02}.{year}"]
+                [
+                    f"{day:02}/{month:02}/{year}",
+                    f"{year}-{month:02}-{day:02}",
+                    f"{day} {_MONTHS[month - 1]} {year}",
+                    f"{_MONTHS[month - 1][:3]} {day}, {year}",
+                    f"{day:02}.{month:02}.{year % 100:02}",
+                    f"{day:02}.{month:02}.{year}",
+                ]
             )
         if kind == "time":
             hour, minute = rng.randint(0, 23), rng.randint(0, 59)
             return rng.choice(
-                [f"{hour:02}:{minute:02}", f"{hour % 12 + 1}:{minute:02} {rng.choice(['am', 'pm'])}"]
+                [
+                    f"{hour:02}:{minute:02}",
+                    f"{hour % 12 + 1}:{minute:02} {rng.choice(['am', 'pm'])}",
+                ]
             )
         if kind == "int":
             return self.number()
@@ -233,21 +414,37 @@ class Lexicon:
         if kind == "name":
             return self.phrase(2, 3, "title")
         if kind == "email":
-            return f"{self.word()}.{self.word()}@{self.word()}.{rng.choice(['com', 'org', 'net', 'de'])}"
+            domain = f"{self.word()}.{rng.choice(['com', 'org', 'net', 'de'])}"
+            return f"{self.word()}.{self.word()}@{domain}"
         if kind == "url":
             return f"www.{self.word()}.{rng.choice(['com', 'org', 'net', 'io'])}"
         if kind == "phone":
             groups = " ".join("".join(rng.choices("0123456789", k=n)) for n in (3, 3, 4))
             return rng.choice([f"+{rng.randint(1, 99)} {groups}", groups.replace(" ", "-"), groups])
         if kind == "address":
-            return f"{rng.randint(1, 400)} {self.phrase(1, 2, 'title')} {rng.choice(['St', 'Road', 'Ave', 'Lane'])}"
+            street = f"{self.phrase(1, 2, 'title')} {rng.choice(['St', 'Road', 'Ave', 'Lane'])}"
+            return f"{rng.randint(1, 400)} {street}"
         return self.phrase(1, 3)
 
     def any_kind(self) -> str:
         """A kind of value, the common ones more often."""
         return self.rng.choices(
-            ["money", "date", "time", "int", "code", "percent", "measure", "name", "word", "email",
-             "phone", "address", "version", "url"],
+            [
+                "money",
+                "date",
+                "time",
+                "int",
+                "code",
+                "percent",
+                "measure",
+                "name",
+                "word",
+                "email",
+                "phone",
+                "address",
+                "version",
+                "url",
+            ],
             [4, 3, 2, 5, 4, 1, 3, 4, 6, 1, 1, 1, 1, 1],
         )[0]
 

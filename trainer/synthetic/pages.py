@@ -74,8 +74,15 @@ def render_page(rng: random.Random, options: PageOptions) -> Page:
     size = min(size, width / 16)
     fonts = find_fonts(options.split, options.font_folders) or (None,)
     family = rng.choice(fonts)
-    pen = Pen(canvas, Lexicon(rng, options.split), rng, [family, rng.choice(fonts)],
-              round(size), ink, paper)
+    pen = Pen(
+        canvas,
+        Lexicon(rng, options.split),
+        rng,
+        [family, rng.choice(fonts)],
+        round(size),
+        ink,
+        paper,
+    )
     if options.layout == "dense":
         _dense(pen, width, height)
     else:
@@ -86,7 +93,8 @@ def render_page(rng: random.Random, options: PageOptions) -> Page:
     fields = _unambiguous(canvas.fields)
     chosen = rng.sample(fields, min(len(fields), options.questions))
     questions = [
-        ask_absent(rng, pen.lexicon, canvas.fields) if rng.random() < options.absent
+        ask_absent(rng, pen.lexicon, canvas.fields)
+        if rng.random() < options.absent
         else ask(rng, field, canvas.fields)
         for field in chosen
     ]
@@ -112,7 +120,9 @@ def _paper(rng: random.Random, width: int, height: int, grey: int) -> Image.Imag
         for _ in range(rng.randint(1, 4)):
             x, y = rng.randint(0, width), rng.randint(0, height)
             tint = max(0, min(255, grey + rng.randint(-25, 25)))
-            draw.rectangle((x, y, x + rng.randint(20, width), y + rng.randint(20, height)), fill=tint)
+            draw.rectangle(
+                (x, y, x + rng.randint(20, width), y + rng.randint(20, height)), fill=tint
+            )
     return image
 
 
@@ -152,7 +162,9 @@ def _dense(pen: Pen, width: int, height: int) -> None:
             break
         x = pen.size * rng.uniform(0.2, 1.0)
         while True:
-            text = lexicon.phrase(1, 2) if rng.random() < 0.75 else lexicon.value(lexicon.any_kind())
+            text = (
+                lexicon.phrase(1, 2) if rng.random() < 0.75 else lexicon.value(lexicon.any_kind())
+            )
             if x + font.length(text) > width - 2:
                 break
             box = pen.canvas.text(x, y, text, font, pen.ink)
@@ -211,6 +223,7 @@ def _damage(rng: random.Random, canvas: Canvas, paper: int) -> Canvas:
 
 def _unambiguous(fields: list[Field]) -> list[Field]:
     """Fields whose key (with column) stands once on the page, large enough to point at."""
+
     def name(f: Field) -> tuple[str, str]:
         return (f.key.lower(), (f.column or "").lower())
 

@@ -29,22 +29,25 @@ class Question:
 
 
 _PAIR = """
-What is the {k}?|What is the {k}?|What's the {k}?|{k}?|{k}|{k}:|What is {k}?|What is the value of {k}?
-What does {k} say?|What is written next to {k}?|What is written beside "{k}"?|What is given for {k}?
-Find the {k}.|Find {k}|Tell me the {k}.|Read the {k}.|Read out the {k} please|Give me the {k}.
-Which {k} is shown?|Which {k} is given?|What {k} is listed?|What {k} is printed here?
-What is to the right of {k}?|What stands behind "{k}"?|What comes after {k}?|What follows {k}?
-What is the {k} on this page?|What is the {k} in the document?|What is the {k} shown in the image?
-Can you read the {k}?|Could you tell me what the {k} is?|Please extract the {k}.|Extract {k}
-According to the document, what is the {k}?|Look at the picture. What is the {k}?|Do you see the {k}?
-I need the {k}.|Show me the {k}|What did they enter for {k}?|What is stated under {k}?|What is below "{k}"?
-What value does the field "{k}" have?|What is in the field {k}?|Which value belongs to {k}?
-the {k} please|Let me know the {k}|How is the {k} given?|State the {k}.|Look up {k}
+What is the {k}?|What is the {k}?|What's the {k}?|{k}?|{k}|{k}:|What is {k}?
+What is the value of {k}?|What does {k} say?|What is written next to {k}?
+What is written beside "{k}"?|What is given for {k}?|Find the {k}.|Find {k}|Tell me the {k}.
+Read the {k}.|Read out the {k} please|Give me the {k}.|Which {k} is shown?|Which {k} is given?
+What {k} is listed?|What {k} is printed here?|What is to the right of {k}?
+What stands behind "{k}"?|What comes after {k}?|What follows {k}?|What is the {k} on this page?
+What is the {k} in the document?|What is the {k} shown in the image?|Can you read the {k}?
+Could you tell me what the {k} is?|Please extract the {k}.|Extract {k}
+According to the document, what is the {k}?|Look at the picture. What is the {k}?
+Do you see the {k}?|I need the {k}.|Show me the {k}|What did they enter for {k}?
+What is stated under {k}?|What is below "{k}"?|What value does the field "{k}" have?
+What is in the field {k}?|Which value belongs to {k}?|the {k} please|Let me know the {k}
+How is the {k} given?|State the {k}.|Look up {k}
 """
 _BY_KIND = {
-    "money": "How much is the {k}?|How much is {k}?|What amount is given for {k}?|What is the price of {k}?"
-             "|How much does {k} cost?|What does {k} cost?|What is charged for {k}?",
-    "int": "How many {k}?|How many {k} are there?|What number is given for {k}?|What is the count of {k}?",
+    "money": "How much is the {k}?|How much is {k}?|What amount is given for {k}?"
+    "|What is the price of {k}?|How much does {k} cost?|What does {k} cost?|What is charged for {k}?",
+    "int": "How many {k}?|How many {k} are there?|What number is given for {k}?"
+    "|What is the count of {k}?",
     "measure": "How much {k}?|How much is the {k}?|What is the measured {k}?",
     "percent": "What percentage is {k}?|How high is the {k}?|What share does {k} have?",
     "date": "When is the {k}?|What date is {k}?|On what day is the {k}?|When was {k}?",
@@ -55,26 +58,41 @@ _BY_KIND = {
     "email": "What is the e-mail of {k}?",
 }
 _CELL = """
-What is the {c} of {k}?|What is the {c} of {k}?|What is the {c} for {k}?|{k} {c}|{c} of {k}|{c} {k}
-What is {k}'s {c}?|In the row {k}, what is the {c}?|What is in row "{k}", column "{c}"?
-What {c} does {k} have?|Which {c} has {k}?|What does the table give as {c} for {k}?|Read the {c} of {k}.
-How much is the {c} of {k}?|How many {c} for {k}?|What value does {k} have under {c}?|Find {c} for {k}
-Look at the table: what is the {c} of {k}?|What is shown for {k} in the column {c}?
+What is the {c} of {k}?|What is the {c} of {k}?|What is the {c} for {k}?|{k} {c}|{c} of {k}
+{c} {k}|What is {k}'s {c}?|In the row {k}, what is the {c}?|What is in row "{k}", column "{c}"?
+What {c} does {k} have?|Which {c} has {k}?|What does the table give as {c} for {k}?
+Read the {c} of {k}.|How much is the {c} of {k}?|How many {c} for {k}?
+What value does {k} have under {c}?|Find {c} for {k}|Look at the table: what is the {c} of {k}?
+What is shown for {k} in the column {c}?
 """
 _CONTENTS = """
 On which page is {k}?|On which page is "{k}"?|What page is {k} on?|Which page does {k} start on?
-What is the page number of {k}?|Where do I find {k}?|Page of {k}?|{k}|At what page does "{k}" begin?
+What is the page number of {k}?|Where do I find {k}?|Page of {k}?|{k}
+At what page does "{k}" begin?
 """
 _AFTER = """
-What comes after "{k}"?|What follows "{k}"?|Which words come after {k}?|{k} ...|What stands after "{k}"?
-Complete the sentence: {k}|What is written after {k}?|Which word follows "{k}"?|Continue: {k}
+What comes after "{k}"?|What follows "{k}"?|Which words come after {k}?|{k} ...
+What stands after "{k}"?|Complete the sentence: {k}|What is written after {k}?
+Which word follows "{k}"?|Continue: {k}
 """
 _SUFFIXES = [
-    "Answer briefly.", "Give a very brief answer.", "Answer with one word or number.", "Be short.",
-    "Answer the question using a single word or phrase.", "Only the value.", "Reply with the answer only.",
+    "Answer briefly.",
+    "Give a very brief answer.",
+    "Answer with one word or number.",
+    "Be short.",
+    "Answer the question using a single word or phrase.",
+    "Only the value.",
+    "Reply with the answer only.",
 ]
-_PREFIXES = ["Look at the image.", "Hi!", "Question:", "Please answer:", "Here is a document.",
-             "You are a helpful assistant.", "Read carefully."]
+_PREFIXES = [
+    "Look at the image.",
+    "Hi!",
+    "Question:",
+    "Please answer:",
+    "Here is a document.",
+    "You are a helpful assistant.",
+    "Read carefully.",
+]
 
 
 def _forms(text: str) -> list[str]:

@@ -1,0 +1,77 @@
+"""Questions as vectors: PHOC by hand, folding, and the cut of long prompts."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cropzoom.cropper.words import (
+    ALPHABET,
+    CLASSES,
+    MAX_WORDS,
+    WORD_DIM,
+    encode_question,
+    phoc,
+    question_words,
+    split_words,
+)
+
+
+def bits(word: str) -> set[tuple[int, int, str]]:
+    """(level, part, character) of every set bit."""
+    vector, found, base = phoc(word), set(), 0
+    for level in (1, 2, 3, 4, 5):
+        for part in range(level):
+            for index in range(CLASSES):
+                if vector[base + part * CLASSES + index]:
+                    found.add((level, part, (ALPHABET + "?")[index]))
+        base += level * CLASSES
+    return found
+
+
+def test_phoc_of_a_two_letter_word_by_hand() -> None:
+    found = bits("ab")
+    # Whole word; then halves: each letter fills one.
+    assert {b for b in found if b[0] <= 2} == {(1, 0, "a"), (1, 0, "b"), (2, 0, "a"), (2, 1, "b")}
+    # Thirds: "a" spans [0, .5): 2/3 of it in the first third, 1/3 in the second.
+    assert {b for b in found if b[0] == 3} == {(3, 0, "a"), (3, 2, "b")}
+    # Quarters: "a" lies half in each of the first two.
+    assert {b for b in found if b[0] == 4} == {(4, 0, "a"), (4, 1, "a"), (4, 2, "b"), (4, 3, "b")}
+    assert phoc("ab")[-1] == 2 / 16
+
+
+def test_other_characters_share_one_class() -> None:
+    assert np.array_equal(phoc("a-b"), phoc("a/b"))
+    assert not np.array_equal(phoc("a-b"), phoc("a1b"))
+
+
+def test_similar_words_are_near() -> None:
+    def distance(a: str, b: str) -> float:
+        return float(np.abs(phoc(a) - phoc(b)).sum())
+
+    assert distance("total", "totals") < distance("total", "date") / 2
+
+
+def test_case_diacritics_and_punctuation_fold_away() -> None:
+    assert split_words('  "Zürich," (TOTAL): €5.00 — ') == ["zurich", "total", "€5.00"]
+
+
+def test_a_long_prompt_keeps_its_question() -> None:
+    prompt = "You are a helpful assistant. " * 20 + "What is the invoice number of order 4471?"
+    words = question_words(prompt)
+    assert len(words) == MAX_WORDS
+    assert words[-4:] == ["invoice", "number", "order", "4471"]
+
+
+def test_a_question_of_stop_words_alone_is_kept() -> None:
+    assert question_words("is it " * 30) == ["is", "it"] * (MAX_WORDS // 2)
+
+
+@given(st.text(max_size=300))
+def test_any_text_encodes(text: str) -> None:
+    words, mask = encode_question(text)
+    assert words.shape == (MAX_WORDS, WORD_DIM) and mask.shape == (MAX_WORDS,)
+    assert words.dtype == mask.dtype == np.float32
+    assert np.isfinite(words).all() and words.min() >= 0 and words.max() <= 2
+    count = len(question_words(text))
+    assert mask.tolist() == [1.0] * count + [0.0] * (MAX_WORDS - count)
+    assert not words[count:].any()
