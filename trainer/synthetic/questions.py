@@ -45,7 +45,8 @@ How is the {k} given?|State the {k}.|Look up {k}
 """
 _BY_KIND = {
     "money": "How much is the {k}?|How much is {k}?|What amount is given for {k}?"
-    "|What is the price of {k}?|How much does {k} cost?|What does {k} cost?|What is charged for {k}?",
+    "|What is the price of {k}?|How much does {k} cost?|What does {k} cost?"
+    "|What is charged for {k}?",
     "int": "How many {k}?|How many {k} are there?|What number is given for {k}?"
     "|What is the count of {k}?",
     "measure": "How much {k}?|How much is the {k}?|What is the measured {k}?",
