@@ -22,7 +22,7 @@ from typing import Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
 from cropzoom.errors import CropZoomError, FetchError, ImageError, RequestError
-from cropzoom.images import decode_data_uri
+from cropzoom.images import ImageSource, decode_data_uri
 from cropzoom.options import ZoomOptions
 from cropzoom.report import ImageReport, Reason, ZoomReport
 from cropzoom.zoom import Zoom, Zoomed
@@ -31,17 +31,25 @@ Endpoint = Literal["chat/completions", "responses"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Dialect:
-    """How an endpoint spells things."""
+class Dialect:
+    """How an endpoint spells things.
+
+    Args:
+        items: the field with the messages.
+        text: type of a text part.
+        image: type of an image part.
+        image_aliases: other types that image parts may have.
+    """
 
     items: str
     text: str
     image: str
+    image_aliases: tuple[str, ...] = ()
 
 
-_DIALECTS: Mapping[str, _Dialect] = {
-    "chat/completions": _Dialect("messages", "text", "image_url"),
-    "responses": _Dialect("input", "input_text", "input_image"),
+_DIALECTS: Mapping[str, Dialect] = {
+    "chat/completions": Dialect("messages", "text", "image_url"),
+    "responses": Dialect("input", "input_text", "input_image"),
 }
 _OFF_HINT = "or send it within `client.cropzoom.override(enabled=False)`"
 
@@ -108,7 +116,7 @@ def rewrite_body(
     """
     start = time.perf_counter()
     options = options or zoom.options
-    rewriting = _Rewriting(zoom, options, strict)
+    rewriting = Rewriting(zoom, options, strict)
     items, reports, question, reason, detail = rewriting.run(body, endpoint)
     new = dict(body)
     if items is not None:
@@ -120,8 +128,8 @@ def rewrite_body(
 _Result = tuple[list[Any] | None, list[ImageReport], str | None, Reason | None, str]
 
 
-class _Rewriting:
-    """One run of `rewrite_body`."""
+class Rewriting:
+    """One run of `rewrite_body`; other dialects of messages are subclasses."""
 
     def __init__(self, zoom: Zoom, options: ZoomOptions, strict: bool) -> None:
         self.dialect = _DIALECTS["chat/completions"]
@@ -155,9 +163,10 @@ class _Rewriting:
             return self._nothing(
                 Reason.UNSUPPORTED_INPUT, f"`{self.dialect.items}` is {kind}; make it a list"
             )
-        return self._run(items)
+        return self.rewrite(items)
 
-    def _run(self, items: Sequence[Any]) -> _Result:
+    def rewrite(self, items: Sequence[Any]) -> _Result:
+        """Return messages with crops added, None where none was; and what the report says."""
         turns = _user_turns(items)
         images, others = self._images(items)
         source: _Turn | None = None
@@ -202,9 +211,8 @@ class _Rewriting:
             for place, part in _parts_of(item):
                 index = len(users) + len(others)
                 kind = part.get("type")
-                if kind == self.dialect.image or (
-                    found is others and kind == "computer_screenshot"
-                ):
+                known = (self.dialect.image, *self.dialect.image_aliases)
+                if kind in known or (found is others and kind == "computer_screenshot"):
                     found.append(_Image(index, number, place, part))
         return users, others
 
@@ -228,56 +236,40 @@ class _Rewriting:
     def _crop(self, image: _Image, question: str) -> tuple[list[Zoomed], ImageReport]:
         start = time.perf_counter()
         try:
-            source = self._bytes(image.content)
-        except _SkipError as skip:
+            source = self._source(image.content)
+        except SkipError as missing:
             if self._strict:
-                raise skip.error from skip.error.__cause__
+                raise missing.error from missing.error.__cause__
             elapsed = (time.perf_counter() - start) * 1000
-            return [], _skipped(image, skip.reason, str(skip.error), elapsed)
+            return [], _skipped(image, missing.reason, str(missing.error), elapsed)
         return self._zoom.crops(
             source, question, index=image.index, options=self._options, strict=self._strict
         )
 
-    def _bytes(self, part: Mapping[str, Any]) -> bytes:
-        """Return the bytes of the image file that a part holds or points to."""
+    def _source(self, part: Mapping[str, Any]) -> ImageSource:
+        """Return the image that a part holds or points to.
+
+        Raises:
+            SkipError: it is not at hand.
+        """
         url = part.get("image_url")
         if isinstance(url, Mapping):
             url = url.get("url")
         if url is None and part.get("file_id") is not None:
-            _skip(
+            skip(
                 Reason.FILE_ID,
                 "an image is given by file id, so its bytes are not in the request; "
                 f"send it as a data URI, {_OFF_HINT}",
             )
         if not isinstance(url, str):
-            _skip(Reason.UNSUPPORTED_INPUT, f"an image part has no address: {sorted(part)}")
-        scheme = url[:8].lower()
-        if scheme.startswith("data:"):
-            try:
-                return decode_data_uri(url)
-            except ImageError as error:
-                raise _SkipError(Reason.BROKEN_IMAGE, error) from error
-        if not scheme.startswith(("http://", "https://")):
-            _skip(
+            skip(Reason.UNSUPPORTED_INPUT, f"an image part has no address: {sorted(part)}")
+        source = bytes_at(url, self._options)
+        if source is None:
+            skip(
                 Reason.UNSUPPORTED_INPUT,
                 f"an image's address starts with {url[:8]!r}; use a data URI or http(s)",
             )
-        if not self._options.fetch_images:
-            _skip(
-                Reason.REMOTE_URL,
-                "an image is given by its address and fetch_images is off; "
-                f"send a data URI, set fetch_images=True, {_OFF_HINT}",
-            )
-        from cropzoom.fetch import fetch_image
-
-        try:
-            return fetch_image(
-                url,
-                timeout=self._options.fetch_timeout,
-                max_bytes=self._options.max_fetch_bytes,
-            )
-        except FetchError as error:
-            raise _SkipError(Reason.FETCH_FAILED, error) from error
+        return source
 
     def _parts(self, zoomed: Zoomed, source: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Return the parts that show a crop, in the manner of the part that holds its source."""
@@ -322,7 +314,7 @@ _NOT_USER = (
 )
 
 
-class _SkipError(Exception):
+class SkipError(Exception):
     """An image is passed on as it is."""
 
     def __init__(self, reason: Reason, error: CropZoomError) -> None:
@@ -331,8 +323,37 @@ class _SkipError(Exception):
         self.error = error
 
 
-def _skip(reason: Reason, detail: str) -> NoReturn:
-    raise _SkipError(reason, RequestError(detail))
+def skip(reason: Reason, detail: str) -> NoReturn:
+    """Raise the error that leaves an image as it is."""
+    raise SkipError(reason, RequestError(detail))
+
+
+def bytes_at(url: str, options: ZoomOptions) -> bytes | None:
+    """Return the file that a data URI holds or an http(s) address points to; None for others.
+
+    Raises:
+        SkipError: the URI is malformed, or the file may not or can't be fetched.
+    """
+    scheme = url[:8].lower()
+    if scheme.startswith("data:"):
+        try:
+            return decode_data_uri(url)
+        except ImageError as error:
+            raise SkipError(Reason.BROKEN_IMAGE, error) from error
+    if not scheme.startswith(("http://", "https://")):
+        return None
+    if not options.fetch_images:
+        skip(
+            Reason.REMOTE_URL,
+            "an image is given by its address and fetch_images is off; "
+            f"send a data URI, set fetch_images=True, {_OFF_HINT}",
+        )
+    from cropzoom.fetch import fetch_image
+
+    try:
+        return fetch_image(url, timeout=options.fetch_timeout, max_bytes=options.max_fetch_bytes)
+    except FetchError as error:
+        raise SkipError(Reason.FETCH_FAILED, error) from error
 
 
 def _skipped(image: _Image, reason: Reason, detail: str, milliseconds: float = 0.0) -> ImageReport:
