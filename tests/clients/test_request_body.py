@@ -1,0 +1,409 @@
+"""What `rewrite_body` does to a body: the rules of `cropzoom.clients.body`, one by one."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from wrapping import (
+    OPTIONS,
+    QUESTION,
+    BrokenCropper,
+    FixedCropper,
+    chat_image,
+    chat_text,
+    crop_of,
+    frozen,
+    marked,
+    response_image,
+    response_text,
+    uri,
+    user,
+)
+
+from cropzoom import Box, CropZoomError, ImageError, RequestError, ZoomOptions, rewrite_body
+from cropzoom.clients.body import endpoint_of
+from cropzoom.report import Reason, ZoomReport
+from cropzoom.zoom import Zoom
+
+CROP = chat_image(crop_of())
+RESPONSE_CROP = response_image(crop_of())
+ANSWER = {"role": "assistant", "content": "42"}
+
+
+def rewrite(
+    body: Any, *seeds: int, cropper: Any = None, options: ZoomOptions = OPTIONS, **kwargs: Any
+) -> tuple[Any, ZoomReport]:
+    """Rewrite, check that nothing given was changed, and mark the crops."""
+    before = copy.deepcopy(body)
+    new, report = rewrite_body(body, zoom=Zoom(cropper or FixedCropper(), options), **kwargs)
+    assert body == before
+    return marked(new, *seeds), report
+
+
+def messages(*items: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": list(items)}
+
+
+def inputs(*items: Any) -> dict[str, Any]:
+    return {"model": "m", "input": list(items)}
+
+
+def reasons(report: ZoomReport) -> list[Reason | None]:
+    return [image.reason for image in report.images]
+
+
+def test_the_crop_comes_right_after_its_image() -> None:
+    new, report = rewrite(messages(user(chat_text(), chat_image(), chat_text("Now."))))
+    assert new == messages(user(chat_text(), chat_image(), CROP, chat_text("Now.")))
+    assert report.question == f"{QUESTION}\nNow."
+    (image,) = report.images
+    assert (image.index, image.size, image.reason) == (0, (80, 60), None)
+    (crop,) = image.crops
+    assert (crop.box, crop.confidence, crop.width, crop.height) == (
+        Box(0.25, 0.5, 0.75, 0.75),
+        0.9,
+        40,
+        15,
+    )
+    assert report.pixels_added == 600
+
+
+def test_responses_use_their_own_part_types() -> None:
+    new, _ = rewrite(inputs(user(response_image(), response_text())))
+    assert new == inputs(user(response_image(), RESPONSE_CROP, response_text()))
+
+
+def test_what_does_not_change_is_shared_with_the_given_body() -> None:
+    system = {"role": "system", "content": "Be brief."}
+    body = messages(system, user(chat_image(), chat_text()))
+    new, _ = rewrite_body(body, zoom=Zoom(FixedCropper(), OPTIONS))
+    assert new["messages"][0] is system
+    assert new["messages"][1]["content"][0] is body["messages"][1]["content"][0]
+
+
+@pytest.mark.parametrize("detail", ["low", "high", "auto"])
+def test_the_crop_keeps_the_detail_of_its_image(detail: str) -> None:
+    new, _ = rewrite(messages(user(chat_image(detail=detail), chat_text())))
+    assert new["messages"][0]["content"][1] == chat_image(crop_of(), detail=detail)
+    new, _ = rewrite(inputs(user(response_image(detail=detail), response_text())))
+    assert new["input"][0]["content"][1] == response_image(crop_of(), detail=detail)
+
+
+def test_an_address_given_as_a_plain_string_stays_in_that_form() -> None:
+    part = {"type": "image_url", "image_url": uri()}
+    new, _ = rewrite(messages(user(part, chat_text())))
+    assert new["messages"][0]["content"][1] == {"type": "image_url", "image_url": crop_of()}
+
+
+def test_a_label_comes_before_each_crop() -> None:
+    options = ZoomOptions(min_crop_side=0, label="Enlarged:")
+    new, _ = rewrite(messages(user(chat_image(), chat_text())), options=options)
+    assert new == messages(user(chat_image(), chat_text("Enlarged:"), CROP, chat_text()))
+    new, _ = rewrite(inputs(user(response_image(), response_text())), options=options)
+    label = response_text("Enlarged:")
+    assert new == inputs(user(response_image(), label, RESPONSE_CROP, response_text()))
+
+
+def test_each_image_gets_its_own_crop() -> None:
+    turn = user(chat_image(uri(1)), chat_text("And"), chat_image(uri(2)), chat_text())
+    new, report = rewrite(messages(turn), 1, 2)
+    first, second = chat_image(crop_of(1)), chat_image(crop_of(2))
+    assert new["messages"][0]["content"] == [
+        chat_image(uri(1)),
+        first,
+        chat_text("And"),
+        chat_image(uri(2)),
+        second,
+        chat_text(),
+    ]
+    assert [image.index for image in report.images] == [0, 1]
+
+
+def test_a_follow_up_question_gets_its_own_crop_and_history_stays() -> None:
+    cropper = FixedCropper()
+    history = [user(chat_image(), chat_text("What is the date?")), ANSWER]
+    new, report = rewrite(
+        messages(*history, {"role": "user", "content": QUESTION}), cropper=cropper
+    )
+    assert new == messages(*history, user(CROP, chat_text()))
+    assert cropper.questions == [QUESTION]
+    assert report.question == QUESTION
+
+
+def test_a_follow_up_with_parts_gets_the_crop_before_its_text() -> None:
+    audio = {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}
+    history = [user(chat_image(), chat_text("What is the date?")), ANSWER]
+    new, _ = rewrite(messages(*history, user(audio, chat_text(" "), chat_text())))
+    assert new == messages(*history, user(audio, chat_text(" "), CROP, chat_text()))
+
+
+def test_a_follow_up_in_responses() -> None:
+    answer = {
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "42", "annotations": []}],
+    }
+    history = [user(response_image(), response_text("What is the date?")), answer]
+    new, _ = rewrite(inputs(*history, {"role": "user", "content": QUESTION}))
+    assert new == inputs(*history, user(RESPONSE_CROP, response_text()))
+
+
+def test_only_the_latest_earlier_turn_with_images_counts() -> None:
+    history = [
+        user(chat_image(uri(1)), chat_text("Old")),
+        ANSWER,
+        user(chat_image(uri(2)), chat_text("Newer")),
+        ANSWER,
+        user(chat_text("No picture here")),
+        ANSWER,
+    ]
+    new, report = rewrite(messages(*history, user(chat_text())), 1, 2)
+    assert new == messages(*history, user(chat_image(crop_of(2)), chat_text()))
+    assert [image.index for image in report.images] == [1]
+
+
+def test_a_new_picture_wins_over_an_earlier_one() -> None:
+    history = [user(chat_image(uri(1)), chat_text("Old")), ANSWER]
+    new, _ = rewrite(messages(*history, user(chat_image(uri(2)), chat_text())), 1, 2)
+    second = user(chat_image(uri(2)), chat_image(crop_of(2)), chat_text())
+    assert new == messages(*history, second)
+
+
+@pytest.mark.parametrize("image_first", [True, False])
+def test_user_messages_in_a_row_are_one_turn(image_first: bool) -> None:
+    image, text = user(chat_image()), {"role": "user", "content": QUESTION}
+    new, report = rewrite(messages(*([image, text] if image_first else [text, image])))
+    cropped = user(chat_image(), CROP)
+    assert new == messages(*([cropped, text] if image_first else [text, cropped]))
+    assert report.question == QUESTION
+
+
+def test_an_agent_at_work_keeps_the_crop_where_it_was() -> None:
+    """While tools answer, the last user turn is the same, and so must be its crop."""
+    turn = user(chat_image(), chat_text())
+    call = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f"}}],
+    }
+    result = {"role": "tool", "tool_call_id": "1", "content": "7"}
+    first, _ = rewrite(messages(turn))
+    second, _ = rewrite(messages(turn, call, result))
+    assert second["messages"] == [*first["messages"], call, result]
+
+
+NOT_ZOOMED = {
+    "no image": (messages(user(chat_text())), Reason.NO_IMAGE),
+    "plain text": (messages({"role": "user", "content": QUESTION}), Reason.NO_IMAGE),
+    "no messages": (messages(), Reason.NO_IMAGE),
+    "no input": ({"model": "m", "prompt": {"id": "p"}}, Reason.NO_IMAGE),
+    "input is a string": ({"model": "m", "input": QUESTION}, Reason.NO_IMAGE),
+    "no text": (messages(user(chat_image())), Reason.NO_QUESTION),
+    "blank text": (messages(user(chat_image(), chat_text(" \n"))), Reason.NO_QUESTION),
+    "image in an assistant message": (
+        messages({"role": "assistant", "content": [chat_image()]}, user(chat_text())),
+        Reason.NOT_USER_MESSAGE,
+    ),
+    "image in a tool message": (
+        messages(
+            user(chat_text()), {"role": "tool", "tool_call_id": "1", "content": [chat_image()]}
+        ),
+        Reason.NOT_USER_MESSAGE,
+    ),
+    "image in a tool result": (
+        inputs(
+            user(response_text()),
+            {"type": "function_call_output", "call_id": "1", "output": [response_image()]},
+        ),
+        Reason.NOT_USER_MESSAGE,
+    ),
+    "computer screenshot": (
+        inputs(
+            user(response_text()),
+            {
+                "type": "computer_call_output",
+                "call_id": "1",
+                "output": {"type": "computer_screenshot", "image_url": uri()},
+            },
+        ),
+        Reason.NOT_USER_MESSAGE,
+    ),
+    "an iterator": ({"model": "m", "messages": iter(())}, Reason.UNSUPPORTED_INPUT),
+}
+
+
+def given_endpoint(body: dict[str, Any]) -> Any:
+    return "chat/completions" if "messages" in body else "responses"
+
+
+@pytest.mark.parametrize(("body", "reason"), NOT_ZOOMED.values(), ids=NOT_ZOOMED)
+def test_a_request_with_nothing_to_zoom_goes_through(body: Any, reason: Reason) -> None:
+    new, report = rewrite_body(
+        body, zoom=Zoom(FixedCropper(), OPTIONS), endpoint=given_endpoint(body)
+    )
+    assert new == body
+    assert report.reason == reason
+    assert report.detail
+    assert all(image.reason == reason for image in report.images)
+    assert not report.crops
+    with pytest.raises(RequestError, match="nothing to zoom"):
+        rewrite_body(
+            body,
+            zoom=Zoom(FixedCropper(), OPTIONS),
+            endpoint=given_endpoint(body),
+            strict=True,
+        )
+
+
+BAD_IMAGES = {
+    "remote": (chat_image("https://example.com/a.png"), Reason.REMOTE_URL),
+    "broken base64": (chat_image("data:image/png;base64,%%%"), Reason.BROKEN_IMAGE),
+    "no comma": (chat_image("data:image/png;base64"), Reason.BROKEN_IMAGE),
+    "truncated": (chat_image(uri()[:400]), Reason.BROKEN_IMAGE),
+    "empty": (chat_image("data:image/png;base64,"), Reason.BROKEN_IMAGE),
+    "not an image": (chat_image("data:image/png;base64,aGVsbG8="), Reason.BROKEN_IMAGE),
+    "unknown scheme": (chat_image("file:///etc/passwd"), Reason.UNSUPPORTED_INPUT),
+    "no address": ({"type": "image_url"}, Reason.UNSUPPORTED_INPUT),
+    "address of a wrong type": (
+        {"type": "image_url", "image_url": {"url": 3}},
+        Reason.UNSUPPORTED_INPUT,
+    ),
+    "file id": (
+        {"type": "input_image", "file_id": "file-1", "detail": "auto"},
+        Reason.FILE_ID,
+    ),
+    "file id and no address": (
+        {"type": "input_image", "file_id": "file-1", "image_url": None},
+        Reason.FILE_ID,
+    ),
+}
+
+
+@pytest.mark.parametrize(("part", "reason"), BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_an_image_that_can_not_be_zoomed_is_passed_on(part: Any, reason: Reason) -> None:
+    """... while a good one beside it still gets its crop."""
+    if part["type"] == "input_image":
+        body, image, text = inputs, response_image(), response_text()
+        crop = RESPONSE_CROP
+    else:
+        body, image, text = messages, chat_image(), chat_text()
+        crop = CROP
+    new, report = rewrite(body(user(part, image, text)))
+    assert new == body(user(part, image, crop, text))
+    assert reasons(report) == [reason, None]
+    assert report.images[0].detail
+    with pytest.raises((RequestError, ImageError)) as caught:
+        rewrite(body(user(image, text, part)), strict=True)
+    assert isinstance(caught.value, CropZoomError)
+
+
+def test_images_of_tools_are_reported_beside_those_zoomed() -> None:
+    tool = {"role": "tool", "tool_call_id": "1", "content": [chat_image(uri(1))]}
+    body = messages(user(chat_image(), chat_text()), ANSWER, tool)
+    new, report = rewrite(body)
+    assert new == messages(user(chat_image(), CROP, chat_text()), ANSWER, tool)
+    assert reasons(report) == [None, Reason.NOT_USER_MESSAGE]
+    # Something was zoomed, and nothing of the question was left out: no error.
+    rewrite(body, strict=True)
+
+
+def test_decisions_are_no_errors() -> None:
+    body = messages(user(chat_image(), chat_text()))
+    unsure = FixedCropper(confidence=0.01)
+    new, report = rewrite(body, cropper=unsure, strict=True)
+    assert new == body
+    assert reasons(report) == [Reason.LOW_CONFIDENCE]
+
+
+def test_a_failing_cropper_leaves_the_body_as_it_is() -> None:
+    body = messages(user(chat_image(), chat_text()))
+    new, report = rewrite(body, cropper=BrokenCropper())
+    assert new == body
+    assert reasons(report) == [Reason.ERROR]
+    assert "out of paper" in report.images[0].detail
+    with pytest.raises(CropZoomError, match="out of paper"):
+        rewrite(body, cropper=BrokenCropper(), strict=True)
+
+
+def test_fifty_images_are_worked_on_in_turn() -> None:
+    cropper = FixedCropper()
+    images = [chat_image(uri(seed)) for seed in range(50)]
+    new, report = rewrite(messages(user(*images, chat_text())), *range(50), cropper=cropper)
+    expected = [part for seed in range(50) for part in (images[seed], chat_image(crop_of(seed)))]
+    assert new == messages(user(*expected, chat_text()))
+    assert [image.index for image in report.images] == list(range(50))
+    assert len(cropper.questions) == 50
+
+
+def test_endpoints_are_told_apart() -> None:
+    both = {**messages(user(chat_image(), chat_text())), "input": []}
+    new, report = rewrite(both)
+    assert (new, report.reason) == (both, Reason.UNSUPPORTED_ENDPOINT)
+    new, report = rewrite({"model": "m"})
+    assert (new, report.reason) == ({"model": "m"}, Reason.UNSUPPORTED_ENDPOINT)
+    new, report = rewrite(both, endpoint="chat/completions")
+    assert new["messages"] == [user(chat_image(), CROP, chat_text())]
+    new, report = rewrite(both, endpoint="embeddings")
+    assert (new, report.reason) == (both, Reason.UNSUPPORTED_ENDPOINT)
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("/chat/completions", "chat/completions"),
+        ("chat/completions", "chat/completions"),
+        ("/chat/completions/", "chat/completions"),
+        ("/deployments/d/chat/completions?api-version=1", "chat/completions"),
+        ("https://host/v1/chat/completions?a=/responses", "chat/completions"),
+        ("/responses", "responses"),
+        ("/responses?beta=true", "responses"),
+        ("/responses/input_tokens", "responses"),
+        ("/responses/input_tokens?beta=true", "responses"),
+        ("/responses/resp_1", None),
+        ("/responses/resp_1/cancel", None),
+        ("/responses/compact", None),
+        ("/completions", None),
+        ("/embeddings", None),
+        ("", None),
+    ],
+)
+def test_endpoint_of(url: str, endpoint: str | None) -> None:
+    assert endpoint_of(url) == endpoint
+
+
+def test_sources_are_passed_on_byte_for_byte() -> None:
+    """A picture is never re-encoded, however odd its file."""
+    odd = Image.new("P", (64, 64), 3)
+    odd.info["transparency"] = 3
+    body = messages(user(chat_image(), chat_text()))
+    new, _ = rewrite_body(body, zoom=Zoom(FixedCropper(), OPTIONS))
+    assert new["messages"][0]["content"][0] is body["messages"][0]["content"][0]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "type", "content", "text", "image_url", "url", "output", "x"]),
+            children | st.sampled_from(["user", "message", "text", "image_url", "input_image"]),
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(items=st.lists(json_values, max_size=4), endpoint=st.sampled_from(["messages", "input"]))
+def test_odd_bodies_go_through_unchanged(items: list[Any], endpoint: str) -> None:
+    body = {"model": "m", endpoint: items}
+    before = frozen(body)
+    new, report = rewrite_body(body, zoom=Zoom(FixedCropper(), OPTIONS))
+    assert frozen(body) == before == frozen(new)
+    assert not report.crops
