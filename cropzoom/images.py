@@ -187,7 +187,8 @@ def read_bytes(source: bytes | str | os.PathLike[str]) -> bytes:
     try:
         return Path(source).read_bytes()
     except (OSError, ValueError) as error:
-        raise ImageError(f"can't read the image {str(source)[:200]!r}: {error}") from error
+        why = getattr(error, "strerror", None) or str(error)
+        raise ImageError(f"can't read the image {str(source)[:200]!r}: {why}") from error
 
 
 def decode_data_uri(uri: str) -> bytes:

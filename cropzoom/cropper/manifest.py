@@ -149,7 +149,7 @@ def find_folder(source: str | os.PathLike[str]) -> Folder:
         MissingDependencyError: it is on the hub and huggingface_hub is not installed.
     """
     if source == BUNDLED:
-        path = Path(__file__).with_name("bundled")
+        path = Path(__file__).with_name("bundled") / BUNDLED
         return Folder(path, path)
     path = Path(source)
     if path.is_dir():

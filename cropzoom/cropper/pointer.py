@@ -90,6 +90,8 @@ class OnnxCropper:
                     f"the model of {self._manifest.name} has {sorted(found)}, "
                     f"kind 'pointer' needs {list(wanted)}; export the cropper again"
                 )
+        shapes = {item.name: item.shape for item in session.get_inputs()}
+        self._image_axes = len(shapes["image"])
 
     @property
     def manifest(self) -> Manifest:
@@ -139,7 +141,9 @@ class OnnxCropper:
         if not mask.any() or max(width, height) > spec.max_aspect * min(width, height):
             return []
         pixels, size = preprocess(image, spec, self._longest_edge)
-        feed = {"image": pixels[None], "words": words[None], "word_mask": mask[None]}
+        # Some graphs have an axis for the one channel: (1, 1, H, W) instead of (1, H, W).
+        batch = pixels.reshape((1,) * (self._image_axes - 2) + pixels.shape)
+        feed = {"image": batch, "words": words[None], "word_mask": mask[None]}
         try:
             cells, absent, edges = session.run(list(_OUTPUTS), feed)
         except Exception as error:
@@ -199,7 +203,7 @@ def preprocess(
     grey = image.convert("L")
     if grey.size != (width, height):
         # reducing_gap: a cheap box filter first, for images many times larger than needed.
-        grey = grey.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+        grey = grey.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
     rows, columns = (-(-side // spec.multiple) * spec.multiple for side in (height, width))
     pixels = np.full((rows, columns), spec.pad_value, np.uint8)
     pixels[:height, :width] = np.asarray(grey)
