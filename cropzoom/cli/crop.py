@@ -1,0 +1,143 @@
+"""`cropzoom crop`: what a cropper would add to a request, as files to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cropzoom.cli.output import JsonFlag, Output
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from cropzoom.geometry import Crop
+
+
+def crop(
+    image: Annotated[Path, typer.Argument(help="Picture to look at.", show_default=False)],
+    question: Annotated[str, typer.Argument(help="What to look for.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Annotated picture; crops are put beside it."),
+    ] = None,
+    cropper: Annotated[
+        str, typer.Option(help="'nano', a cropper folder, or 'org/name' on the hub.")
+    ] = "nano",
+    k: Annotated[int, typer.Option("-k", min=1, max=8, help="How many crops, at most.")] = 1,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show where the cropper looks: a picture with the box drawn, the crop, and the numbers.
+
+    Example: `cropzoom crop receipt.jpg "What is the total?" -o out.png`
+    """
+    with Output(as_json) as out_:
+        _crop(image, question, out or Path(f"{image.stem}-zoom.png"), cropper, k, out_)
+
+
+def _crop(path: Path, question: str, out: Path, cropper: str, k: int, output: Output) -> None:
+    import time
+
+    from cropzoom.cropper import load_cropper
+    from cropzoom.errors import CropZoomError
+    from cropzoom.images import OpenedImage, encode_crop
+    from cropzoom.options import ZoomOptions
+
+    if out.resolve() == path.resolve():
+        raise CropZoomError(f"--out {out} is the picture itself; choose another name")
+    opened = OpenedImage(path)
+    picture = opened.full()
+    with output.progress() as progress:
+        progress.add_task("Loading the cropper", total=None)
+        model = load_cropper(cropper)
+        model.warmup()
+    start = time.perf_counter()
+    crops = model.predict(picture, question, k)
+    milliseconds = (time.perf_counter() - start) * 1000
+    options = ZoomOptions()
+    found: list[dict[str, Any]] = []
+    for number, item in enumerate(crops, 1):
+        encoded = encode_crop(
+            picture,
+            item.box,
+            min_side=options.min_crop_side,
+            max_side=options.max_crop_side,
+            photographic=opened.photographic,
+        )
+        suffix = ".jpg" if encoded.mime == "image/jpeg" else ".png"
+        name = "crop" if len(crops) == 1 else f"crop{number}"
+        file = out.with_name(f"{out.stem}-{name}{suffix}")
+        _write(file, encoded.data)
+        found.append(
+            {
+                "box": [item.box.x0, item.box.y0, item.box.x1, item.box.y1],
+                "pixels": list(item.box.to_pixels(*picture.size)),
+                "confidence": item.confidence,
+                "file": str(file),
+                "width": encoded.width,
+                "height": encoded.height,
+            }
+        )
+    _write_picture(out, _annotated(picture, crops))
+    output.json(
+        {
+            "image": str(path),
+            "size": list(picture.size),
+            "question": question,
+            "cropper": {"name": model.manifest.name, "version": model.manifest.version},
+            "device": model.device,
+            "milliseconds": milliseconds,
+            "crops": found,
+            "annotated": str(out),
+        }
+    )
+    if not found:
+        output.text("The cropper proposes no region for this question.")
+    output.table(
+        ["Crop", "Box (px)", "Size", "Confidence"],
+        [
+            [
+                item["file"],
+                "{}, {}, {}, {}".format(*item["pixels"]),
+                f"{item['width']}x{item['height']}",
+                f"{item['confidence']:.2f}",
+            ]
+            for item in found
+        ],
+    )
+    output.text(f"{out}: the picture with the box. Prediction took {milliseconds:.0f} ms.")
+    if any(item["confidence"] < options.min_confidence for item in found):
+        output.text(
+            f"Below min_confidence={options.min_confidence}, a wrapped client adds no crop."
+        )
+
+
+def _annotated(picture: Image.Image, crops: list[Crop]) -> Image.Image:
+    from PIL import ImageDraw
+
+    shown = picture.copy()
+    draw = ImageDraw.Draw(shown)
+    thick = max(2, max(picture.size) // 300)
+    for item in reversed(crops):
+        left, top, right, bottom = item.box.to_pixels(*picture.size)
+        draw.rectangle((left, top, right - 1, bottom - 1), outline=(220, 30, 60), width=thick)
+    return shown
+
+
+def _write_picture(path: Path, picture: Image.Image) -> None:
+    from cropzoom.errors import CropZoomError
+
+    try:
+        picture.save(path)
+    except (OSError, ValueError) as error:
+        raise CropZoomError(f"can't write {path}: {error}; choose another --out") from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    from cropzoom.errors import CropZoomError
+
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise CropZoomError(f"can't write {path}: {error}; choose another --out") from error

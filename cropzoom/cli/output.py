@@ -1,0 +1,90 @@
+"""Where every command's output goes: text for people, or one JSON object with `--json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from cropzoom.errors import CropZoomError
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+class Output:
+    """A command's output, used as `with Output(as_json) as out:` around all it does.
+
+    A CropZoomError inside becomes its message, without a traceback, and exit code 1. With JSON,
+    standard output holds exactly one object: the result, or `{"error": {"type", "message"}}`.
+
+    Args:
+        as_json: whether `--json` was given.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._console = Console(highlight=False, markup=False, soft_wrap=True)
+        self._errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, CropZoomError):
+            if self.as_json:
+                self.json({"error": {"type": type(error).__name__, "message": str(error)}})
+            else:
+                self._errors.print(Text.assemble(("Error: ", "bold red"), str(error)))
+            raise typer.Exit(1) from error
+
+    def text(self, line: str = "", *, style: str | None = None) -> None:
+        """Print a line for people; nothing with JSON."""
+        if not self.as_json:
+            self._console.print(line, style=style)
+
+    def warn(self, line: str) -> None:
+        """Print a warning on standard error, in either form."""
+        self._errors.print(Text.assemble(("Warning: ", "bold yellow"), line))
+
+    def table(
+        self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], title: str | None = None
+    ) -> None:
+        """Print a table for people; nothing with JSON."""
+        if self.as_json:
+            return
+        table = Table(*columns, title=title, title_justify="left")
+        for row in rows:
+            # As Text: a cell's square brackets are not markup.
+            table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        self._console.print(table, soft_wrap=False)
+
+    def json(self, data: dict[str, Any]) -> None:
+        """Print the result with JSON; nothing for people."""
+        if self.as_json:
+            typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+    def progress(self) -> Progress:
+        """Return a progress display on standard error; it shows only on a terminal, without JSON.
+
+        Use as `with out.progress() as progress: progress.add_task("Loading", total=None)`.
+        """
+        return Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            console=self._errors,
+            transient=True,
+            disable=self.as_json or not self._errors.is_terminal,
+        )
