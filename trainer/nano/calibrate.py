@@ -1,0 +1,140 @@
+"""Choose how nano's logits become boxes and confidences, on pages made for this purpose.
+
+    python -m cropzoom.trainer.nano.calibrate runs/nano --pages 120
+
+The pages are new ones with fonts and words of the *training* split: the held-out ones are for
+measuring, not for choosing. Prints what each decoding would cover at which area, and the
+temperature at which the confidence of a box is the chance that it is right.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from cropzoom.cropper.manifest import DecodeSpec
+from cropzoom.cropper.pointer import decode
+from cropzoom.cropper.words import encode_question
+from cropzoom.geometry import Box
+
+from ..synthetic import PageOptions, Question, render_page
+from .export import load_checkpoint
+from .network import CELL, EDGE_BINS, Nano
+
+START = DecodeSpec(cell=CELL, edge=EDGE_BINS, quantile=0.6, scale=1.1, pad_px=8.0, temperature=1.0)
+
+
+@dataclass(frozen=True)
+class Output:
+    """The net's logits for one question about a page of `size` px."""
+
+    question: Question
+    size: tuple[int, int]
+    cells: np.ndarray
+    absent: float
+    edges: np.ndarray
+
+
+def outputs(net: Nano, pages: int, seed: int, absent: float) -> Iterator[Output]:
+    """Run the net over pages of several sizes with a longest side of 1024 px."""
+    rng = random.Random(f"calibrate/{seed}")
+    for _ in range(pages):
+        width, height = rng.choice([(736, 1024), (1024, 736), (576, 1024), (1024, 1024)])
+        options = PageOptions(width, height, questions=5, absent=absent)
+        page = render_page(rng, options)
+        if not page.questions:
+            continue
+        with torch.no_grad():
+            image = torch.from_numpy(np.asarray(page.image).astype(np.float32))[None, None]
+            reading = net.pages(image)
+            words, masks = zip(*(encode_question(q.text) for q in page.questions), strict=True)
+            pointing = net.point(
+                reading,
+                torch.from_numpy(np.stack(words)),
+                torch.from_numpy(np.stack(masks)),
+                torch.zeros(len(words), dtype=torch.long),
+            )
+        for i, question in enumerate(page.questions):
+            yield Output(
+                question,
+                (width, height),
+                pointing.cells[i].numpy(),
+                float(pointing.absent[i]),
+                pointing.edges[i].numpy(),
+            )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one decoding made of one answerable question."""
+
+    hit: bool
+    covered: bool
+    area: float
+    confidence: float
+
+
+def outcome(output: Output, spec: DecodeSpec) -> Outcome:
+    """Decode; `hit`: the box is centred in the region; `covered`: it shows the whole region."""
+    (crop,) = decode(output.cells, output.absent, output.edges, output.size, spec, 1)
+    region = output.question.region
+    if region is None:
+        return Outcome(False, False, crop.box.area, crop.confidence)
+    width, height = output.size
+    wanted = Box.ordered(
+        region[0] / width, region[1] / height, region[2] / width, region[3] / height
+    )
+    shown = crop.box.intersection(wanted)
+    covered = shown is not None and shown.area >= 0.97 * wanted.area
+    hit = wanted.contains_point(*crop.box.centre)
+    return Outcome(hit, covered, crop.box.area, crop.confidence)
+
+
+def log_loss(results: list[Outcome]) -> float:
+    """Of `confidence` as the chance of `hit`; natural logarithm, mean."""
+    p = np.clip([r.confidence for r in results], 1e-4, 1 - 1e-4)
+    hit = np.array([r.hit for r in results])
+    return float(-np.where(hit, np.log(p), np.log(1 - p)).mean())
+
+
+def calibrate(
+    checkpoint: Annotated[Path, typer.Argument(help="A folder that train.py wrote.")],
+    pages: Annotated[int, typer.Option()] = 120,
+    seed: Annotated[int, typer.Option()] = 1,
+) -> None:
+    """Print both tables; see the module's docstring."""
+    net, _ = load_checkpoint(checkpoint)
+    all_outputs = list(outputs(net, pages, seed, absent=0.2))
+    answerable = [o for o in all_outputs if not o.question.absent]
+    print(f"{len(answerable)} answerable questions, {len(all_outputs) - len(answerable)} others")
+    print("quantile scale pad_px   hit  covered  mean area")
+    for quantile in (0.5, 0.6, 0.7, 0.8, 0.9):
+        for scale, pad in ((1.0, 8.0), (1.1, 8.0), (1.1, 16.0), (1.25, 16.0), (1.25, 24.0)):
+            spec = replace(START, quantile=quantile, scale=scale, pad_px=pad)
+            results = [outcome(o, spec) for o in answerable]
+            hit, covered, area = (
+                float(np.mean([getattr(r, name) for r in results]))
+                for name in ("hit", "covered", "area")
+            )
+            print(f"{quantile:8} {scale:5} {pad:6} {hit:6.3f} {covered:7.3f} {area:9.4f}")
+    print("temperature  log loss  mean confidence: hits, misses, unanswerable")
+    for temperature in (0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5):
+        spec = replace(START, temperature=temperature)
+        results = [outcome(o, spec) for o in all_outputs]
+        groups: dict[str, list[float]] = {"hits": [], "misses": [], "absent": []}
+        for o, r in zip(all_outputs, results, strict=True):
+            name = "absent" if o.question.absent else "hits" if r.hit else "misses"
+            groups[name].append(r.confidence)
+        means = "  ".join(f"{np.mean(v):.3f}" if v else "-" for v in groups.values())
+        print(f"{temperature:11} {log_loss(results):9.4f}  {means}")
+
+
+if __name__ == "__main__":
+    typer.run(calibrate)
