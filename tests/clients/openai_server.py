@@ -23,7 +23,7 @@ class Received:
     body: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.body = json.loads(self.raw)
+        self.body = json.loads(self.raw or b"{}")
 
 
 class OpenAIServer:
@@ -42,7 +42,7 @@ class OpenAIServer:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                raw = self.rfile.read(int(self.headers["Content-Length"]))
+                raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 url = urlsplit(self.path)
                 request = Received(url.path, url.query, raw, dict(self.headers.items()))
                 with server._lock:
