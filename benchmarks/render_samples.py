@@ -45,7 +45,8 @@ function around(selector) {
       if (!n.textContent.trim()) continue;
       const r = document.createRange(); r.selectNodeContents(n);
       const q = r.getBoundingClientRect();
-      b = [Math.min(b[0], q.left), Math.min(b[1], q.top), Math.max(b[2], q.right), Math.max(b[3], q.bottom)];
+      b = [Math.min(b[0], q.left), Math.min(b[1], q.top),
+           Math.max(b[2], q.right), Math.max(b[3], q.bottom)];
     }
   }
   return b;

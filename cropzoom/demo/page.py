@@ -30,14 +30,16 @@ h2 { font-size: 22px; margin: 0 }
 .lead { color: var(--soft); font-size: 18px; max-width: 46em; margin: 0 }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 16px;
   margin: 36px 0 14px }
-.figure { background: var(--card); border-radius: 16px; padding: 20px 24px; box-shadow: var(--shade) }
+.figure { background: var(--card); border-radius: 16px; padding: 20px 24px;
+  box-shadow: var(--shade) }
 .figure b { display: block; font-size: 34px; line-height: 1.2; letter-spacing: -.02em;
   font-variant-numeric: tabular-nums }
 .figure span { color: var(--soft); font-size: 14px }
 .figure.up b { color: var(--good) }
 .note { color: var(--soft); font-size: 14px; margin: 0 0 48px }
 section { background: var(--card); border-radius: 20px; box-shadow: var(--shade); padding: 28px;
-  margin-bottom: 32px; display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 6fr); gap: 32px }
+  margin-bottom: 32px; display: grid; gap: 32px;
+  grid-template-columns: minmax(0, 5fr) minmax(0, 6fr) }
 section.wide { grid-template-columns: minmax(0, 1fr) }
 @media (max-width: 900px) { section { grid-template-columns: minmax(0, 1fr) } }
 .title { grid-column: 1 / -1; display: flex; justify-content: space-between; align-items: baseline }
@@ -58,9 +60,9 @@ section.wide { grid-template-columns: minmax(0, 1fr) }
 .pair { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 12px }
 .tile { border: 1px solid var(--line); border-radius: 12px; overflow: hidden; display: flex;
   flex-direction: column }
-.tile .pic { height: 124px; background: var(--page); display: grid; place-items: center;
+.tile .pic { height: 112px; background: var(--page); display: grid; place-items: center;
   padding: 8px; overflow: hidden }
-.tile img { max-width: 100%; max-height: 108px; width: 100%; height: 100%; object-fit: contain }
+.tile img { max-width: 100%; max-height: 96px; width: 100%; height: 100%; object-fit: contain }
 .tile .raw { image-rendering: pixelated }
 .tile p { margin: 0; padding: 8px 12px; font-size: 12.5px; color: var(--soft);
   border-top: 1px solid var(--line); flex: 1 }
@@ -76,8 +78,12 @@ _SCRIPT = """
 for (const q of document.querySelectorAll("[data-box]")) {
   const box = document.getElementById(q.dataset.box);
   if (!box) continue;
-  q.addEventListener("mouseenter", () => { box.classList.add("on"); box.parentElement.classList.add("lit") });
-  q.addEventListener("mouseleave", () => { box.classList.remove("on"); box.parentElement.classList.remove("lit") });
+  const light = on => {
+    box.classList.toggle("on", on);
+    box.parentElement.classList.toggle("lit", on);
+  };
+  q.addEventListener("mouseenter", () => light(true));
+  q.addEventListener("mouseleave", () => light(false));
 }
 """
 
@@ -164,18 +170,17 @@ def _section(number: int, group: list[Asked], side: int) -> str:
             boxes.append(_box(name, index, asked.report.crops[0].box))
         questions.append(_question(name, index, asked, image, side))
     wide = " wide" if image.width > 1.3 * image.height else ""
+    title = escape(picture.title)
     return (
-        f'<section class="{wide.strip()}"><div class="title"><h2>{escape(picture.title)}</h2>'
-        f"<span>{image.width} × {image.height} px</span></div>"
-        f'<div class="shot"><img src="{source}" alt="{escape(picture.title)}">{"".join(boxes)}</div>'
+        f'<section class="{wide.strip()}"><div class="title"><h2>{title}</h2>'
+        f"<span>{image.width} x {image.height} px</span></div>"
+        f'<div class="shot"><img src="{source}" alt="{title}">{"".join(boxes)}</div>'
         f'<div class="asked">{"".join(questions)}</div></section>'
     )
 
 
 def _box(name: str, index: int, box: Box) -> str:
-    place = (
-        f"left:{box.x0:.3%};top:{box.y0:.3%};width:{box.width:.3%};height:{box.height:.3%}"
-    )
+    place = f"left:{box.x0:.3%};top:{box.y0:.3%};width:{box.width:.3%};height:{box.height:.3%}"
     return f'<div class="box" id="{name}" style="{place}"><i>{index}</i></div>'
 
 
@@ -205,7 +210,8 @@ def _tile(source: str, kind: str, caption: str, answer: Answer) -> str:
     mark, name = ("✓", "yes") if answer.right else ("✗", "no")
     return (
         f'<div class="tile"><div class="pic">{picture}</div><p>{caption}</p>'
-        f'<div class="said {name}"><span>{mark}</span><span>{escape(answer.text)}</span></div></div>'
+        f'<div class="said {name}"><span>{mark}</span><span>{escape(answer.text)}</span></div>'
+        "</div>"
     )
 
 

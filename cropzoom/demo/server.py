@@ -198,11 +198,14 @@ def _chunks(completion: Mapping[str, Any], *, usage: bool) -> Iterator[dict[str,
 
 def _parse(body: Mapping[str, Any]) -> tuple[str, list[Image.Image]]:
     """Return the question and the pictures of a request."""
-    question, urls = "", []
+    question = ""
+    urls: list[str] = []
     try:
         for message in body["messages"]:
             content = message.get("content") or []
-            parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+            parts: list[Any] = (
+                [{"type": "text", "text": content}] if isinstance(content, str) else content
+            )
             texts = [part["text"] for part in parts if part["type"] == "text"]
             if message["role"] == "user" and texts:
                 question = "\n".join(texts)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cropzoom.cropper.session import usable_threads
 from cropzoom.errors import MissingDependencyError
 from cropzoom.geometry import Box
 
@@ -39,7 +40,7 @@ class OcrReader:
     `read`. Reading takes about a second per image and core.
 
     Args:
-        threads: CPU threads per image; None leaves the choice to ONNX Runtime.
+        threads: CPU threads per image; None takes all that this process may use.
 
     Raises:
         MissingDependencyError: rapidocr or ONNX Runtime is not installed.
@@ -88,7 +89,7 @@ def _engine(threads: int | None) -> Any:
             # "min", the default, blows a strip of 448 x 30 px up to 736 px height.
             "Det.limit_type": "max",
             "Det.limit_side_len": 1280,
-            "EngineConfig.onnxruntime.intra_op_num_threads": threads or -1,
+            "EngineConfig.onnxruntime.intra_op_num_threads": threads or usable_threads(),
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         }
     )

@@ -31,13 +31,14 @@ _STOP = frozenset(
     leave like listed long many me mentioned much my next of off old on one or our out page please
     printed provided read right say see seen shown so stand stands stated take tell than that the
     their them there these they this those to under up us value was we were what when where which
-    who whom whose why will with would write written you your document image picture""".split()
+    who whom whose why will with would write written you your document image picture""".split()  # noqa: SIM905 (a list would fill a page)
 )
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
-_QUOTED = re.compile(r"[\"“‘']([^\"”’']{2,})[\"”’']")
+_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
+# Not the apostrophe of "What's".
+_QUOTED = re.compile(r"(?<!\w)[\"\u201c\u2018']([^\"\u201d\u2019']{2,})[\"\u201d\u2019'](?!\w)")
 _LEADERS = " .·•…:;_|>\u2010\u2013\u2014"
 # "Amount due:" after a matched "Amount": a rest without digits up to a colon belongs to the key.
-_KEY_TAIL = re.compile(r"^[^\d:：]{0,30}[:：]\s*")
+_KEY_TAIL = re.compile(r"^[^\d:\uff1a]{0,30}[:\uff1a]\s*")
 
 
 @dataclass(frozen=True, slots=True)

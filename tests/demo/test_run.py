@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from cropzoom.demo.page import results_page
+from cropzoom.demo.run import Asked, ask_all, make_client
+from cropzoom.demo.samples import SamplePicture, load_samples
+from cropzoom.demo.server import StandInServer
+from cropzoom.errors import CropperError
+from cropzoom.evaluate.baselines import FixedCropper, oracle_box
+from cropzoom.geometry import Box
+
+PASS = next(sample for sample in load_samples() if sample.path.stem == "boarding-pass")
+
+
+def oracle(sample: SamplePicture) -> FixedCropper:
+    with Image.open(sample.path) as image:
+        size = image.size
+    return FixedCropper(
+        {q.question: oracle_box(q.region, *size) for q in sample.questions}.__getitem__
+    )
+
+
+@pytest.fixture(scope="module")
+def results(server: StandInServer) -> list[Asked]:
+    with make_client(server.base_url, local=True) as client:
+        return list(ask_all(client, server.model, [PASS], cropper=oracle(PASS), exact=True))
+
+
+def test_the_right_crop_makes_the_answers_right(results: list[Asked]) -> None:
+    assert [asked.zoomed.right for asked in results] == [True] * len(PASS.questions)
+    assert sum(asked.plain.right for asked in results) <= 1
+    for asked in results:
+        (crop,) = asked.report.crops
+        assert crop.box.contains_point(*asked.question.value.centre)
+        assert asked.zoomed.prompt_tokens > asked.plain.prompt_tokens
+
+
+def test_results_are_plain_json(results: list[Asked]) -> None:
+    first = json.loads(json.dumps(results[0].to_dict()))
+    assert first["question"] == "Which gate do I go to?"
+    assert first["zoomed"]["text"] == "B27"
+    assert len(first["cropzoom"]["images"][0]["crops"]) == 1
+
+
+def test_a_broken_cropper_is_not_hidden(server: StandInServer) -> None:
+    def fail(question: str) -> Box:
+        raise OSError("gone")
+
+    with (
+        make_client(server.base_url, local=True) as client,
+        pytest.raises(CropperError, match="gone"),
+    ):
+        list(ask_all(client, server.model, [PASS], cropper=FixedCropper(fail)))
+
+
+class _Checker(HTMLParser):
+    """Collects what a page refers to, and checks that its tags are closed in order."""
+
+    VOID = frozenset({"meta", "img", "br", "link"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.references: list[str] = []
+        self.ids: set[str] = set()
+        self.boxes: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href"):
+                self.references.append(value or "")
+            if name == "id":
+                self.ids.add(value or "")
+            if name == "data-box":
+                self.boxes.append(value or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_stands_alone(results: list[Asked]) -> None:
+    page = results_page(results, model="<m&m>", cropper="oracle", side=448, stand_in=True)
+    checker = _Checker()
+    checker.feed(page)
+    assert checker.open == []
+    assert len(checker.references) == 1 + 2 * len(results)
+    assert all(reference.startswith("data:image/") for reference in checker.references)
+    assert "url(" not in page and "@import" not in page
+    assert set(checker.boxes) == checker.ids
+    assert "&lt;m&amp;m&gt;" in page and "<m&m>" not in page
+    assert "is a stand-in" in page
+    assert re.search(rf"<b>{len(results)} / {len(results)}</b><span>right with the crop", page)
+
+
+def test_a_page_about_a_real_model_claims_no_stand_in(results: list[Asked]) -> None:
+    page = results_page(results, model="qwen", cropper="nano", side=448, stand_in=False)
+    assert "stand-in" not in page
