@@ -23,7 +23,8 @@ class Received:
     body: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.body = json.loads(self.raw or b"{}")
+        is_json = "json" in self.headers.get("content-type", "")
+        self.body = json.loads(self.raw) if is_json and self.raw else {}
 
 
 class OpenAIServer:
@@ -44,7 +45,8 @@ class OpenAIServer:
             def do_POST(self) -> None:
                 raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 url = urlsplit(self.path)
-                request = Received(url.path, url.query, raw, dict(self.headers.items()))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                request = Received(url.path, url.query, raw, headers)
                 with server._lock:
                     server.received.append(request)
                     fail = server.failures > 0
@@ -56,6 +58,9 @@ class OpenAIServer:
                 else:
                     reply = json.dumps(_reply(url.path, request.body)).encode()
                     self._send(200, "application/json", reply)
+
+            # Tracers update what they sent.
+            do_PATCH = do_POST
 
             def _send(self, status: int, kind: str, data: bytes) -> None:
                 self.send_response(status)

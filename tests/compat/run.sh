@@ -1,0 +1,29 @@
+#!/bin/sh
+# Run tests with other versions of a client library, each in a virtual environment of its own.
+#
+#     tests/compat/run.sh openai-1 openai-2 openai-3
+#
+# A name is a requirements file beside this script; what is before its hyphen says which tests.
+# Environments are kept in .compat/ and made anew when their file has changed. Needs no torch.
+set -eu
+cd "$(dirname "$0")/../.."
+mkdir -p .compat
+echo '*' > .compat/.gitignore
+for name in "$@"; do
+    requirements=tests/compat/$name.txt
+    environment=.compat/$name
+    case $name in
+        openai-*) tests=tests/clients ;;
+        *) echo "unknown environment $name: see tests/compat/" >&2; exit 2 ;;
+    esac
+    if ! cmp -s "$requirements" "$environment/requirements.txt"; then
+        rm -rf "$environment"
+        "${PYTHON:-python3}" -m venv "$environment"
+        "$environment/bin/python" -m pip install --quiet --disable-pip-version-check \
+            -r "$requirements"
+        cp "$requirements" "$environment/requirements.txt"
+    fi
+    echo "== $name: $("$environment/bin/python" -c 'import openai; print(openai.__version__)')"
+    # `-m pytest` puts the repository on the path; -rs names every test that is skipped and why.
+    "$environment/bin/python" -m pytest -rs "$tests"
+done
