@@ -10,7 +10,7 @@ import importlib
 
 import typer
 
-_COMMANDS = ("crop", "doctor")
+_COMMANDS = ("ask", "crop", "demo", "doctor")
 
 app = typer.Typer(
     name="cropzoom",

@@ -4,10 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from drawing import card
 from PIL import Image
 
 from cropzoom.evaluate.ocr import OcrReader
-from drawing import card
 
 
 def test_reads_lines_with_their_places(reader: OcrReader) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cropzoom.demo.page import results_page
-from cropzoom.demo.run import Asked, ask_all, make_client
+from cropzoom.demo.run import Asked, ask_all, connect
 from cropzoom.demo.samples import SamplePicture, load_samples
 from cropzoom.demo.server import StandInServer
 from cropzoom.errors import CropperError
@@ -28,7 +28,7 @@ def oracle(sample: SamplePicture) -> FixedCropper:
 
 @pytest.fixture(scope="module")
 def results(server: StandInServer) -> list[Asked]:
-    with make_client(server.base_url, local=True) as client:
+    with connect(server.base_url, local=True) as client:
         return list(ask_all(client, server.model, [PASS], cropper=oracle(PASS), exact=True))
 
 
@@ -53,7 +53,7 @@ def test_a_broken_cropper_is_not_hidden(server: StandInServer) -> None:
         raise OSError("gone")
 
     with (
-        make_client(server.base_url, local=True) as client,
+        connect(server.base_url, local=True) as client,
         pytest.raises(CropperError, match="gone"),
     ):
         list(ask_all(client, server.model, [PASS], cropper=FixedCropper(fail)))

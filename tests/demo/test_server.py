@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from drawing import card, user
 from hypothesis import given
 from hypothesis import strategies as st
 from openai import BadRequestError as ClientBadRequest
@@ -10,7 +11,6 @@ from openai import NotFoundError, OpenAI
 
 from cropzoom.demo.server import FINGERPRINT, BadRequestError, StandInServer
 from cropzoom.evaluate.standin import UNREADABLE
-from drawing import card, user
 
 CARD = card([(20, 30, "Total"), (300, 30, "47.79"), (20, 90, "Table"), (300, 90, "12")])
 

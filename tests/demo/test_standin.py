@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from drawing import card
 
 from cropzoom.evaluate.ocr import Line, OcrReader
 from cropzoom.evaluate.standin import (
@@ -11,7 +12,6 @@ from cropzoom.evaluate.standin import (
     question_words,
 )
 from cropzoom.geometry import Box
-from drawing import card
 
 
 def page(*lines: tuple[str, int, int, int, int], confidence: float = 0.99) -> Page:
@@ -115,9 +115,7 @@ def test_every_picture_is_seen_at_the_same_size(reader: OcrReader) -> None:
 
 
 def test_a_crop_makes_small_print_readable(stand_in: StandIn) -> None:
-    full = card(
-        [(1000, 1000, "Batch number"), (1200, 1000, "L5127-08C")], (2200, 2200), text=17
-    )
+    full = card([(1000, 1000, "Batch number"), (1200, 1000, "L5127-08C")], (2200, 2200), text=17)
     question = "What is the batch number?"
     assert stand_in.answer(question, [full]).text != "L5127-08C"
     assert stand_in.answer(question, [full, full.crop((980, 980, 1340, 1040))]).text == "L5127-08C"

@@ -1,0 +1,136 @@
+"""`cropzoom demo`: see the effect on sample pictures, offline, within a minute or two."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cropzoom.cli.output import JsonFlag, Output
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from cropzoom.demo.run import Answer, Asked
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where to write the results page (HTML).")
+    ] = Path("cropzoom-demo.html"),
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Ask this model instead of the stand-in.")
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(help="OpenAI-compatible server that has the model; OpenAI's own by default."),
+    ] = None,
+    cropper: Annotated[
+        str, typer.Option(help="'nano', a cropper folder, or 'org/name' on the hub.")
+    ] = "nano",
+    side: Annotated[
+        int, typer.Option(min=64, max=4096, help="Longest side, px, at which the stand-in sees.")
+    ] = 448,
+    pictures: Annotated[
+        int | None, typer.Option(min=1, help="Ask about the first N pictures only.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask about sample pictures without and with the crop that CropZoom adds.
+
+    A real openai client talks over loopback HTTP to a small stand-in for a vision-language model:
+    it sees every picture at 448 px and answers by reading it (OCR). Nothing leaves the machine
+    and nothing is downloaded. With `--model` the questions go to a real model instead.
+
+    Example: `cropzoom demo --model qwen2.5-vl --base-url http://localhost:8000/v1`
+    """
+    with Output(as_json) as out:
+        _demo(output, model, base_url, cropper, side, pictures, out)
+
+
+def _demo(
+    page: Path,
+    model: str | None,
+    base_url: str | None,
+    cropper: str,
+    side: int,
+    pictures: int | None,
+    out: Output,
+) -> None:
+    from cropzoom.demo.page import results_page
+    from cropzoom.demo.run import ask_all, connect, naming_target
+    from cropzoom.demo.samples import load_samples
+    from cropzoom.demo.server import StandInServer
+    from cropzoom.errors import CropZoomError
+    from cropzoom.evaluate.standin import StandIn
+
+    stand_in = model is None
+    if base_url is not None and stand_in:
+        raise CropZoomError("--base-url needs the name of a model on that server; add --model NAME")
+    samples = load_samples()[:pictures]
+    results: list[Asked] = []
+    with ExitStack() as stack:
+        if model is None:
+            server = stack.enter_context(StandInServer(StandIn(side=side)))
+            base_url, model = server.base_url, server.model
+            out.text(
+                f"The target, {model}, is a stand-in: it sees pictures at {side} px and answers "
+                "by reading them. No language model takes part."
+            )
+        stack.enter_context(naming_target(base_url, model))
+        client = stack.enter_context(connect(base_url, local=stand_in))
+        progress = stack.enter_context(out.progress())
+        count = sum(len(sample.questions) for sample in samples)
+        task = progress.add_task("Loading the cropper", total=count)
+        for asked in ask_all(client, model, samples, cropper=cropper, exact=stand_in):
+            results.append(asked)
+            progress.update(task, description=f"Asked {len(results)} of {count}")
+    html = results_page(results, model=model, cropper=cropper, side=side, stand_in=stand_in)
+    try:
+        page.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise CropZoomError(f"can't write {page}: {error}; choose another --output") from error
+    plain = sum(asked.plain.right for asked in results)
+    zoomed = sum(asked.zoomed.right for asked in results)
+    out.table(
+        ["Picture", "Question", "Without crop", "With crop", "Box, %", "ms"],
+        [_row(asked) for asked in results],
+    )
+    out.text(
+        f"Right without a crop: {plain} of {len(results)}. With: {zoomed} of {len(results)}.",
+        style="bold",
+    )
+    out.text(f"{page}: pictures, boxes and crops. ms is the time CropZoom took.")
+    out.json(
+        {
+            "model": model,
+            "stand_in": stand_in,
+            "cropper": cropper,
+            "side": side,
+            "page": str(page),
+            "questions": len(results),
+            "right_without_crop": plain,
+            "right_with_crop": zoomed,
+            "results": [asked.to_dict() for asked in results],
+        }
+    )
+
+
+def _row(asked: Asked) -> list[str | Text]:
+    crops = asked.report.crops
+    return [
+        asked.picture.title,
+        asked.question.question,
+        _marked(asked.plain),
+        _marked(asked.zoomed),
+        crops[0].box.to_text().strip("[].") if crops else "no crop",
+        f"{asked.report.milliseconds:.0f}",
+    ]
+
+
+def _marked(answer: Answer) -> Text:
+    from rich.text import Text
+
+    return Text(f"✓ {answer.text}", "green") if answer.right else Text(f"✗ {answer.text}", "red")
