@@ -289,7 +289,7 @@ class Rewriting:
             texts = [place for place, text in self._texts(items[number]) if text.strip()]
             if texts:
                 break
-        content = items[number]["content"]
+        content = _listed(items[number]["content"])
         if isinstance(content, str):
             content = [{"type": self.dialect.text, "text": content}]
         place = max(texts[0], 0)
@@ -377,19 +377,23 @@ def _is_user(item: object) -> bool:
         isinstance(item, Mapping)
         and item.get("role") == "user"
         and item.get("type", "message") == "message"
+        and "content" in item
     )
 
 
 def _parts_of(item: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Return the parts of a message or of a tool's result, and their places."""
-    content = item.get("content", item.get("output"))
-    if isinstance(content, Mapping):
-        content = [content]
+    content = _listed(item.get("content", item.get("output")))
     if not isinstance(content, (list, tuple)):
         return
     for place, part in enumerate(content):
         if isinstance(part, Mapping):
             yield place, part
+
+
+def _listed(content: Any) -> Any:
+    """Return content with a single part, which some servers take as it is, as a list of it."""
+    return [content] if isinstance(content, Mapping) else content
 
 
 def _user_turns(items: Sequence[Any]) -> list[_Turn]:
@@ -410,7 +414,7 @@ def _insert_after(
     new = list(items)
     # From the back: an insertion moves the places behind it.
     for image, parts in reversed(added):
-        content = new[image.item]["content"]
+        content = _listed(new[image.item]["content"])
         after = image.part + 1
         new[image.item] = {
             **new[image.item],

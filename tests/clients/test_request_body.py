@@ -78,6 +78,21 @@ def test_responses_use_their_own_part_types() -> None:
     assert new == inputs(user(response_image(), RESPONSE_CROP, response_text()))
 
 
+def test_content_that_is_a_single_part_is_as_good_as_a_list_of_it() -> None:
+    question = {"role": "user", "content": chat_text()}
+    new, report = rewrite(messages({"role": "user", "content": chat_image()}, question))
+    assert new == messages(user(chat_image(), CROP), question)
+    new, report = rewrite(messages(user(chat_image(), chat_text("A")), ANSWER, question))
+    assert new["messages"][2:] == [user(CROP, chat_text())]
+    assert report.question == QUESTION
+
+
+def test_a_user_item_without_content_is_no_message() -> None:
+    item = {"role": "user", "output": [chat_image(), chat_text()]}
+    new, report = rewrite(messages(item))
+    assert new == messages(item) and report.reason == Reason.NOT_USER_MESSAGE
+
+
 def test_what_does_not_change_is_shared_with_the_given_body() -> None:
     system = {"role": "system", "content": "Be brief."}
     body = messages(system, user(chat_image(), chat_text()))
