@@ -1,6 +1,6 @@
 """Ask several questions about one picture at once. Crops are computed beside the event loop.
 
-    OPENAI_API_KEY=... python examples/openai_async.py form.png "Who signed?" "What date is it?"
+OPENAI_API_KEY=... python examples/openai_async.py form.png "Who signed?" "What date is it?"
 """
 
 import asyncio

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Run tests with other versions of a client library, each in a virtual environment of its own.
 #
-#     tests/compat/run.sh openai-1 openai-2 openai-3
+#     tests/compat/run.sh openai-1 openai-2 openai-3 transformers-4
 #
 # A name is a requirements file beside this script; what is before its hyphen says which tests.
-# Environments are kept in .compat/ and made anew when their file has changed. Needs no torch.
+# Environments are kept in .compat/ and made anew when their file has changed.
 set -eu
 cd "$(dirname "$0")/../.."
 mkdir -p .compat
@@ -14,6 +14,7 @@ for name in "$@"; do
     environment=.compat/$name
     case $name in
         openai-*) tests=tests/clients ;;
+        transformers-*) tests=tests/pipeline ;;
         *) echo "unknown environment $name: see tests/compat/" >&2; exit 2 ;;
     esac
     if ! cmp -s "$requirements" "$environment/requirements.txt"; then
@@ -23,7 +24,7 @@ for name in "$@"; do
             -r "$requirements"
         cp "$requirements" "$environment/requirements.txt"
     fi
-    echo "== $name: $("$environment/bin/python" -c 'import openai; print(openai.__version__)')"
+    echo "== $("$environment/bin/python" -m pip freeze | grep -E "^${name%-*}==")"
     # `-m pytest` puts the repository on the path; -rs names every test that is skipped and why.
     "$environment/bin/python" -m pytest -rs "$tests"
 done
