@@ -83,11 +83,14 @@ def _fetch(
                 body, location = _hop(url, deadline, max_bytes, allowed, context)
                 # A connection that was shut looks like the end of the file.
                 deadline.left()
-            except FetchError:
-                raise
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                reason = f"it took more than {timeout} s" if deadline.over else str(error)
-                raise FetchError(f"can't fetch {_shown(url)}: {reason}") from error
+            except (FetchError, OSError, http.client.HTTPException, ValueError) as error:
+                if deadline.over:
+                    raise FetchError(
+                        f"can't fetch {_shown(url)}: it took more than {timeout} s"
+                    ) from error
+                if isinstance(error, FetchError):
+                    raise
+                raise FetchError(f"can't fetch {_shown(url)}: {error}") from error
             if location is None:
                 return body
             url = urljoin(url, location)
@@ -258,7 +261,6 @@ class _Deadline:
         self._socket: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
-        self.over = False
 
     def __enter__(self) -> _Deadline:
         self._timer.start()
@@ -269,6 +271,11 @@ class _Deadline:
         with self._lock:
             self._socket = None
 
+    @property
+    def over(self) -> bool:
+        """Whether time is up."""
+        return time.monotonic() >= self._end
+
     def left(self) -> float:
         """Seconds left; above 0.
 
@@ -276,8 +283,7 @@ class _Deadline:
             TimeoutError: none is left.
         """
         left = self._end - time.monotonic()
-        if left <= 0 or self.over:
-            self.over = True
+        if left <= 0:
             raise TimeoutError("time is up")
         return left
 
@@ -290,7 +296,6 @@ class _Deadline:
 
     def _expire(self) -> None:
         with self._lock:
-            self.over = True
             self._shut()
 
     def _shut(self) -> None:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from cropzoom.errors import CropperError, MissingDependencyError
@@ -230,8 +230,7 @@ def read_model(folder: Folder, manifest: Manifest) -> bytes:
 def _files(section: _Section) -> dict[str, FileEntry]:
     files: dict[str, FileEntry] = {}
     for name in section.names():
-        parts = PurePosixPath(name).parts
-        if not _FILE_NAME.fullmatch(name) or ".." in parts or "." in parts:
+        if not _FILE_NAME.fullmatch(name) or not {".", ".."}.isdisjoint(name.split("/")):
             raise section.error(name, "must be a plain path inside the folder, like 'model.onnx'")
         entry = section.section(name)
         sha256 = entry.text("sha256")

@@ -1,0 +1,155 @@
+"""The commands, as a shell runs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cropzoom.cli import app
+from cropzoom.images import load_image
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def cropper(tmp_path: Path) -> Path:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from hand_made_cropper import write_cropper
+
+    return write_cropper(tmp_path / "cropper")
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    image = Image.new("RGB", (512, 256), "white")
+    image.paste("black", (256, 64, 288, 96))
+    image.save(tmp_path / "page [1].png")
+    return tmp_path / "page [1].png"
+
+
+def test_crop_writes_the_annotated_picture_and_the_crop(
+    cropper: Path, page: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.png"
+    done = runner.invoke(
+        app,
+        ["crop", str(page), "What is dark?", "-o", str(out), "--cropper", str(cropper), "--json"],
+    )
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert result["size"] == [512, 256]
+    assert result["crops"][0]["pixels"] == [208, 64, 304, 96]
+    crop = load_image(result["crops"][0]["file"])
+    assert crop.size == (result["crops"][0]["width"], result["crops"][0]["height"]) == (448, 149)
+    assert crop.getpixel((300, 75)) == (0, 0, 0)
+    annotated = load_image(result["annotated"])
+    assert annotated.size == (512, 256)
+    assert annotated.getpixel((208, 80)) == (220, 30, 60)
+    assert annotated.getpixel((10, 10)) == (255, 255, 255)
+
+
+def test_crop_for_people(
+    cropper: Path, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = runner.invoke(app, ["crop", str(page), "dark", "-k", "2", "--cropper", str(cropper)])
+    assert done.exit_code == 0, done.output
+    assert "208, 64, 304, 96" in done.stdout
+    assert "page [1]-zoom.png" in done.stdout
+    assert (tmp_path / "page [1]-zoom.png").exists()
+    assert (tmp_path / "page [1]-zoom-crop2.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.png", "?", "-o", "a.png"], "can't read the image 'nowhere.png'"),
+        (["{page}", "?", "-o", "{page}"], "choose another name"),
+        (["{page}", "dark", "--cropper", "no-such"], "no cropper 'no-such'"),
+        (["{page}", "dark", "--cropper", "{cropper}", "-o", "no/dir/a.png"], "can't write"),
+        (["{page}", "dark", "--cropper", "{cropper}", "-o", "a.nonsense"], "can't write"),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_errors_are_one_message_and_exit_code_1(
+    cropper: Path,
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+    as_json: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    filled = [argument.format(page=page, cropper=cropper) for argument in arguments]
+    done = runner.invoke(app, ["crop", *filled, *(["--json"] if as_json else [])])
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+    if as_json:
+        assert message in json.loads(done.stdout)["error"]["message"]
+    else:
+        assert message in done.stderr
+        assert done.stdout == ""
+
+
+def checks_of(stdout: str) -> dict[str, dict[str, str]]:
+    return {check["name"]: check for check in json.loads(stdout)["checks"]}
+
+
+def test_doctor_without_onnxruntime_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr("cropzoom.cropper.session.installed_runtimes", dict)
+    done = runner.invoke(app, ["doctor", "--json"])
+    assert done.exit_code == 1
+    check = checks_of(done.stdout)["onnxruntime"]
+    assert check["status"] == "broken"
+    assert "pip install 'cropzoom[cpu]'" in check["remedy"]
+
+
+def test_doctor_sees_two_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    both = {"onnxruntime": "1.2", "onnxruntime-gpu": "1.2"}
+    monkeypatch.setattr("cropzoom.cropper.session.installed_runtimes", lambda: both)
+    done = runner.invoke(app, ["doctor", "--json"])
+    assert done.exit_code == 1
+    check = checks_of(done.stdout)["onnxruntime builds"]
+    assert check["status"] == "broken" and "pip uninstall" in check["remedy"]
+
+
+def test_doctor_finds_this_installation_well(
+    cropper: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for the bundled model, so that this test is about the doctor alone."""
+    from cropzoom.cropper.manifest import Folder
+
+    monkeypatch.setattr("cropzoom.cropper.manifest.find_folder", lambda _: Folder(cropper, cropper))
+    done = runner.invoke(app, ["doctor", "--json"])
+    checks = checks_of(done.stdout)
+    assert [check for check in checks.values() if check["status"] == "broken"] == []
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["ok"] is True
+    assert "ms" in checks["nano"]["detail"]
+    people = runner.invoke(app, ["doctor"])
+    assert people.exit_code == 0 and "All well." in people.stdout
+
+
+def test_every_help_has_an_example() -> None:
+    top = runner.invoke(app, ["--help"])
+    assert "Example: cropzoom" in top.stdout
+    for command in app.registered_commands:
+        done = runner.invoke(app, [str(command.name), "--help"])
+        assert done.exit_code == 0
+        assert f"cropzoom {command.name}" in done.stdout, command.name
+        assert "--json" in done.stdout, command.name
+
+
+def test_version() -> None:
+    from cropzoom import __version__
+
+    assert runner.invoke(app, ["--version"]).stdout.strip() == __version__
