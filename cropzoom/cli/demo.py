@@ -69,6 +69,8 @@ def _demo(
     stand_in = model is None
     if base_url is not None and stand_in:
         raise CropZoomError("--base-url needs the name of a model on that server; add --model NAME")
+    if not page.absolute().parent.is_dir():  # before a minute of asking, not after
+        raise CropZoomError(f"--output {page}: there is no folder {page.parent}; choose another")
     samples = load_samples()[:pictures]
     results: list[Asked] = []
     with ExitStack() as stack:
@@ -95,7 +97,7 @@ def _demo(
     plain = sum(asked.plain.right for asked in results)
     zoomed = sum(asked.zoomed.right for asked in results)
     out.table(
-        ["Picture", "Question", "Without crop", "With crop", "Box, %", "ms"],
+        ["Question", "Without crop", "With crop", "Box, %", "ms"],
         [_row(asked) for asked in results],
     )
     out.text(
@@ -121,7 +123,6 @@ def _demo(
 def _row(asked: Asked) -> list[str | Text]:
     crops = asked.report.crops
     return [
-        asked.picture.title,
         asked.question.question,
         _marked(asked.plain),
         _marked(asked.zoomed),
