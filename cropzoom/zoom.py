@@ -11,11 +11,18 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from types import NoneType
 
 from PIL import Image
 
 from cropzoom.cropper import Cropper
-from cropzoom.errors import CropperError, CropZoomError, ImageError, ImageTooLargeError
+from cropzoom.errors import (
+    CropperError,
+    CropZoomError,
+    ImageError,
+    ImageTooLargeError,
+    OptionsError,
+)
 from cropzoom.geometry import Box, Crop
 from cropzoom.images import Encoded, ImageSource, OpenedImage, encode_crop, read_bytes
 from cropzoom.options import ZoomOptions
@@ -54,9 +61,14 @@ class Zoom:
     Args:
         cropper: what proposes the boxes.
         options: defaults of every call; `cache_size` is taken from here alone.
+
+    Raises:
+        OptionsError: `options` is something else.
     """
 
     def __init__(self, cropper: Cropper, options: ZoomOptions | None = None) -> None:
+        if not isinstance(options, (ZoomOptions, NoneType)):
+            raise OptionsError(f"options={options!r} must be ZoomOptions(...) or None")
         self._cropper = cropper
         self._options = options if options is not None else ZoomOptions()
         self._cache = _Cache(self._options.cache_size)
@@ -119,6 +131,9 @@ class Zoom:
             return _Outcome((), None, Reason.NO_QUESTION, "there is no text to search for"), False
         if isinstance(source, (str, os.PathLike)):
             source = read_bytes(source)
+        if isinstance(source, Image.Image):
+            # Its digest decodes it, so the header's claim comes first.
+            OpenedImage(source, max_pixels=options.max_pixels)
         if self._options.cache_size == 0:
             return self._compute(source, question, options), False
         key = (_digest(source), question, _without_irrelevant(options))
@@ -206,12 +221,17 @@ def _failure(error: Exception) -> _Outcome:
 
 def _digest(source: ImageSource) -> bytes:
     if isinstance(source, Image.Image):
+        try:
+            pixels = source.tobytes()
+        except Exception as error:
+            # Decoders raise whatever their parsing trips over, not only OSError.
+            raise ImageError(f"the image is broken: {error}") from error
         # Everything that decides what the pixels look like.
         exif = source.getexif().get(0x0112)
         palette = source.palette.tobytes() if source.palette is not None else b""
         look = (source.mode, source.size, source.format, exif, source.info.get("transparency"))
         digest = hashlib.sha256(repr(look).encode() + palette)
-        digest.update(source.tobytes())
+        digest.update(pixels)
         return digest.digest()
     return hashlib.sha256(read_bytes(source)).digest()
 
@@ -257,7 +277,9 @@ class _Cache:
             # Not kept: a cropper may recover.
             with self._lock:
                 del self._under_way[key]
-            future.set_exception(error)
+            # An interrupt is meant for this thread, not for those that wait.
+            ours = isinstance(error, Exception)
+            future.set_exception(error if ours else CropperError("it was interrupted"))
             raise
         with self._lock:
             del self._under_way[key]

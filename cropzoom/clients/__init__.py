@@ -155,7 +155,7 @@ def _wrapper_for(client: Any) -> Callable[[Any, Controller], Any]:
         openai.check(client)
         return openai.wrap
     if "transformers" in origins:
-        from cropzoom.clients import pipeline
+        import cropzoom.clients.pipeline as pipeline
 
         pipeline.check(client)
         return pipeline.wrap
