@@ -85,6 +85,12 @@ def test_what_is_read_better_wins_whichever_picture_it_is_in() -> None:
         assert (reply.text, reply.page) == ("47.79", index)
 
 
+def test_a_larger_reading_is_trusted_more_than_a_surer_one() -> None:
+    small = page(("Total", 20, 20, 60, 4), ("47.29", 300, 20, 40, 4), confidence=0.99)
+    large = page(("Total", 20, 20, 60, 16), ("47.79", 300, 20, 40, 16), confidence=0.96)
+    assert pick_answer("What is the total?", [small, large]).text == "47.79"
+
+
 def test_a_useless_second_picture_changes_nothing() -> None:
     other = page(("Opening", 20, 20, 60, 16), ("Monday", 300, 20, 40, 16))
     assert pick_answer("What is the total?", [RECEIPT, other]).text == "47.79"
