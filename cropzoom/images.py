@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from cropzoom.errors import ImageError, ImageTooLargeError
 from cropzoom.geometry import Box
@@ -28,6 +28,15 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVI
 _JPEG = ("JPEG", "MPO")
 _LOSSY = (*_JPEG, "JPEG2000", "AVIF")
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _JPEG_QUALITY = 92
 # Below this, PNG costs little and keeps every pixel of what is probably a few words.
 _SMALL_PIXELS = 128 * 128
@@ -119,15 +128,22 @@ class OpenedImage:
         """
         if self._full is None:
             with _decoding(self._name):
-                self._full = _upright_rgb(self._header if self._data is None else self._open())
+                if self._data is None:
+                    self._full = _upright_rgb(self._header, own=False)
+                else:
+                    self._full = _upright_rgb(self._open(), own=True)
         return self._full
 
-    def preview(self, at_least: int) -> Image.Image:
+    def preview(self, at_least: int, *, grey: bool = False) -> Image.Image:
         """Return the image for a look at low resolution: like `full`, but possibly smaller.
 
-        A JPEG decodes several times faster at a half, a quarter or an eighth of its size, so the
-        smallest of these whose longest side is `at_least` px or more is taken. Other formats gain
-        nothing and come in full.
+        A JPEG decodes several times faster at a half, a quarter or an eighth of its size, and
+        again without its colours. So the smallest of these whose longest side is `at_least` px or
+        more is taken. Other formats gain nothing and come in full.
+
+        Args:
+            at_least: px.
+            grey: whether colours are of no use; the image may then be L instead of RGB.
         """
         longest = self.longest_side
         jpeg = self._data is not None and self._header.format in _JPEG
@@ -137,8 +153,12 @@ class OpenedImage:
             image = self._open()
             width, height = image.size
             scale = at_least / longest
-            image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
-            return _upright_rgb(image)
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            image.draft("L" if grey else None, size)
+            if image.mode == "L":
+                image.load()
+                return _turned(image, image.getexif().get(_ORIENTATION, 1))
+            return _upright_rgb(image, own=True)
 
     def _open(self) -> Image.Image:
         assert self._data is not None
@@ -273,8 +293,9 @@ class _decoding:
             raise ImageError(f"{self._name} is broken: {error}") from error
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    """Return a new upright RGB image without metadata."""
+def _upright_rgb(image: Image.Image, *, own: bool) -> Image.Image:
+    """Return an upright RGB image without metadata; a new one, unless the image is our own."""
+    orientation = image.getexif().get(_ORIENTATION, 1)
     if image.mode.startswith("I") or image.mode == "F":
         rgb = _to_8_bits(image)
     elif image.has_transparency_data:
@@ -282,15 +303,21 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
         layer = image.convert("RGBA")
         rgb = Image.new("RGB", image.size, "white")
         rgb.paste(layer, mask=layer.getchannel("A"))
+    elif image.mode == "RGB" and own:
+        # A copy of a large photograph takes as long as a prediction's preprocessing.
+        image.load()
+        rgb = image
     else:
         rgb = image.convert("RGB")
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        # Pixels first, so that the caller's image is never asked to transpose its metadata.
-        rgb.info.clear()
-        rgb.getexif()[_ORIENTATION] = image.getexif()[_ORIENTATION]
-        rgb = ImageOps.exif_transpose(rgb)
-    rgb.info.clear()
-    return rgb
+    return _turned(rgb, orientation)
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    """Apply an EXIF orientation to an image of our own, and drop its metadata."""
+    if orientation in _TURNS:
+        image = image.transpose(_TURNS[orientation])
+    image.info.clear()
+    return image
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:

@@ -145,7 +145,8 @@ class Zoom:
             detail = f"its longest side is {image.longest_side} px, target_side is "
             return _Outcome((), image.size, Reason.IMAGE_SMALL, f"{detail}{options.target_side} px")
         edge = getattr(self._cropper, "longest_edge", None)
-        view = image.preview(edge) if isinstance(edge, int) else image.full()
+        grey = getattr(self._cropper, "grey", None) is True
+        view = image.preview(edge, grey=grey) if isinstance(edge, int) else image.full()
         proposals = self._cropper.predict(view, question, options.max_crops)
         return _choose(image, proposals[: options.max_crops], options)
 

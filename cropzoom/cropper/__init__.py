@@ -23,9 +23,10 @@ __all__ = ["Crop", "Cropper", "load_cropper"]
 class Cropper(Protocol):
     """Proposes regions. Must be thread-safe and keep no state between calls.
 
-    A cropper may also have an int attribute `longest_edge`: the longest side, in px, that it
-    shrinks images to anyway. Images may then be given to it already shrunk, though never below
-    that, which saves decoding a large JPEG twice in full.
+    A cropper may have two more attributes, which save most of a large JPEG's decoding:
+    `longest_edge`, an int, the longest side in px that it shrinks images to anyway, so images may
+    come already shrunk, though never below that; and `grey`, True where colours are of no use to
+    it, so images may come in mode L.
     """
 
     def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:

@@ -104,6 +104,11 @@ class OnnxCropper:
         return self._device
 
     @property
+    def grey(self) -> bool:
+        """Whether colours are of no use; kind `pointer` knows only grey images."""
+        return True
+
+    @property
     def longest_edge(self) -> int:
         """Longest side, in px, that images are shrunk to."""
         return self._longest_edge

@@ -131,7 +131,11 @@ def test_exif_rotation(kind: str, orientation: int) -> None:
     x, y = corner[orientation]
     pixel = shown.getpixel((3 + x * (shown.width - 7), 3 + y * (shown.height - 7)))
     assert pixel[0] > 200 and pixel[1] < 60
-    assert opened.preview(8).size[0] * expected[1] == opened.preview(8).size[1] * expected[0]
+    for grey in (False, True):
+        small = OpenedImage(data).preview(8, grey=grey)
+        assert small.size[0] * expected[1] == small.size[1] * expected[0]
+        corner_pixel = small.convert("L").getpixel((x * (small.width - 1), y * (small.height - 1)))
+        assert corner_pixel < 120, grey
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 20000), (20000, 1)])
@@ -206,6 +210,10 @@ def test_preview_is_smaller_but_never_below_what_was_asked() -> None:
     assert opened.preview(500).size == (500, 350)
     assert opened.preview(300).size == (500, 350)
     assert opened.preview(501).size == (1000, 700)
+    opened = OpenedImage(encoded(noise(1000, 700), "JPEG"))
+    assert (opened.preview(500).mode, opened.preview(500, grey=True).mode) == ("RGB", "L")
+    cmyk = OpenedImage(encoded(noise(1000, 700).convert("CMYK"), "JPEG"))
+    assert (cmyk.preview(500, grey=True).mode, cmyk.preview(500).size) == ("RGB", (500, 350))
     assert OpenedImage(encoded(noise(1000, 700))).preview(100).size == (1000, 700)
 
 

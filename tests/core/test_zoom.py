@@ -33,14 +33,17 @@ class Cropper:
     """Proposes what it was given; counts, and waits where told to."""
 
     longest_edge: int | None = None
+    grey = False
 
     def __init__(self, *crops: Crop, wait: Callable[[], object] = lambda: None) -> None:
         self.crops = list(crops)
         self.wait = wait
         self.sizes: list[tuple[int, int]] = []
+        self.modes: list[str] = []
 
     def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
         self.sizes.append(image.size)
+        self.modes.append(image.mode)
         self.wait()
         return self.crops
 
@@ -242,6 +245,16 @@ def test_waiting_calls_share_a_failure_and_the_next_call_tries_again() -> None:
     assert reasons == [Reason.ERROR] * 3
     failing = False
     assert zoom.crops(PAGE, "?")[1].reason is None
+
+
+def test_a_large_jpeg_loses_its_colours_only_for_a_cropper_that_does_not_need_them() -> None:
+    photograph = data_of(Image.new("RGB", (1024, 600), "red"), "JPEG")
+    for grey, mode in ((True, "L"), (False, "RGB")):
+        cropper = Cropper(Crop(Box(0, 0, 0.5, 0.5), 0.9))
+        cropper.longest_edge, cropper.grey = 256, grey
+        zoomed, _ = Zoom(cropper, OPTIONS).crops(photograph, "?")
+        assert cropper.modes == [mode]
+        assert load_image(zoomed[0].image.data).getpixel((9, 9))[0] > 250
 
 
 def test_a_large_jpeg_is_predicted_small_and_cropped_in_full() -> None:
