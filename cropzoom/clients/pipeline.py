@@ -28,7 +28,7 @@ from cropzoom.clients import CropZoom
 from cropzoom.clients.body import Dialect, Rewriting, SkipError, bytes_at, skip
 from cropzoom.clients.controller import Controller, off_report
 from cropzoom.clients.prompts import Markers
-from cropzoom.errors import ClientError, RequestError
+from cropzoom.errors import ClientError, ImageError, RequestError
 from cropzoom.images import ImageSource, load_image
 from cropzoom.options import ZoomOptions
 from cropzoom.report import ImageReport, Reason, ZoomReport
@@ -119,6 +119,7 @@ class ZoomPipeline(CropZoom):
                 prepared = super().preprocess(new, *args, **kwargs)
             except Exception as error:
                 if new is inputs or self.cropzoom.strict:
+                    self._publish(reports)
                     raise
                 # Some models take one image only.
                 prepared = super().preprocess(inputs, *args, **kwargs)
@@ -126,9 +127,12 @@ class ZoomPipeline(CropZoom):
             if new is not inputs and "text" in prepared:
                 # What the result echoes.
                 prepared["text"] = _text_of(inputs)
+            self._publish(reports)
+            return prepared
+
+        def _publish(self, reports):
             for report in reports:
                 self.cropzoom.publish(report)
-            return prepared
 
         def get_iterator(self, inputs, num_workers, batch_size, before, forward, after):
             if batch_size == 1 or num_workers > 0 or not before.get(_SETTINGS, (None, True))[1]:
@@ -340,9 +344,12 @@ def _image_source(value: Any, options: ZoomOptions) -> ImageSource:
     if len(value) < 4096 and Path(value).is_file():
         return value
     try:
-        return base64.b64decode(value, validate=False)
-    except (binascii.Error, ValueError):
-        skip(Reason.BROKEN_IMAGE, f"{value[:80]!r} is no file, no address and no base64")
+        return base64.b64decode("".join(value.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SkipError(
+            Reason.BROKEN_IMAGE,
+            ImageError(f"{value[:80]!r} is no file, no address and no base64"),
+        ) from error
 
 
 def _image_tokens(processor: Any) -> list[str]:

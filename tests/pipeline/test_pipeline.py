@@ -14,7 +14,15 @@ import pytest
 from fixed_croppers import BrokenCropper, FixedCropper, crop_by_hand
 from PIL import Image
 
-from cropzoom import ClientError, CropperError, CropZoom, RequestError, ZoomOptions, ZoomReport
+from cropzoom import (
+    ClientError,
+    CropperError,
+    CropZoom,
+    ImageError,
+    RequestError,
+    ZoomOptions,
+    ZoomReport,
+)
 
 QUESTION = "What is it?"
 FIRST_5 = {"max_new_tokens": 5}
@@ -389,11 +397,14 @@ def test_a_model_for_one_image_only_answers_without_the_crop(
     assert made[0]["input_text"] is chat
 
 
-def test_an_error_of_the_callers_is_the_callers(wrapped: Any) -> None:
+def test_an_error_of_the_callers_is_the_callers(plain: Any, wrapped: Any) -> None:
     with pytest.raises(ValueError):
         wrapped()
     with pytest.raises(Exception, match=r"no-such-file|Incorrect image source"):
         wrapped(text=[user(image("no-such-file.png"), QUESTION)], **FIRST_5)
+    assert wrapped.cropzoom.last_report.images[0].reason == "broken_image"
+    with pytest.raises(ImageError, match=r"no-such-file.png' is no file, no address and no base64"):
+        CropZoom(plain, FixedCropper(), strict=True)([user(image("no-such-file.png"), QUESTION)])
 
 
 def test_prefill_of_the_answer(plain: Any, wrapped: Any, photo: Image.Image) -> None:
