@@ -81,7 +81,7 @@ class Controller:
         return _reports.get(self)
 
     @contextmanager
-    def override(self, *, enabled: bool = True, **changes: Any) -> Iterator[Controller]:
+    def override(self, *, enabled: bool | None = None, **changes: Any) -> Iterator[Controller]:
         """Change options for the calls made inside a `with` block, in this thread or task only.
 
         Blocks nest: each changes what is in force around it.
@@ -92,7 +92,7 @@ class Controller:
                 client.chat(...)  # sent as it is
 
         Args:
-            enabled: whether calls are zoomed at all.
+            enabled: whether calls are zoomed at all; None leaves that as it is.
             changes: fields of `ZoomOptions`, except `cache_size`, which is fixed when wrapping.
 
         Raises:
@@ -104,7 +104,7 @@ class Controller:
             raise OptionsError(f"override() can't change {', '.join(wrong)}; it takes {known}")
         outer = _options.get(self), _enabled.get(self)
         _options.set(self, replace(self.options, **changes))
-        _enabled.set(self, enabled)
+        _enabled.set(self, outer[1] if enabled is None else enabled)
         try:
             yield self
         finally:

@@ -76,8 +76,10 @@ def test_override_switches_off_and_on() -> None:
     with controller.override(enabled=False):
         new, made = controller.rewrite_body(body())
         assert (new, made.reason) == (body(), Reason.OFF)
-        with controller.override():
+        with controller.override(enabled=True):
             assert controller.enabled
+        with controller.override(max_crops=2):
+            assert not controller.enabled
         assert not controller.enabled
     assert controller.enabled
 
