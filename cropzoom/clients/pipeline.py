@@ -6,7 +6,7 @@ alone, lazy input stays lazy, and a sample is cropped when it is consumed. What 
 on for the result to echo is the sample as the caller gave it, so history never holds crops.
 
 With `num_workers`, samples are prepared in other processes: crops are added, but reports are made
-there and `last_report` does not change here.
+there and `last_report` does not change here. With `batch_size`, too, they are prepared in this one.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class ZoomPipeline(CropZoom):
                 self.cropzoom.publish(report)
 
         def get_iterator(self, inputs, num_workers, batch_size, before, forward, after):
-            if batch_size == 1 or num_workers > 0 or not before.get(_SETTINGS, (None, True))[1]:
+            if batch_size == 1 or not before.get(_SETTINGS, (None, True))[1]:
                 return super().get_iterator(inputs, num_workers, batch_size, before, forward, after)
             return self._in_batches(inputs, batch_size, before, forward, after)
 

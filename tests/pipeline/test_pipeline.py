@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixed_croppers import BrokenCropper, FixedCropper, crop_by_hand
+from fixed_croppers import BrokenCropper, FixedCropper, crop_by_hand, noise
 from PIL import Image
 
 from cropzoom import (
@@ -221,9 +221,14 @@ def test_a_generator_of_chats(plain: Any, wrapped: Any, photo: Image.Image) -> N
     assert made == [answer(plain(text=chat, **FIRST_5)) for chat in hand]
 
 
-@pytest.mark.parametrize("batch_size", [1, 2])
-def test_a_dataset(batch_size: int, plain: Any, wrapped: Any, photo: Image.Image) -> None:
+@pytest.mark.parametrize(("batch_size", "num_workers"), [(1, 0), (2, 0), (1, 2), (2, 2)])
+def test_a_dataset(
+    batch_size: int, num_workers: int, plain: Any, wrapped: Any, photo: Image.Image
+) -> None:
     from torch.utils.data import Dataset
+
+    # The second has fewer tiles, so transformers can't put it in a batch with another.
+    photos = [photo, noise(7, (200, 20)), photo]
 
     class Rows(Dataset):
         def __len__(self) -> int:
@@ -232,11 +237,14 @@ def test_a_dataset(batch_size: int, plain: Any, wrapped: Any, photo: Image.Image
         def __getitem__(self, number: int) -> dict[str, Any]:
             if number >= 3:
                 raise AssertionError("asked for a row that is not there")
-            return {"images": [photo], "text": f"<image>{number}?"}
+            return {"images": [photos[number]], "text": f"<image>{number}?"}
 
-    made = [generated(one) for one in wrapped(Rows(), batch_size=batch_size, **FIRST_5)]
-    images = [photo, crop_by_hand(photo)]
-    hand = [plain(images=images, text=f"<image><image>{n}?", **FIRST_5) for n in range(3)]
+    how = {"batch_size": batch_size, "num_workers": num_workers}
+    made = [generated(one) for one in wrapped(Rows(), **how, **FIRST_5)]
+    hand = [
+        plain(images=[one, crop_by_hand(one)], text=f"<image><image>{number}?", **FIRST_5)
+        for number, one in enumerate(photos)
+    ]
     assert made == [generated(one) for one in hand]
 
 
