@@ -181,7 +181,9 @@ def plan(index: int, reading: int, total: int, rng: random.Random) -> tuple[Page
     progress = min(1.0, (index - reading) / max(1, 0.5 * (total - reading)))
     weights = [a + (b - a) * progress for a, b in zip(_EARLY, _LATE, strict=True)]
     width, height, count = rng.choices(_SIZES, weights)[0]
+    # Small print is what crops are for, and the last to be learnt.
     low, high = (8.0, 24.0) if max(width, height) < 700 else (8.5, 32.0)
+    high -= 8.0 * progress
     return PageOptions(width, height, min_text=low, max_text=high, questions=6), count
 
 
