@@ -298,6 +298,11 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=2000)
     parser.add_argument("--output", type=Path, help="JSON file with the summary and every outcome")
     arguments = parser.parse_args()
+    from cropzoom.trainer.synthetic.fonts import find_fonts
+
+    fonts = len(find_fonts("heldout"))
+    if not fonts:
+        parser.error("no held-out fonts on this machine; install those in trainer/nano/FONTS.txt")
     samples = list(
         rendered_samples(
             arguments.pages,
@@ -310,7 +315,8 @@ def main() -> None:
     stand_in = StandIn(side=arguments.side, reader=OcrReader(threads=arguments.threads))
     with load_cropper(arguments.cropper) as cropper:
         outcomes = measure(track(samples, description="asking"), cropper, stand_in, arguments.seed)
-    summary = summarise(outcomes, arguments.resamples, arguments.seed)
+    summary = {"heldout_fonts": fonts}
+    summary |= summarise(outcomes, arguments.resamples, arguments.seed)
     show(summary, Console())
     if arguments.output:
         settings = {key: str(value) for key, value in vars(arguments).items()}
