@@ -28,7 +28,9 @@ from ..synthetic import PageOptions, Question, render_page
 from .export import load_checkpoint
 from .network import CELL, EDGE_BINS, Nano
 
-START = DecodeSpec(cell=CELL, edge=EDGE_BINS, quantile=0.6, scale=1.1, pad_px=8.0, temperature=1.0)
+START = DecodeSpec(
+    cell=CELL, edge=EDGE_BINS, quantile=0.7, scale=1.25, pad_px=16.0, temperature=1.0
+)
 
 
 @dataclass(frozen=True)
@@ -124,15 +126,20 @@ def calibrate(
                 for name in ("hit", "covered", "area")
             )
             print(f"{quantile:8} {scale:5} {pad:6} {hit:6.3f} {covered:7.3f} {area:9.4f}")
-    print("temperature  log loss  mean confidence: hits, misses, unanswerable")
-    for temperature in (0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5):
+    print(
+        "temperature  log loss  mean confidence (share of 0.2 and more): hits, misses, unanswerable"
+    )
+    for temperature in (0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5):
         spec = replace(START, temperature=temperature)
         results = [outcome(o, spec) for o in all_outputs]
         groups: dict[str, list[float]] = {"hits": [], "misses": [], "absent": []}
         for o, r in zip(all_outputs, results, strict=True):
             name = "absent" if o.question.absent else "hits" if r.hit else "misses"
             groups[name].append(r.confidence)
-        means = "  ".join(f"{np.mean(v):.3f}" if v else "-" for v in groups.values())
+        means = "  ".join(
+            f"{np.mean(v):.3f} ({np.mean(np.array(v) >= 0.2):.2f})" if v else "-"
+            for v in groups.values()
+        )
         print(f"{temperature:11} {log_loss(results):9.4f}  {means}")
 
 

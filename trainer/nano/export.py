@@ -112,7 +112,7 @@ def manifest(
         "image": {"mode": "L", "longest_edge": 1024, "multiple": 32, "pad_value": 255},
         "question": {"encoding": "phoc", "max_words": MAX_WORDS},
         "bins": {"cell": CELL, "edge": list(EDGE_BINS)},
-        "decode": {"quantile": 0.6, "scale": 1.1, "pad_px": 8, "temperature": temperature},
+        "decode": {"quantile": 0.7, "scale": 1.25, "pad_px": 16, "temperature": temperature},
         "training": training,
     }
 
