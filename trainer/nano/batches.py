@@ -168,29 +168,37 @@ _EARLY = (6, 4, 4, 2, 2, 0.3, 0.3, 0, 0, 0)
 _LATE = (2, 2, 2, 3, 3, 3, 3, 2.5, 1.5, 1)
 
 
-def plan(index: int, reading: int, total: int, rng: random.Random) -> tuple[PageOptions, int]:
+def plan(
+    index: int, reading: int | None, total: int, rng: random.Random
+) -> tuple[PageOptions, int]:
     """What batch `index` of `total` shows: options of its pages, and how many.
 
     The first `reading` batches are dense small pages of words, to learn reading; then a quarter
-    stays dense, and pages with questions grow from small to full size.
+    stays dense, and pages with questions grow from small to full size. With `reading` None the net
+    can read and point already, and all is as at the end.
     """
+    progress = 1.0
+    if reading is None:
+        reading = 0
+    else:
+        progress = min(1.0, (index - reading) / max(1, 0.5 * (total - reading)))
     if index < reading or rng.random() < 0.22:
         width, height = rng.choice([(256, 256), (224, 288), (320, 224), (288, 256)])
         low = 9.0 if index < reading // 2 else 7.5
         return PageOptions(width, height, min_text=low, max_text=24.0, layout="dense"), 12
-    progress = min(1.0, (index - reading) / max(1, 0.5 * (total - reading)))
     weights = [a + (b - a) * progress for a, b in zip(_EARLY, _LATE, strict=True)]
     width, height, count = rng.choices(_SIZES, weights)[0]
     # Small print is what crops are for, and the last to be learnt.
     low, high = (8.0, 24.0) if max(width, height) < 700 else (8.5, 32.0)
     high -= 8.0 * progress
-    return PageOptions(width, height, min_text=low, max_text=high, questions=6), count
+    options = PageOptions(width, height, min_text=low, max_text=high, questions=6, absent=0.12)
+    return options, count
 
 
 class Batches(IterableDataset[Batch]):
     """Batches `start` to `total`, shared out among the loader's workers in order."""
 
-    def __init__(self, seed: int, start: int, reading: int, total: int) -> None:
+    def __init__(self, seed: int, start: int, reading: int | None, total: int) -> None:
         self.seed, self.start, self.reading, self.total = seed, start, reading, total
 
     def __iter__(self) -> Iterator[Batch]:

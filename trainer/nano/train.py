@@ -2,6 +2,9 @@
 
     python -m cropzoom.trainer.nano.train runs/nano --steps 9000
 
+With `--start-from nano` (or a nano's folder) it goes on from an exported net instead of random
+weights, on full-size pages from the first batch.
+
 Stops and resumes at any time: the same command goes on from the last checkpoint. The rate is
 constant until the last `decay` share of the steps, so `--steps` may be changed on the way.
 `runs/nano/log.jsonl` holds the curve.
@@ -28,6 +31,7 @@ from torch import Tensor, nn
 from .batches import Batch, Batches, heldout_batches, measure_options
 from .losses import pointing_losses, reading_losses, retrieval
 from .network import CELL, EDGE_BINS, Nano, NanoConfig, Pointing
+from .restore import restore
 
 EDGE_QUANTILE = 0.5
 
@@ -95,6 +99,9 @@ def train(
     decay: Annotated[
         float, typer.Option(help="Share of the steps in which the rate falls.")
     ] = 0.35,
+    start_from: Annotated[
+        str | None, typer.Option(help="A nano to go on from: 'nano' or its folder.")
+    ] = None,
     seed: Annotated[int, typer.Option()] = 1,
     workers: Annotated[int, typer.Option(help="Rendering processes.")] = 1,
     threads: Annotated[int, typer.Option(help="Threads of the step.")] = 2,
@@ -104,7 +111,9 @@ def train(
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
-    net = Nano(NanoConfig()).to(memory_format=torch.channels_last)
+    fresh = start_from is None
+    net = Nano(NanoConfig()) if start_from is None else restore(start_from).train()
+    net = net.to(memory_format=torch.channels_last)
     mean = torch.optim.swa_utils.AveragedModel(net, avg_fn=_moving_average, use_buffers=True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
     start, spent = 0, 0.0
@@ -120,7 +129,7 @@ def train(
         "768x1024": heldout_batches(3, 16, 1, measure_options(768, 1024)),
     }
     loader = torch.utils.data.DataLoader(
-        Batches(seed, start, reading, steps),
+        Batches(seed, start, reading if fresh else None, steps),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=8 if workers else None,
@@ -155,7 +164,7 @@ def train(
             }
             row |= {k: round(v / totals["n/" + k], 4) for k, v in totals.items() if k[:2] != "n/"}
             for name, batches in tests.items():
-                if step >= reading or name == "320":
+                if step >= reading or not fresh or name == "320":
                     row[name] = {k: round(v, 4) for k, v in measure(mean.module, batches).items()}
             totals = {}
             _save(

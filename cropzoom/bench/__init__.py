@@ -1,0 +1,1 @@
+"""What a cropper costs: latency measurement and its report."""

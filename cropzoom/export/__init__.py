@@ -1,0 +1,1 @@
+"""A torch checkpoint -> a verified cropper folder (needs torch)."""

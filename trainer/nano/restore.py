@@ -1,0 +1,123 @@
+"""An exported nano back as a torch net, so that the one in the package can be trained further.
+
+The ONNX graph holds every weight that pointing needs, in other clothes: each batch norm of the page
+reader is folded into its convolution, and linear weights stand transposed in nameless
+initializers. `restore` undoes both; the read-outs used only in training start afresh.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cropzoom.cropper.manifest import find_folder, read_manifest, read_model
+from cropzoom.errors import CropperError
+
+from ..synthetic import PageOptions, render_page
+from .network import Nano
+
+_ONLY_IN_TRAINING = ("text.", "phoc.", "characters.", "temperature")
+
+
+def restore(source: str | Path = "nano") -> Nano:
+    """Rebuild the net of a nano cropper folder, in eval mode, with nano's default sizes.
+
+    In eval mode it computes what the graph computes. The statistics of the folded batch norms are
+    taken anew on rendered pages, so that training mode does nearly the same.
+
+    Raises:
+        CropperError: the folder is broken, or holds another model.
+    """
+    from onnx import load_model_from_string, numpy_helper
+
+    folder = find_folder(source)
+    graph = load_model_from_string(read_model(folder, read_manifest(folder))).graph
+    stored = {
+        i.name.removeprefix("net."): torch.from_numpy(numpy_helper.to_array(i).copy())
+        for i in graph.initializer
+    }
+    products = {n.output[0]: n.input[1] for n in graph.node if n.op_type == "MatMul"}
+    for node in graph.node:
+        # x @ W + b: the bias kept its name, the weight did not.
+        bias = next((i for i in node.input if i.endswith(".bias")), None)
+        product = next((products[i] for i in node.input if i in products), None)
+        if node.op_type == "Add" and bias and product in stored:
+            stored[bias.removeprefix("net.").removesuffix("bias") + "weight"] = stored[product].T
+    net = Nano()
+    state = net.state_dict()
+    folded = _folded_norms(net, stored)
+    for convolution, norm in folded.items():
+        stored[norm + ".bias"] = stored.pop(convolution + ".weight_bias")
+    missing = []
+    for name, value in state.items():
+        if name in stored and stored[name].shape == value.shape:
+            state[name] = stored[name].contiguous()
+        elif (
+            not name.startswith(_ONLY_IN_TRAINING)
+            and not name.startswith(tuple(f"{norm}." for norm in folded.values()))
+            and not name.endswith("num_batches_tracked")
+        ):
+            missing.append(name)
+    if missing:
+        raise CropperError(
+            f"{folder.path} is not a nano this cropzoom can train: its graph lacks "
+            f"{', '.join(missing[:5])}"
+        )
+    net.load_state_dict(state)
+    net.eval()
+    # A fresh norm divides by sqrt(1 + eps); the folded convolution has all of it already.
+    norms = [net.get_submodule(name) for name in folded.values()]
+    with torch.no_grad():
+        for norm in norms:
+            assert isinstance(norm, nn.BatchNorm2d)
+            norm.weight.fill_((1.0 + norm.eps) ** 0.5)
+        _take_statistics(net, norms)
+    return net
+
+
+def _folded_norms(net: Nano, stored: dict[str, Tensor]) -> dict[str, str]:
+    """Convolutions that swallowed a batch norm, and that norm's name."""
+    pairs = {}
+    for name, module in net.named_modules():
+        if (
+            isinstance(module, nn.Sequential)
+            and len(module) == 2
+            and isinstance(module[0], nn.Conv2d)
+            and isinstance(module[1], nn.BatchNorm2d)
+            and f"{name}.0.weight_bias" in stored
+        ):
+            pairs[f"{name}.0"] = f"{name}.1"
+    return pairs
+
+
+def _take_statistics(net: Nano, norms: list[nn.Module], pages: int = 12) -> None:
+    """Set mean and variance of norms to those of their inputs; what they compute stays the same."""
+    from cropzoom.cropper.words import encode_question
+
+    seen: dict[nn.Module, list[Tensor]] = {}
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.setdefault(module, []).append(inputs[0].transpose(0, 1).flatten(1))
+
+    handles = [norm.register_forward_pre_hook(note) for norm in norms]
+    rng = random.Random("restore")
+    for _ in range(pages):
+        page = render_page(rng, PageOptions(384, 384, max_text=20.0))
+        image = torch.from_numpy(np.array(page.image, dtype=np.float32))[None, None]
+        words, mask = encode_question(page.questions[0].text if page.questions else "Total")
+        net(image, torch.from_numpy(words)[None], torch.from_numpy(mask)[None])
+    for handle in handles:
+        handle.remove()
+    for norm in norms:
+        assert isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None and norm.running_var is not None
+        values = torch.cat(seen[norm], 1)
+        mean, variance = values.mean(1), values.var(1)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.weight.copy_((variance + norm.eps).sqrt())
+        norm.bias.add_(mean)

@@ -1,0 +1,1 @@
+"""Crop policies behind one interface (`base.py`)."""

@@ -1,0 +1,1 @@
+"""What a crop is worth: pure functions of rows and boxes (`base.py`)."""
