@@ -42,3 +42,7 @@ class ClientError(CropZoomError, TypeError):
 
 class MissingDependencyError(CropZoomError, ImportError):
     """An optional package is missing; the message gives the pip command that installs it."""
+
+
+class TrainingError(CropZoomError, ValueError):
+    """A training run can't start or go on: its configuration, its data, or its reward."""
