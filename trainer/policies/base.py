@@ -7,12 +7,14 @@ Shapes: B rows, G samples of each row, A numbers that make an action, T factors 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from cropzoom.errors import OptionsError
 
 from ..rows import VqaRow
 
@@ -58,19 +60,22 @@ class Policy(nn.Module, ABC):
     """Image + question -> distribution over boxes.
 
     Everything with gradients goes through `forward`, so that DDP and FSDP see it. Dropout, if there
-    is any, follows `train()` / `eval()`.
+    is any, follows `train()` / `eval()` in `score` and `nll`; `sample` and `best` never drop.
 
     Attributes:
         kind: "text", "pointer" or "nano".
         noise_length: uniform numbers that one sample takes, at most.
+        synced: every call of `sample` makes the same number of forward passes, as sharded weights
+            (FSDP, ZeRO-3) need; costs a text policy its early stop.
+        collate: rows -> tensors on the CPU, B rows first in each, so that a batch can be cut. A
+            pure function in a small picklable object of its own: data loader workers run it, and
+            must not get the weights.
     """
 
     kind: ClassVar[str]
     noise_length: int
-
-    @abstractmethod
-    def collate(self, rows: Sequence[VqaRow]) -> Batch:
-        """Rows -> tensors, on the CPU. A pure function: runs in the data loader's workers."""
+    synced: bool = False
+    collate: Callable[[Sequence[VqaRow]], Batch]
 
     @abstractmethod
     def sample(self, batch: Batch, noise: Tensor, temperature: float = 1.0) -> Rollout:
@@ -90,7 +95,13 @@ class Policy(nn.Module, ABC):
 
     @abstractmethod
     def nll(self, batch: Batch, boxes: Tensor) -> Tensor:
-        """Loss of supervised learning towards boxes (B, 4): (B,) float32, nats."""
+        """Loss of supervised learning towards boxes (B, 4), fractions: (B,) float32, nats.
+
+        A NaN row says that the answer is not in the image. Only `nano` can learn that.
+
+        Raises:
+            ValueError: a row is NaN and this policy always gives a box.
+        """
 
     @abstractmethod
     def best(self, batch: Batch) -> Tensor:
@@ -105,6 +116,16 @@ class Policy(nn.Module, ABC):
     @abstractmethod
     def save_pretrained(self, folder: str | Path) -> None:
         """Write weights (safetensors) and all that `load_policy` needs."""
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None
+    ) -> None:
+        """Save memory in training mode by computing activations twice.
+
+        Raises:
+            OptionsError: this policy is too small to have it.
+        """
+        raise OptionsError(f"a {self.kind} policy has no gradient checkpointing; turn it off")
 
 
 def pick(logits: Tensor, noise: Tensor) -> Tensor:
