@@ -40,6 +40,14 @@ class ClientError(CropZoomError, TypeError):
     """An object can't be wrapped."""
 
 
+class DataError(CropZoomError, ValueError):
+    """Training data can't be used: source, columns, split, or every row of it."""
+
+
+class LabelError(CropZoomError):
+    """Labelling can't go on: the teacher's server is down or refuses, or the output is another's."""
+
+
 class MissingDependencyError(CropZoomError, ImportError):
     """An optional package is missing; the message gives the pip command that installs it."""
 
