@@ -1,4 +1,4 @@
-"""From rows to batches: pictures decoded, broken ones replaced, an order that can be gone on with."""
+"""From rows to batches: pictures decoded, broken ones replaced, an order that can be resumed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 
 from cropzoom.errors import ImageError, TrainingError
 
-from .policies.base import Policy
+from .policies.base import Batch
 from .rows import VqaRow
 
 
@@ -71,16 +71,20 @@ class RowDataset(Dataset[Loaded]):
 
 
 class Collate:
-    """Loaded rows -> one micro-batch: the policy's tensors, and the rows for the reward."""
+    """Loaded rows -> one micro-batch: the policy's tensors, and the rows for the reward.
 
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
+    Args:
+        tensors: the policy's `collate`.
+    """
+
+    def __init__(self, tensors: Callable[[Sequence[VqaRow]], Batch]) -> None:
+        self.tensors = tensors
 
     def __call__(self, items: Sequence[Loaded]) -> dict[str, Any]:
         """Return `batch` (tensors), `rows` (B of them) and `broken` (ids of unreadable rows)."""
         rows = [item.row for item in items]
         return {
-            "batch": self.policy.collate(rows),
+            "batch": self.tensors(rows),
             "rows": rows,
             "broken": [row_id for item in items for row_id in item.broken],
         }

@@ -1,0 +1,255 @@
+"""How GRPO on boxes goes wrong, as numbers of every step and as warnings that say what to do.
+
+`METRICS` tells what each logged number means, `SIGNS` which values are bad ones. All functions are
+pure: tensors in, numbers out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+METRICS = {
+    "reward/mean": "mean reward of the sampled boxes",
+    "reward/spread": "standard deviation of rewards within a group, mean over groups",
+    "reward/left_out": "share of samples without a reward (NaN); they are left out of the loss",
+    "groups/dead": "share of groups whose rewards are all equal: they teach nothing",
+    "boxes/invalid": "share of samples that make no box",
+    "boxes/centre_spread": "how far the centres of different prompts lie apart (root mean square "
+    "distance to their mean, in image widths and heights); 0: all look at one place",
+    "boxes/iou_to_mean": "mean IoU of all boxes to the batch's mean box; 1: all boxes are one",
+    "boxes/area_p50": "median share of the image that a box covers",
+    "boxes/area_p95": "95th percentile of that share",
+    "boxes/over_90": "share of boxes that cover more than 90 % of the image",
+    "boxes/iou": "mean IoU to the known boxes, where rows have them",
+    "policy/entropy": "entropy of one sample's distribution, nats",
+    "policy/kl": "divergence from the reference policy, nats a factor",
+    "policy/clipped_low": "share of factors clipped below 1 - epsilon",
+    "policy/clipped_high": "share of factors clipped above 1 + epsilon",
+    "gain/none": "mean reward of the sampled boxes less that without a crop",
+    "gain/random": "mean reward of the sampled boxes less that of boxes of their size anywhere",
+}
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A value of a metric that means trouble.
+
+    Args:
+        metric: a key of `METRICS`.
+        limit: trouble beyond it.
+        above: whether trouble lies above the limit, not below.
+        name: of the failure.
+        advice: what it means and what to do.
+    """
+
+    metric: str
+    limit: float
+    above: bool
+    name: str
+    advice: str
+
+
+SIGNS = (
+    Sign(
+        "groups/dead",
+        0.6,
+        True,
+        "dead groups",
+        "most groups have no best sample, so most of the computation teaches nothing. Use a reward "
+        "that tells boxes apart (likelihood instead of accuracy), a higher temperature or larger "
+        "groups, or drop rows that are always or never answered.",
+    ),
+    Sign(
+        "boxes/iou_to_mean",
+        0.8,
+        True,
+        "mode collapse",
+        "boxes of different questions are nearly the same, as if the image were not looked at. "
+        "Raise beta, lower the learning rate, or start from a better SFT policy; fine only where "
+        "answers really stand in one place.",
+    ),
+    Sign(
+        "boxes/area_p50",
+        0.9,
+        True,
+        "over-expansion",
+        "boxes grow to the whole image, which is no crop at all. Check that the reward reads the "
+        "crop at a size where it helps, or add an area penalty.",
+    ),
+    Sign(
+        "boxes/invalid",
+        0.2,
+        True,
+        "format drift",
+        "many samples make no box. Reward validity more, raise beta, or use constrained decoding "
+        "or the pointer policy, whose samples are always boxes.",
+    ),
+    Sign(
+        "reward/left_out",
+        0.1,
+        True,
+        "missing rewards",
+        "the reward returns NaN for many samples; they are left out. Look at the reward's own log: "
+        "a server down, a picture it can't read, a likelihood that overflows.",
+    ),
+    Sign(
+        "policy/entropy",
+        0.1,
+        False,
+        "entropy collapse",
+        "the policy draws the same box every time, so there is nothing left to compare. If the "
+        "reward is still low, raise the temperature or beta, or lower the learning rate.",
+    ),
+    Sign(
+        "policy/kl",
+        5.0,
+        True,
+        "far from the reference",
+        "the policy has left the reference far behind; check the boxes in the pictures. Raise beta "
+        "or lower the learning rate.",
+    ),
+    Sign(
+        "policy/clipped_high",
+        0.3,
+        True,
+        "much clipping",
+        "the policy moves further than the clip range between rollouts and update. Lower the "
+        "learning rate or num_iterations.",
+    ),
+    Sign(
+        "gain/random",
+        0.0,
+        False,
+        "no better than random",
+        "boxes of the same size at random places earn as much: the policy does not yet look where "
+        "the answer stands. Normal at the start; later, train longer by SFT first.",
+    ),
+)
+
+
+def box_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union of boxes (..., 4) that broadcast: (...), NaN where one is NaN."""
+    low = torch.maximum(first[..., :2], second[..., :2])
+    high = torch.minimum(first[..., 2:], second[..., 2:])
+    common = (high - low).clamp_min(0).prod(-1)
+    return common / (area(first) + area(second) - common)
+
+
+def area(boxes: Tensor) -> Tensor:
+    """Share of the image that boxes (..., 4) cover: (...)."""
+    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+
+
+def moved(boxes: Tensor, places: Tensor) -> Tensor:
+    """Boxes of the same size elsewhere: the baseline that knows how large, but not where.
+
+    Args:
+        boxes: (..., 4).
+        places: (..., 2) in [0, 1]: 0 puts a box at the left or top border, 1 at the other one.
+    """
+    size = boxes[..., 2:] - boxes[..., :2]
+    low = places.to(boxes) * (1 - size)
+    return torch.cat([low, torch.minimum(low + size, torch.ones_like(size))], -1)
+
+
+def reward_metrics(rewards: Tensor) -> dict[str, float]:
+    """What the rewards (N, G) of a step say; NaN is a sample without one."""
+    finite = rewards.isfinite()
+    low = rewards.masked_fill(~finite, math.inf).amin(1)
+    high = rewards.masked_fill(~finite, -math.inf).amax(1)
+    # A group with fewer than two rewards has nothing to compare either: inf - -inf is not alive.
+    alive = high - low > 1e-6
+    metrics = {
+        "reward/left_out": 1 - float(finite.float().mean()),
+        "groups/dead": 1 - float(alive.float().mean()),
+    }
+    if finite.any():
+        mean = rewards.nanmean(1, keepdim=True)
+        spread = (rewards - mean).square().nanmean(1).sqrt()
+        metrics["reward/mean"] = float(rewards[finite].mean())
+        metrics["reward/spread"] = float(spread.nanmean())
+    return metrics
+
+
+def box_metrics(boxes: Tensor, truth: Tensor | None = None) -> dict[str, float]:
+    """What the boxes of a step say.
+
+    Args:
+        boxes: (N, G, 4) of N prompts; NaN where a sample made none.
+        truth: (N, 4), NaN where not known.
+    """
+    valid = boxes.isfinite().all(-1)
+    metrics = {"boxes/invalid": 1 - float(valid.float().mean())}
+    if not valid.any():
+        return metrics
+    areas = area(boxes[valid])
+    metrics["boxes/area_p50"] = float(areas.quantile(0.5))
+    metrics["boxes/area_p95"] = float(areas.quantile(0.95))
+    metrics["boxes/over_90"] = float((areas > 0.9).float().mean())
+    prompts = boxes.masked_fill(~valid[..., None], math.nan).nanmean(1)
+    prompts = prompts[prompts.isfinite().all(-1)]
+    if len(prompts) > 1:
+        centres = (prompts[:, :2] + prompts[:, 2:]) / 2
+        apart = (centres - centres.mean(0)).square().sum(-1)
+        metrics["boxes/centre_spread"] = float(apart.mean().sqrt())
+        metrics["boxes/iou_to_mean"] = float(box_iou(boxes[valid], prompts.mean(0)).mean())
+    if truth is not None:
+        overlap = box_iou(boxes, truth[:, None])
+        if overlap.isfinite().any():
+            metrics["boxes/iou"] = float(overlap.nanmean())
+    return metrics
+
+
+class Monitor:
+    """Watches metrics step by step and warns of each sign once in a while.
+
+    Metrics are smoothed, and nothing is said in the first steps: one odd batch is no failure.
+
+    Args:
+        signs: what to watch for.
+        first: updates before the first warning.
+        every: updates between two warnings of one sign.
+        smoothing: share of the old mean that an update keeps, in [0, 1).
+    """
+
+    def __init__(
+        self,
+        signs: Sequence[Sign] = SIGNS,
+        first: int = 20,
+        every: int = 200,
+        smoothing: float = 0.9,
+    ) -> None:
+        self.signs, self.first, self.every, self.smoothing = signs, first, every, smoothing
+        self._means: dict[str, float] = {}
+        self._seen: dict[str, int] = {}
+        self._quiet_until: dict[str, int] = {}
+        self._updates = 0
+
+    def update(self, metrics: Mapping[str, float]) -> list[str]:
+        """Take one step's metrics; return the warnings due."""
+        self._updates += 1
+        warnings = []
+        for sign in self.signs:
+            value = metrics.get(sign.metric, math.nan)
+            if not math.isfinite(value):
+                continue
+            seen = self._seen[sign.metric] = self._seen.get(sign.metric, 0) + 1
+            # A plain mean over the first values, then an exponential one.
+            keep = min(self.smoothing, 1 - 1 / seen)
+            mean = keep * self._means.get(sign.metric, 0.0) + (1 - keep) * value
+            self._means[sign.metric] = mean
+            bad = mean > sign.limit if sign.above else mean < sign.limit
+            due = self._updates >= max(self.first, self._quiet_until.get(sign.name, 0))
+            if bad and due:
+                self._quiet_until[sign.name] = self._updates + self.every
+                side = "above" if sign.above else "below"
+                warnings.append(
+                    f"{sign.name}: {sign.metric} is {mean:.3g}, {side} {sign.limit:g} "
+                    f"({METRICS[sign.metric]}). {sign.advice[0].upper()}{sign.advice[1:]}"
+                )
+        return warnings

@@ -1,0 +1,81 @@
+"""Supervised fine-tuning of a crop policy towards boxes that a teacher proposed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import TrainingArguments
+
+from cropzoom.errors import TrainingError
+
+from .policies.base import Policy
+from .policy_trainer import PolicyTrainer, known_boxes
+from .rewards.base import Reward
+from .rows import VqaRow
+
+logger = logging.getLogger(__name__)
+
+
+class SftTrainer(PolicyTrainer):
+    """Minimises the policy's negative log-likelihood of the rows' boxes, mean over rows.
+
+    Args:
+        policy: trained in place, with its dropout.
+        rows: those without a box are left out, and counted in a warning.
+        args: `transformers.TrainingArguments`, see `config.SftConfig.arguments`.
+        eval_rows: held out; those without a box count for area and reward only.
+        reward: what evaluation measures crops with; None: geometry only.
+
+    Raises:
+        TrainingError: no row has a box.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        rows: Sequence[VqaRow],
+        args: TrainingArguments,
+        *,
+        eval_rows: Sequence[VqaRow] | None = None,
+        reward: Reward | None = None,
+    ) -> None:
+        labelled = [row for row in rows if row.box is not None]
+        if rows and not labelled:
+            raise TrainingError(
+                f"none of the {len(rows)} rows has a box to learn from; make them with "
+                "`cropzoom label`, or give the columns that hold them"
+            )
+        if len(labelled) < len(rows):
+            logger.warning(
+                "%d of %d rows have no box and are left out", len(rows) - len(labelled), len(rows)
+            )
+        super().__init__(policy, labelled, args, eval_rows=eval_rows, reward=reward)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """Return this micro-batch's share of the step's mean loss, nats a row."""
+        boxes = known_boxes(inputs["rows"]).to(self.args.device)
+        loss: Tensor = model("nll", inputs["batch"], boxes).mean()
+        return loss * self.share_of_step(inputs, num_items_in_batch)
+
+    def _columns(self) -> tuple[str, ...]:
+        return (*super()._columns(), "nll")
+
+    def _measured(self, rows: Sequence[VqaRow], boxes: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+        truth = known_boxes(rows)
+        known = truth.isfinite().all(-1)
+        # Any box will do where none is known: its loss is not looked at.
+        filled = torch.where(known[:, None], truth, torch.tensor((0.0, 0.0, 1.0, 1.0)))
+        with torch.no_grad(), self.accelerator.autocast():
+            nll = self.model("nll", inputs, filled.to(self.args.device)).float().cpu()
+        table = super()._measured(rows, boxes, inputs)
+        return torch.cat([table, nll.masked_fill(~known, torch.nan)[:, None]], 1)
