@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, Sampler
 
 from cropzoom.errors import ImageError, TrainingError
 
+from .data import Rows
 from .policies.base import Batch
 from .rows import VqaRow
 
@@ -59,11 +60,12 @@ class RowDataset(Dataset[Loaded]):
         """
         broken: list[str] = []
         for step in range(len(self.rows)):
-            row = self.rows[(number + step) % len(self.rows)]
+            place = (number + step) % len(self.rows)
             try:
+                row = self.rows[place]
                 return Loaded(dataclasses.replace(row, image=row.load()), tuple(broken))
             except ImageError as error:
-                broken.append(row.id)
+                broken.append(heads(self.rows)[place].id)
                 reason = error
         raise TrainingError(
             f"none of the {len(self.rows)} pictures can be read; the last one: {reason}"
@@ -88,6 +90,11 @@ class Collate:
             "rows": rows,
             "broken": [row_id for item in items for row_id in item.broken],
         }
+
+
+def heads(rows: Sequence[VqaRow]) -> Sequence[VqaRow]:
+    """Rows without a need of their pictures: for `data.Rows`, what is in memory anyway."""
+    return rows.heads if isinstance(rows, Rows) else rows
 
 
 class WindowSampler(Sampler[int]):

@@ -12,6 +12,8 @@ from transformers import TrainingArguments
 
 from cropzoom.errors import TrainingError
 
+from .data import Rows
+from .loading import heads
 from .policies.base import Policy
 from .policy_trainer import PolicyTrainer, known_boxes
 from .rewards.base import Reward
@@ -43,7 +45,8 @@ class SftTrainer(PolicyTrainer):
         eval_rows: Sequence[VqaRow] | None = None,
         reward: Reward | None = None,
     ) -> None:
-        labelled = [row for row in rows if row.box is not None]
+        numbers = [number for number, row in enumerate(heads(rows)) if row.box is not None]
+        labelled = rows.select(numbers) if isinstance(rows, Rows) else [rows[n] for n in numbers]
         if rows and not labelled:
             raise TrainingError(
                 f"none of the {len(rows)} rows has a box to learn from; make them with "
