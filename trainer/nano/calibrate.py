@@ -1,6 +1,6 @@
 """Choose how nano's logits become boxes and confidences, on pages made for this purpose.
 
-    python -m cropzoom.trainer.nano.calibrate runs/nano --pages 120
+    python -m cropzoom.trainer.nano.calibrate runs/nano --pages 120 --output calibration.json
 
 The pages are new ones with fonts and words of the *training* split: the held-out ones are for
 measuring, not for choosing. Prints what each decoding would cover at which area, and the
@@ -9,11 +9,12 @@ temperature at which the confidence of a box is the chance that it is right.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ from ..synthetic import PageOptions, Question, render_page
 from .export import load_checkpoint
 from .network import CELL, EDGE_BINS, Nano
 
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+"""Of `min_confidence`, for the table of how many crops each lets through."""
 START = DecodeSpec(
     cell=CELL, edge=EDGE_BINS, quantile=0.7, scale=1.25, pad_px=16.0, temperature=1.0
 )
@@ -110,6 +113,10 @@ def calibrate(
     checkpoint: Annotated[Path, typer.Argument(help="A folder that train.py wrote.")],
     pages: Annotated[int, typer.Option()] = 120,
     seed: Annotated[int, typer.Option()] = 1,
+    temperature: Annotated[
+        float | None, typer.Option(help="Whose confidences to write; the best when not given.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="JSON with the confidences' table.")] = None,
 ) -> None:
     """Print both tables; see the module's docstring."""
     net, _ = load_checkpoint(checkpoint)
@@ -129,18 +136,35 @@ def calibrate(
     print(
         "temperature  log loss  mean confidence (share of 0.2 and more): hits, misses, unanswerable"
     )
-    for temperature in (0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5):
-        spec = replace(START, temperature=temperature)
+    found: dict[float, dict[str, Any]] = {}
+    for value in (0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5):
+        spec = replace(START, temperature=value)
         results = [outcome(o, spec) for o in all_outputs]
-        groups: dict[str, list[float]] = {"hits": [], "misses": [], "absent": []}
+        groups: dict[str, list[float]] = {"hits": [], "misses": [], "unanswerable": []}
         for o, r in zip(all_outputs, results, strict=True):
-            name = "absent" if o.question.absent else "hits" if r.hit else "misses"
+            name = "unanswerable" if o.question.absent else "hits" if r.hit else "misses"
             groups[name].append(r.confidence)
-        means = "  ".join(
-            f"{np.mean(v):.3f} ({np.mean(np.array(v) >= 0.2):.2f})" if v else "-"
-            for v in groups.values()
+        found[value] = {
+            "temperature": value,
+            "log_loss": log_loss(results),
+            "groups": {
+                name: {
+                    "questions": len(v),
+                    "mean": float(np.mean(v)),
+                    "above": {str(t): float(np.mean(np.array(v) >= t)) for t in THRESHOLDS},
+                }
+                for name, v in groups.items()
+                if v
+            },
+        }
+        shown = "  ".join(
+            f"{g['mean']:.3f} ({g['above']['0.2']:.2f})" for g in found[value]["groups"].values()
         )
-        print(f"{temperature:11} {log_loss(results):9.4f}  {means}")
+        print(f"{value:11} {found[value]['log_loss']:9.4f}  {shown}")
+    if output is not None:
+        best = temperature or min(found, key=lambda value: float(found[value]["log_loss"]))
+        settings = {"pages": pages, "seed": seed}
+        output.write_text(json.dumps({"settings": settings, **found[best]}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
