@@ -103,6 +103,11 @@ class OpenedImage:
         return max(self._header.size)
 
     @property
+    def format(self) -> str | None:
+        """The file's format as Pillow calls it, such as "PNG"; None for one made in memory."""
+        return self._header.format
+
+    @property
     def photographic(self) -> bool:
         """Whether the source was stored with loss, so that a crop of it may be, too."""
         if self._header.format == "WEBP":

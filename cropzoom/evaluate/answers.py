@@ -46,15 +46,21 @@ def is_contained(reply: str, answers: Iterable[str]) -> bool:
     For models that answer in sentences. Letters and digits next to the match disqualify it:
     `40` is not in `The total is 140.20`.
     """
-    said = " ".join(unicodedata.normalize("NFKC", reply).translate(_SAME).casefold().split())
-    return any(_stands_in(answer, said) for answer in answers)
+    return any(find_answer(answer, reply) is not None for answer in answers)
 
 
-def _stands_in(answer: str, said: str) -> bool:
+def find_answer(answer: str, text: str) -> tuple[float, float] | None:
+    """Tell where `answer` first stands in `text` as words of its own (see `is_contained`).
+
+    Returns:
+        Start and end as shares of the text's length, 0 <= start < end <= 1; None where it doesn't.
+    """
+    said = " ".join(unicodedata.normalize("NFKC", text).translate(_SAME).casefold().split())
     characters = normalise(answer)
     if not characters:
-        return False
+        return None
     spaced = r"\s*".join(map(re.escape, characters))
     # A number must not go on: neither digits nor ".5" after it, nor "1," before it.
     before, after = r"(?<!\w)(?<!\d[.,])", r"(?!\w)(?![.,]\d)"
-    return re.search(before + spaced + after, said) is not None
+    match = re.search(before + spaced + after, said)
+    return None if match is None else (match.start() / len(said), match.end() / len(said))
