@@ -78,17 +78,21 @@ class Box:
         return cls(x0 / width, y0 / height, x1 / width, y1 / height)
 
     @classmethod
-    def from_text(cls, text: str) -> Box:
+    def from_text(cls, text: str, *, repair: bool = False) -> Box:
         """Parse the paper's text form, `[x0, y0, x1, y1].`: whole percents, 0 to 100.
 
+        Args:
+            text: spaces around numbers don't matter, nor does a missing full stop.
+            repair: make a box of any four numbers, as `ordered` does.
+
         Raises:
-            ValueError: the text has another form, or the numbers make no box.
+            ValueError: the text has another form, or (without `repair`) the numbers make no box.
         """
         match = _TEXT.fullmatch(text.strip())
         if match is None:
             raise ValueError(f"not a box: {text[:80]!r}; needs the form '[12, 3, 60, 40].'")
         x0, y0, x1, y1 = (int(number) / 100 for number in match.groups())
-        return cls(x0, y0, x1, y1)
+        return cls.ordered(x0, y0, x1, y1) if repair else cls(x0, y0, x1, y1)
 
     def to_text(self) -> str:
         """Return the paper's text form; rounds outwards to whole percents."""

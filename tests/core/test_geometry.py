@@ -118,6 +118,8 @@ def test_text_survives_the_round_trip(numbers: list[int]) -> None:
     else:
         with pytest.raises(ValueError, match="not a box"):
             Box.from_text(text)
+    repaired = Box.from_text(text, repair=True)
+    assert repaired == Box.ordered(*(number / 100 for number in numbers))
 
 
 @given(boxes())
