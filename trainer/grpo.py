@@ -216,7 +216,7 @@ class GrpoTrainer(PolicyTrainer):
                 writer.add_image("boxes", pixels.view(shape), step, dataformats="HWC")
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Average the noted metrics over processes, and warn of failure signatures."""
+        """Log, and warn of failure signatures."""
         super().log(logs, start_time)
         if "loss" in logs:
             for warning in self.monitor.update(logs):
@@ -265,14 +265,13 @@ class GrpoTrainer(PolicyTrainer):
             beta=config.beta,
         )
         entropy = (scores.entropy.detach() * rollout["mask"]).sum(-1).mean()
-        self.note(
-            {
-                "policy/entropy": float(entropy),
-                "policy/kl": float(loss.kl),
-                "policy/clipped_low": float(loss.clipped_low),
-                "policy/clipped_high": float(loss.clipped_high),
-            }
-        )
+        self.note({"policy/entropy": float(entropy)}, weight=len(inputs["rows"]))
+        per_factor = {
+            "policy/kl": float(loss.kl),
+            "policy/clipped_low": float(loss.clipped_low),
+            "policy/clipped_high": float(loss.clipped_high),
+        }
+        self.note(per_factor, weight=max(1, int(rollout["mask"].sum())))
         if config.variant == "dapo":
             return loss.total
         return loss.total * self.share_of_step(inputs, num_items_in_batch)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import set_seed
+from accelerate.utils import gather_object, set_seed
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
@@ -76,11 +76,13 @@ class PolicyTrainer(Trainer):
             policy.gradient_checkpointing_enable({"use_reentrant": False})
             args.activation_checkpointing = args.gradient_checkpointing = False
         args.remove_unused_columns = False
+        if args.ddp_find_unused_parameters is None:
+            # Policies give every trainable parameter a gradient; looking for others takes time.
+            args.ddp_find_unused_parameters = False
         # A loss that is not a number must be seen, not averaged away.
         args.logging_nan_inf_filter = False
         self.reward = reward
-        self._sums: dict[str, float] = {}
-        self._counts: dict[str, int] = {}
+        self._noted: dict[str, tuple[float, int]] = {}
         self._broken: set[str] = set()
         super().__init__(
             model=policy,
@@ -146,20 +148,24 @@ class PolicyTrainer(Trainer):
 
     # Logging
 
-    def note(self, metrics: dict[str, float]) -> None:
+    def note(self, metrics: dict[str, float], weight: int = 1) -> None:
         """Average metrics into the next log; what is not finite is left out."""
         for name, value in metrics.items():
             if math.isfinite(value):
-                self._sums[name] = self._sums.get(name, 0.0) + value
-                self._counts[name] = self._counts.get(name, 0) + 1
+                total, weights = self._noted.get(name, (0.0, 0))
+                self._noted[name] = total + value * weight, weights + weight
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add what was noted since the last log of the loss."""
+        """Add what all processes noted since the last log of the loss."""
         if "loss" in logs:
-            logs |= {name: self._sums[name] / self._counts[name] for name in self._sums}
-            if self._broken:
-                logs["data/unreadable"] = float(len(self._broken))
-            self._sums, self._counts = {}, {}
+            noted = gather_object([self._noted])
+            for name in sorted({name for own in noted for name in own}):
+                sums, weights = zip(*(own[name] for own in noted if name in own), strict=True)
+                logs[name] = sum(sums) / sum(weights)
+            broken = len(set(gather_object(sorted(self._broken))))
+            if broken:
+                logs["data/unreadable"] = float(broken)
+            self._noted = {}
         super().log(logs, start_time)
 
     # Checkpoints

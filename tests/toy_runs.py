@@ -1,0 +1,145 @@
+"""Whole training runs of the toy policy: in a test, under torchrun, or to be killed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from cropzoom.trainer.config import GrpoConfig, SftConfig
+from cropzoom.trainer.grpo import GrpoTrainer
+from cropzoom.trainer.policy_trainer import PolicyTrainer
+from cropzoom.trainer.rows import VqaRow
+from cropzoom.trainer.sft import SftTrainer
+from safetensors.torch import save_file
+from torch import Tensor
+from toy_policy import TargetIou, ToyPolicy, toy_rows
+from transformers import TrainerCallback
+
+# Ten rows and steps of four: the last step of an epoch is half a one.
+ROWS = 10
+QUICK: dict[str, Any] = {
+    "learning_rate": 0.05,
+    "workers": 0,
+    "warmup": 0.0,
+    "epochs": 3.0,
+    "log_steps": 1,
+    "save_steps": 1000,
+    "keep": 0,
+    "trainer": {"disable_tqdm": True, "use_cpu": True},
+}
+GRPO: dict[str, Any] = {**QUICK, "batch": 2, "accumulation": 2, "picture_steps": 0}
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "dr_grpo": {},
+    "dapo": {"variant": "dapo", "scaling": "batch", "kl": "exact"},
+    "grpo_twice": {"variant": "grpo", "scaling": "group", "num_iterations": 2},
+}
+
+
+class StopAt(TrainerCallback):
+    """Stops after a step, with a checkpoint of it, as a machine that is taken away would not."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == self.step:
+            control.should_save = control.should_training_stop = True
+
+
+def grpo(
+    folder: Path,
+    reward: Any = None,
+    rows: Sequence[VqaRow] | None = None,
+    policy: ToyPolicy | None = None,
+    eval_rows: Sequence[VqaRow] | None = None,
+    **options: Any,
+) -> GrpoTrainer:
+    """A GRPO trainer of the toy policy."""
+    config = GrpoConfig(**{**GRPO, **options})
+    return GrpoTrainer(
+        policy or ToyPolicy(ROWS),
+        toy_rows(ROWS) if rows is None else rows,
+        reward or TargetIou(),
+        config.arguments(folder, evaluate=False),
+        config,
+        eval_rows=eval_rows,
+    )
+
+
+def sft(folder: Path, **options: Any) -> SftTrainer:
+    """An SFT trainer of the toy policy, with dropout."""
+    config = SftConfig(**{**QUICK, "batch": 2, "accumulation": 2, **options})
+    return SftTrainer(
+        ToyPolicy(ROWS, dropout=0.3), toy_rows(ROWS), config.arguments(folder, evaluate=False)
+    )
+
+
+def weights(trainer: PolicyTrainer) -> dict[str, Tensor]:
+    """The trained policy's parameters, copied."""
+    policy = trainer.accelerator.unwrap_model(trainer.model)
+    return {name: value.detach().clone() for name, value in policy.named_parameters()}
+
+
+def by_row(reward: TargetIou) -> dict[str, Tensor]:
+    """All boxes that a reward was asked about, by row and how often the row came before."""
+    seen: dict[str, Tensor] = {}
+    for ids, boxes in reward.calls:
+        for row_id, row_boxes in zip(ids, boxes, strict=True):
+            turn = sum(key.startswith(f"{row_id}/") for key in seen)
+            seen[f"{row_id}/{turn}"] = row_boxes
+    return seen
+
+
+class Slow(TargetIou):
+    """So slow that there is time for a kill."""
+
+    def __call__(self, rows: Sequence[VqaRow], boxes: Tensor) -> Tensor:
+        time.sleep(0.1)
+        return super().__call__(rows, boxes)
+
+
+def _distributed(folder: Path) -> None:
+    """Each scenario with half the batch that one process would have."""
+    for name, options in SCENARIOS.items():
+        reward = TargetIou()
+        trainer = grpo(folder / name, reward, batch=1, baseline_steps=0, **options)
+        trainer.train()
+        rank = trainer.accelerator.process_index
+        save_file(by_row(reward), folder / f"{name}-boxes-{rank}.safetensors")
+        save_file(weights(trainer), folder / f"{name}-weights-{rank}.safetensors")
+        if rank == 0:
+            metrics = trainer.evaluate(toy_rows(7))
+            (folder / f"{name}.json").write_text(
+                json.dumps({"log": trainer.state.log_history, "eval": metrics})
+            )
+        else:
+            trainer.evaluate(toy_rows(7))
+
+
+def _killed(folder: Path) -> None:
+    trainer = grpo(folder, Slow(), save_steps=2, num_iterations=2, epochs=20.0)
+    trainer.train()
+
+
+def _sharded(folder: Path) -> None:
+    """FSDP2: each process holds half of the weights."""
+    raw = {
+        "fsdp": "full_shard",
+        "fsdp_config": {"version": 2, "reshard_after_forward": True},
+    }
+    options = {**QUICK, "trainer": {**QUICK["trainer"], **raw}}
+    trainer = grpo(folder, baseline_steps=0, **{**options, "batch": 1, "save_steps": 5})
+    trainer.train()
+    trainer.save_model(str(folder / "model"))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    {"distributed": _distributed, "killed": _killed, "sharded": _sharded}[sys.argv[1]](
+        Path(sys.argv[2])
+    )
