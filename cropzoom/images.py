@@ -240,17 +240,14 @@ def decode_data_uri(uri: str) -> bytes:
         raise ImageError(f"the data URI {uri[:40]!r}... has broken base64: {error}") from error
 
 
-def encode_crop(
-    image: Image.Image, box: Box, *, min_side: int, max_side: int, photographic: bool
-) -> Encoded:
-    """Cut a box out of an image and encode it; the same input gives the same bytes.
+def cut_crop(image: Image.Image, box: Box, *, min_side: int, max_side: int) -> Image.Image:
+    """Cut a box out of an image, and bring its size within limits.
 
     Args:
         image: RGB, upright, at full resolution.
         box: what to cut out; rounded outwards to whole pixels.
         min_side: a crop whose longer side is shorter is enlarged to it; px, 0 for never.
         max_side: a crop whose longer side is longer is shrunk to it; px.
-        photographic: encode as JPEG unless small; otherwise as PNG.
     """
     left, top, right, bottom = box.to_pixels(*image.size)
     width, height = right - left, bottom - top
@@ -258,21 +255,32 @@ def encode_crop(
     scale = min(max(longest, min_side), max_side) / longest
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if size == (width, height):
-        crop = image.crop((left, top, right, bottom))
-    else:
-        # reducing_gap: a cheap box filter down to thrice the size, then Lanczos; looks the same.
-        crop = image.resize(
-            size, Image.Resampling.LANCZOS, box=(left, top, right, bottom), reducing_gap=3.0
-        )
+        return image.crop((left, top, right, bottom))
+    # reducing_gap: a cheap box filter down to thrice the size, then Lanczos; looks the same.
+    return image.resize(
+        size, Image.Resampling.LANCZOS, box=(left, top, right, bottom), reducing_gap=3.0
+    )
+
+
+def encode_crop(
+    image: Image.Image, box: Box, *, min_side: int, max_side: int, photographic: bool
+) -> Encoded:
+    """Cut a box out of an image and encode it; the same input gives the same bytes.
+
+    Args:
+        image, box, min_side, max_side: see `cut_crop`.
+        photographic: encode as JPEG unless small; otherwise as PNG.
+    """
+    crop = cut_crop(image, box, min_side=min_side, max_side=max_side)
     buffer = io.BytesIO()
-    if photographic and size[0] * size[1] > _SMALL_PIXELS:
+    if photographic and crop.width * crop.height > _SMALL_PIXELS:
         # 4:4:4: coloured text survives.
         crop.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, icc_profile=None)
         mime = "image/jpeg"
     else:
         crop.save(buffer, "PNG", compress_level=3, icc_profile=None)
         mime = "image/png"
-    return Encoded(buffer.getvalue(), mime, *size)
+    return Encoded(buffer.getvalue(), mime, *crop.size)
 
 
 def is_plain(image: Image.Image) -> bool:
