@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from cropzoom.trainer.config import GrpoConfig, SftConfig
 from cropzoom.trainer.grpo import GrpoTrainer
 from cropzoom.trainer.policy_trainer import PolicyTrainer
@@ -57,11 +59,12 @@ def grpo(
     rows: Sequence[VqaRow] | None = None,
     policy: ToyPolicy | None = None,
     eval_rows: Sequence[VqaRow] | None = None,
+    kind: type[GrpoTrainer] = GrpoTrainer,
     **options: Any,
 ) -> GrpoTrainer:
     """A GRPO trainer of the toy policy."""
     config = GrpoConfig(**{**GRPO, **options})
-    return GrpoTrainer(
+    return kind(
         policy or ToyPolicy(ROWS),
         toy_rows(ROWS) if rows is None else rows,
         reward or TargetIou(),
@@ -126,20 +129,40 @@ def _killed(folder: Path) -> None:
     trainer.train()
 
 
+class OnCpuSharded(GrpoTrainer):
+    """Accelerate offers FSDP on accelerators only, but torch shards on CPUs as well."""
+
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        # Every new AcceleratorState copies what the PartialState says.
+        PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+        state = AcceleratorState()
+        state.fsdp_plugin = FullyShardedDataParallelPlugin(
+            fsdp_version=2, reshard_after_forward=True, state_dict_type="FULL_STATE_DICT"
+        )
+        self.is_fsdp_enabled = True
+
+
 def _sharded(folder: Path) -> None:
-    """FSDP2: each process holds half of the weights."""
-    raw = {
-        "fsdp": "full_shard",
-        "fsdp_config": {"version": 2, "reshard_after_forward": True},
-    }
-    options = {**QUICK, "trainer": {**QUICK["trainer"], **raw}}
-    trainer = grpo(folder, baseline_steps=0, **{**options, "batch": 1, "save_steps": 5})
+    """FSDP2: each process holds half of the weights; then a resume from the middle."""
+    options = {"batch": 1, "baseline_steps": 0, "save_steps": 5, "kind": OnCpuSharded}
+    trainer = grpo(folder, **options)
     trainer.train()
+    whole = ToyPolicy(ROWS).cell.weight
+    mine = trainer.model.cell.weight.to_local()
+    assert mine.shape[0] < whole.shape[0], "not sharded"
     trainer.save_model(str(folder / "model"))
+    resumed = grpo(folder, **options)
+    resumed.train(resume_from_checkpoint=str(folder / "checkpoint-5"))
+    resumed.save_model(str(folder / "resumed"))
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"distributed": _distributed, "killed": _killed, "sharded": _sharded}[sys.argv[1]](
-        Path(sys.argv[2])
-    )
+    task, place = sys.argv[1], Path(sys.argv[2])
+    if task == "killed":
+        _killed(place)
+    else:
+        _distributed(place)
+        # Last: it changes accelerate's state for good.
+        _sharded(place / "sharded")

@@ -100,3 +100,15 @@ def test_a_killed_run_goes_on_to_the_same_end(tmp_path: Path) -> None:
     assert resumed.state.global_step == whole.state.global_step
     for key, value in weights(resumed).items():
         assert torch.equal(value, weights(whole)[key]), key
+
+
+def test_sharded_weights_train_and_resume_like_whole_ones(
+    two_processes: Path, tmp_path: Path
+) -> None:
+    """FSDP2 on two processes: rollouts, loss, the policy's own files, a resume."""
+    alone = grpo(tmp_path, batch=2, baseline_steps=0)
+    alone.train()
+    for name in ("model", "resumed"):
+        saved = load_file(two_processes / "sharded" / name / "policy.safetensors")
+        for key, value in weights(alone).items():
+            torch.testing.assert_close(saved[key], value, rtol=0, atol=1e-5)
