@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from cropzoom.cropper.pointer import OnnxCropper as OnnxCropper
+    from cropzoom.cropper.text import TextCropper as TextCropper
 
 __all__ = ["Crop", "Cropper", "load_cropper"]
 
@@ -43,24 +44,30 @@ def load_cropper(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     threads: int | None = None,
     longest_edge: int | None = None,
-) -> OnnxCropper:
-    """Load a cropper.
+) -> OnnxCropper | TextCropper:
+    """Load a cropper of either kind.
 
     Args:
         source: "nano" (in this package), a folder with a `cropper.json`, or "org/name" on the
             Hugging Face hub. An existing folder wins over a name on the hub.
         device: "cuda" raises where it can't be had; "auto" takes what there is.
         threads: for one prediction; by default what this process may use (affinity, cgroup quota).
-        longest_edge: px that images are shrunk to; by default what the cropper was made for.
-            Smaller is faster and misses smaller text.
+        longest_edge: px that images are shrunk to (or, by a text cropper, enlarged to: 512, 1024
+            or 2048 for SmolVLM); by default what the cropper was made for. Smaller is faster and
+            misses smaller text.
 
     Raises:
         CropperError: folder, manifest, model file or provider at fault.
         MissingDependencyError: onnxruntime, or huggingface_hub for a name, is not installed.
     """
-    from cropzoom.cropper.manifest import find_folder
+    from cropzoom.cropper.folder import find_folder
+    from cropzoom.cropper.manifest import TextManifest, read_manifest
+
+    folder = find_folder(source)
+    if isinstance(read_manifest(folder), TextManifest):
+        from cropzoom.cropper.text import TextCropper
+
+        return TextCropper(folder, device=device, threads=threads, longest_edge=longest_edge)
     from cropzoom.cropper.pointer import OnnxCropper
 
-    return OnnxCropper(
-        find_folder(source), device=device, threads=threads, longest_edge=longest_edge
-    )
+    return OnnxCropper(folder, device=device, threads=threads, longest_edge=longest_edge)

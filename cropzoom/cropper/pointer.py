@@ -16,16 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cropzoom.cropper.manifest import (
-    DecodeSpec,
-    Folder,
-    ImageSpec,
-    Manifest,
-    find_folder,
-    read_manifest,
-    read_model,
-)
-from cropzoom.cropper.session import Device, make_session
+from cropzoom.cropper.folder import Folder, find_folder
+from cropzoom.cropper.manifest import MODEL_NAME, PointerManifest, read_manifest, read_model
+from cropzoom.cropper.pointer_spec import DecodeSpec, ImageSpec
+from cropzoom.cropper.session import Device, check_graph, make_session
+from cropzoom.cropper.trace import Trace
 from cropzoom.cropper.words import MAX_WORDS, encode_question
 from cropzoom.errors import CropperError, ImageError, OptionsError
 from cropzoom.geometry import Box, Crop
@@ -64,7 +59,10 @@ class OnnxCropper:
         longest_edge: int | None = None,
     ) -> None:
         folder = folder if isinstance(folder, Folder) else find_folder(folder)
-        self._manifest = read_manifest(folder)
+        manifest = read_manifest(folder)
+        if not isinstance(manifest, PointerManifest):
+            raise CropperError(f"{folder.path} is no pointer cropper; load it with load_cropper")
+        self._manifest = manifest
         if self._manifest.max_words != MAX_WORDS:
             raise CropperError(
                 f"the cropper {self._manifest.name} takes questions of "
@@ -79,22 +77,15 @@ class OnnxCropper:
             )
         self._longest_edge = longest_edge or self._manifest.image.longest_edge
         model = read_model(folder, self._manifest)
-        session, self._device = make_session(model, device=device, threads=threads)
+        name = str(folder.path / MODEL_NAME)
+        session, self._device = make_session(model, device=device, threads=threads, name=name)
         self._session = session
-        for wanted, found in (
-            (_INPUTS, {item.name for item in session.get_inputs()}),
-            (_OUTPUTS, {item.name for item in session.get_outputs()}),
-        ):
-            if not set(wanted) == found & set(wanted):
-                raise CropperError(
-                    f"the model of {self._manifest.name} has {sorted(found)}, "
-                    f"kind 'pointer' needs {list(wanted)}; export the cropper again"
-                )
+        check_graph(session, name, _INPUTS, _OUTPUTS)
         shapes = {item.name: item.shape for item in session.get_inputs()}
         self._image_axes = len(shapes["image"])
 
     @property
-    def manifest(self) -> Manifest:
+    def manifest(self) -> PointerManifest:
         """What the cropper's `cropper.json` says."""
         return self._manifest
 
@@ -113,7 +104,9 @@ class OnnxCropper:
         """Longest side, in px, that images are shrunk to."""
         return self._longest_edge
 
-    def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
+    def predict(
+        self, image: Image.Image, question: str, k: int = 1, *, trace: Trace | None = None
+    ) -> list[Crop]:
         """Return at most `k` regions for a question, best first; same input, same output.
 
         A question without a word, or an image too elongated for the model, gives none.
@@ -122,6 +115,7 @@ class OnnxCropper:
             image: any mode; read upright, on white. Boxes refer to the upright image.
             question: any text.
             k: how many regions; they do not start inside one another.
+            trace: takes the time of each stage: preprocess, tokenise, model, parse.
 
         Raises:
             CropperError: the cropper is closed, or the model's output is unusable.
@@ -138,24 +132,31 @@ class OnnxCropper:
                 f"predict takes a PIL image, not {type(image).__name__}; "
                 "open it with cropzoom.images.load_image"
             )
+        trace = (trace or Trace()).start()
         if not is_plain(image):
             image = load_image(image, max_pixels=image.width * image.height)
+        trace.lap("preprocess")
         width, height = image.size
         words, mask = encode_question(question)
+        trace.lap("tokenise")
         spec = self._manifest.image
         if not mask.any() or max(width, height) > spec.max_aspect * min(width, height):
             return []
         pixels, size = preprocess(image, spec, self._longest_edge)
         # Some graphs have an axis for the one channel: (1, 1, H, W) instead of (1, H, W).
         batch = pixels.reshape((1,) * (self._image_axes - 2) + pixels.shape)
+        trace.lap("preprocess")
         feed = {"image": batch, "words": words[None], "word_mask": mask[None]}
         try:
             cells, absent, edges = session.run(list(_OUTPUTS), feed)
         except Exception as error:
             # onnxruntime's errors have no public base.
             raise CropperError(f"the model of {self._manifest.name} failed: {error}") from error
+        trace.lap("model")
         self._check(pixels, cells, absent, edges)
-        return decode(cells[0], float(absent[0, 0]), edges[0], size, self._manifest.decode, k)
+        crops = decode(cells[0], float(absent[0, 0]), edges[0], size, self._manifest.decode, k)
+        trace.lap("parse")
+        return crops
 
     def warmup(self) -> None:
         """Run once on an empty page, so that the first real prediction is as fast as the next."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from cropzoom.cropper.folder import Content
+from cropzoom.cropper.onnx_file import external_tensors
 from cropzoom.errors import CropperError, MissingDependencyError, OptionsError
 
 logger = logging.getLogger("cropzoom")
@@ -74,17 +77,26 @@ def usable_threads(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def make_session(
-    model: bytes, *, device: Device = "auto", threads: int | None = None
+    model: Content,
+    *,
+    device: Device = "auto",
+    threads: int | None = None,
+    name: str = "the model",
+    weights: Mapping[str, Content] | None = None,
 ) -> tuple[Any, Literal["cpu", "cuda"]]:
     """Make an `InferenceSession` for a model's bytes, and say on which device it runs.
+
+    ONNX Runtime opens no file: a graph that refers to data outside of it gets it from `weights`.
 
     Args:
         model: an ONNX file's bytes, already checked.
         device: "cuda" raises where it can't be had; "auto" takes it where it can.
         threads: threads of one run; None for `usable_threads()`.
+        name: of the file, for messages.
+        weights: checked contents of the files that the graph may refer to, by the path it gives.
 
     Raises:
-        CropperError: the model is not loadable, or CUDA can't be had.
+        CropperError: the model is not loadable, refers to other files, or CUDA can't be had.
         MissingDependencyError: onnxruntime is not installed.
         OptionsError: `device` or `threads` is out of range.
     """
@@ -108,13 +120,18 @@ def make_session(
     # a prediction took a quarter longer and half more CPU with them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    data = bytes(model)
+    _add_weights(runtime, options, data, name, weights or {})
     try:
         session = runtime.InferenceSession(
-            model, options, providers=[_CUDA, _CPU] if wanted else [_CPU]
+            data, options, providers=[_CUDA, _CPU] if wanted else [_CPU]
         )
     except Exception as error:
         # onnxruntime's errors have no public base.
-        raise CropperError(f"onnxruntime can't load the model: {error}") from error
+        raise CropperError(
+            f"onnxruntime {runtime.__version__} can't load the model {name}: {error}; "
+            "upgrade onnxruntime, or export the cropper again"
+        ) from error
     # Where CUDA's libraries are missing, onnxruntime logs that and goes on without.
     got: Literal["cpu", "cuda"] = "cuda" if session.get_providers()[0] == _CUDA else "cpu"
     if device == "cuda" and got != "cuda":
@@ -122,8 +139,48 @@ def make_session(
             "device='cuda', but CUDA did not start (driver, CUDA or cuDNN libraries missing?); "
             "see `cropzoom doctor`, or pip install 'onnxruntime-gpu[cuda,cudnn]'"
         )
-    logger.info("cropper runs on %s with %d threads", got, options.intra_op_num_threads)
+    logger.info("%s runs on %s with %d threads", name, got, options.intra_op_num_threads)
     return session, got
+
+
+def check_graph(session: Any, name: str, inputs: Iterable[str], outputs: Iterable[str]) -> None:
+    """Check that a graph has the inputs and outputs that its kind needs, and no further inputs.
+
+    Raises:
+        CropperError: it has not.
+    """
+    for what, wanted, found, exact in (
+        ("inputs", set(inputs), {item.name for item in session.get_inputs()}, True),
+        ("outputs", set(outputs), {item.name for item in session.get_outputs()}, False),
+    ):
+        if not wanted <= found or (exact and found != wanted):
+            raise CropperError(
+                f"{name} has the {what} {sorted(found)}, its kind needs {sorted(wanted)}; "
+                "export the cropper again"
+            )
+
+
+def _add_weights(
+    runtime: Any, options: Any, model: bytes, name: str, weights: Mapping[str, Content]
+) -> None:
+    names, values = [], []
+    try:
+        for tensor in external_tensors(model):
+            if tensor.location not in weights:
+                raise CropperError(
+                    f"{name} refers to data in {tensor.location!r}, which is not a file of the "
+                    "cropper; export the cropper again"
+                )
+            # A view: what is mapped stays mapped, and two graphs share what they have in common.
+            array = tensor.array(memoryview(weights[tensor.location]))
+            names.append(tensor.name)
+            values.append(runtime.OrtValue.ortvalue_from_numpy(array))
+    except ValueError as error:
+        raise CropperError(
+            f"can't load the model {name}: {error}; fetch or export the cropper again"
+        ) from error
+    if names:
+        options.add_external_initializers(names, values)
 
 
 def _quota(root: Path) -> float | None:

@@ -127,9 +127,9 @@ def test_doctor_finds_this_installation_well(
     cropper: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a stand-in for the bundled model, so that this test is about the doctor alone."""
-    from cropzoom.cropper.manifest import Folder
+    from cropzoom.cropper.folder import Folder
 
-    monkeypatch.setattr("cropzoom.cropper.manifest.find_folder", lambda _: Folder(cropper, cropper))
+    monkeypatch.setattr("cropzoom.cropper.folder.find_folder", lambda _: Folder(cropper, cropper))
     done = runner.invoke(app, ["doctor", "--json"])
     checks = checks_of(done.stdout)
     assert [check for check in checks.values() if check["status"] == "broken"] == []

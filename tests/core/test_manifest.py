@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cropzoom import CropperError, MissingDependencyError
-from cropzoom.cropper.manifest import Folder, find_folder, read_manifest, read_model
+from cropzoom.cropper.folder import Folder, find_folder
+from cropzoom.cropper.manifest import read_manifest, read_model
 
 MODEL = build_model()
 Change = Callable[[dict[str, Any]], object]
@@ -46,7 +47,7 @@ def test_a_good_folder(tmp_path: Path) -> None:
         (lambda m: m.update(schema=2), "schema is 2.*upgrade"),
         (lambda m: m.update(schema=True), "schema is True"),
         (lambda m: m.pop("schema"), "schema is missing"),
-        (lambda m: m.update(kind="text"), "kind is 'text'"),
+        (lambda m: m.update(kind="other"), "kind is 'other'"),
         (lambda m: m.update(name=""), "name must be a string"),
         (lambda m: m.update(surprise=1), "unknown surprise"),
         (lambda m: m["decode"].update(nms=1), "unknown decode.nms"),

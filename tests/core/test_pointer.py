@@ -13,8 +13,8 @@ from PIL import Image
 
 from cropzoom import CropperError, ImageError, MissingDependencyError, OptionsError, load_cropper
 from cropzoom.cropper import Cropper
-from cropzoom.cropper.manifest import DecodeSpec, ImageSpec
 from cropzoom.cropper.pointer import decode, preprocess
+from cropzoom.cropper.pointer_spec import DecodeSpec, ImageSpec
 from cropzoom.cropper.session import installed_runtimes, make_session, usable_threads
 from cropzoom.geometry import Crop
 

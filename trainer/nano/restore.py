@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cropzoom.cropper.manifest import find_folder, read_manifest, read_model
+from cropzoom.cropper.folder import find_folder
+from cropzoom.cropper.manifest import read_manifest, read_model
 from cropzoom.errors import CropperError
 
 from ..synthetic import PageOptions, render_page
