@@ -256,7 +256,7 @@ class PolicyTrainer(Trainer):
             for name, value in zip(self._columns(), means, strict=True)
             if math.isfinite(value)
         }
-        self.log(metrics)
+        self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
