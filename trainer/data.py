@@ -138,7 +138,7 @@ def load_rows(
     image_folder: str | os.PathLike[str] | None = None,
     box_units: Units = "fractions",
     box_layout: Layout = "xyxy",
-    need_box: bool = False,
+    boxes: Literal["ignore", "read", "need"] = "read",
     check_images: Literal["none", "header", "decode"] = "header",
     limit: int | None = None,
     name: str | None = None,
@@ -162,7 +162,8 @@ def load_rows(
             a symbolic link. The source's own folder by default.
         box_units: of the box column; pixels are those of the upright image.
         box_layout: "xyxy" two corners; "xywh" the upper left corner, width and height.
-        need_box: skip rows without a box, which supervised learning can't use.
+        boxes: "read" those that there are; "need" them, skipping rows without, which supervised
+            learning can't use; "ignore" the box column, whatever is in it.
         check_images: "header" looks at each file's header, which finds files that are missing, no
             images, or too large; "decode" also finds truncated ones, at the price of decoding
             all; "none" only looks whether paths exist. Trainers stand a truncated one.
@@ -191,7 +192,9 @@ def load_rows(
                 raise record
             entries = list(records_of(record, opened.columns))
             picture = opened.image(number)
-            size = _look(picture, check_images, size=box_units == "pixels")
+            size = _look(
+                picture, check_images, size=box_units == "pixels" and "box" in opened.columns
+            )
         except BadRow as bad:
             skipped.rows.append((position, bad.reason, bad.detail))
             continue
@@ -206,11 +209,13 @@ def load_rows(
                     image=b"",
                     question=question_of(entry["question"]),
                     answers=answers_of(entry["answers"]),
-                    box=box_of(entry.get("box"), box_units, box_layout, size),
+                    box=None
+                    if boxes == "ignore"
+                    else box_of(entry.get("box"), box_units, box_layout, size),
                     image_id=name_of(entry.get("image_id")),
                     source=name_of(entry.get("source")) or name or opened.name,
                 )
-                if need_box and head.box is None:
+                if boxes == "need" and head.box is None:
                     raise BadRow("no box", "null")
                 if row_id in seen:
                     raise BadRow("id used before", repr(row_id))

@@ -83,7 +83,7 @@ def open_source(
     if path.suffix in _JSONL:
         if split != "train":
             raise DataError(f"{path} is one file without splits; split={split!r} makes no sense")
-        return JsonLines(path, columns, _folders(folder, path.parent))
+        return JsonLines(path, columns, _folders(folder, path.parent, caches=False))
     if path.suffix == ".parquet":
         table = _load("parquet", split, data_files={"train": text})
         return Table(table, path.stem, columns, _folders(folder, path.parent))
@@ -204,21 +204,21 @@ def _allowed(value: object, folders: Sequence[Path]) -> str:
     return str(path)
 
 
-def _folders(given: PathLike | None, own: Path | None) -> list[Path]:
-    """Return the folders in which paths may lie: the user's, else the data's and the caches'."""
+def _folders(given: PathLike | None, own: Path | None, *, caches: bool = True) -> list[Path]:
+    """Return the folders in which paths may lie: the user's, else the data's own and the caches."""
     if given is not None:
         if not Path(given).is_dir():
             raise DataError(f"the image folder {given} is no folder")
         return [Path(given)]
     folders = [] if own is None else [own]
-    try:
+    if caches:
         import datasets.config
         import huggingface_hub.constants
-    except ImportError:
-        return folders
-    # Where `datasets` puts what it downloads and unpacks.
-    caches = datasets.config.HF_DATASETS_CACHE, huggingface_hub.constants.HF_HUB_CACHE
-    return [*folders, *map(Path, caches)]
+
+        # Where `datasets` puts what it downloads and unpacks.
+        folders.append(Path(datasets.config.HF_DATASETS_CACHE))
+        folders.append(Path(huggingface_hub.constants.HF_HUB_CACHE))
+    return folders
 
 
 def _open_preset(

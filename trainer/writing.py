@@ -8,6 +8,7 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -93,7 +94,8 @@ def write_whole(path: str | Path, data: bytes) -> None:
         beside.write_bytes(data)
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise DataError(f"can't write {path}: {error}; choose another folder") from error
 
 

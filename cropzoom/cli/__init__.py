@@ -10,7 +10,7 @@ import importlib
 
 import typer
 
-_COMMANDS = ("ask", "crop", "demo", "doctor")
+_COMMANDS = ("ask", "crop", "demo", "doctor", "eval", "label")
 
 app = typer.Typer(
     name="cropzoom",
