@@ -24,11 +24,15 @@ from .network import Nano
 _ONLY_IN_TRAINING = ("text.", "phoc.", "characters.", "temperature")
 
 
-def restore(source: str | Path = "nano") -> Nano:
+def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
     """Rebuild the net of a nano cropper folder, in eval mode, with nano's default sizes.
 
     In eval mode it computes what the graph computes. The statistics of the folded batch norms are
     taken anew on rendered pages, so that training mode does nearly the same.
+
+    Args:
+        source: as `find_folder` takes it.
+        statistics: False saves some seconds where batch norms stay in eval mode.
 
     Raises:
         CropperError: the folder is broken, or holds another model.
@@ -76,7 +80,8 @@ def restore(source: str | Path = "nano") -> Nano:
         for norm in norms:
             assert isinstance(norm, nn.BatchNorm2d)
             norm.weight.fill_((1.0 + norm.eps) ** 0.5)
-        _take_statistics(net, norms)
+        if statistics:
+            _take_statistics(net, norms)
     return net
 
 

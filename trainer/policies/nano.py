@@ -163,7 +163,7 @@ class NanoPolicy(Policy):
                 "scale": decode.scale,
                 "pad_px": decode.pad_px,
             }
-            net = restore(source)
+            net = restore(source, statistics=False)
         else:
             path = find_source(source)
             file = read_policy_file(path)
