@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cropzoom.errors import ClientError as ClientError
     from cropzoom.errors import CropperError as CropperError
     from cropzoom.errors import CropZoomError as CropZoomError
+    from cropzoom.errors import ExportError as ExportError
     from cropzoom.errors import FetchError as FetchError
     from cropzoom.errors import ImageError as ImageError
     from cropzoom.errors import ImageTooLargeError as ImageTooLargeError
@@ -44,6 +45,7 @@ _HOMES = {
         "ClientError",
         "CropZoomError",
         "CropperError",
+        "ExportError",
         "FetchError",
         "ImageError",
         "ImageTooLargeError",

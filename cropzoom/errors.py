@@ -54,3 +54,7 @@ class MissingDependencyError(CropZoomError, ImportError):
 
 class TrainingError(CropZoomError, ValueError):
     """A training run can't start or go on: its configuration, its data, or its reward."""
+
+
+class ExportError(CropZoomError):
+    """A checkpoint can't be exported, or what was exported differs from the torch model."""

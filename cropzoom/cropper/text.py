@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import posixpath
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -27,15 +26,9 @@ from cropzoom.cropper.decoder import Decoder, Past
 from cropzoom.cropper.folder import Folder, find_folder
 from cropzoom.cropper.grammar import decode_box
 from cropzoom.cropper.manifest import TextManifest, read_files, read_manifest
-from cropzoom.cropper.session import Device, check_graph, make_session
-from cropzoom.cropper.text_spec import (
-    BOX_DECODER,
-    DECODER,
-    EMBED,
-    FUSED_DECODER,
-    TOKENIZER_NAME,
-    VISION,
-)
+from cropzoom.cropper.session import Device
+from cropzoom.cropper.text_graphs import TextGraphs
+from cropzoom.cropper.text_spec import DECODER, TOKENIZER_NAME
 from cropzoom.cropper.trace import Trace
 from cropzoom.errors import CropperError, ImageError, OptionsError
 from cropzoom.geometry import Box, Crop
@@ -46,10 +39,11 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.floating]
 
+LONGEST_ANSWER = 32
+"""Tokens, at most."""
 # Keys and values of this many bytes are kept: SmolVLM-256M in fp32 takes 3 MB for an image of one
 # tile, 54 MB for one of 17.
 _KEPT_BYTES = 256_000_000
-_LONGEST_BOX = 32
 
 
 class Answer(NamedTuple):
@@ -105,21 +99,11 @@ class TextCropper:
                 f"{sides[-1]}, or None"
             )
         self._longest_edge = longest_edge or manifest.image.longest_edge
-        self._files = read_files(self._folder, manifest)
-        self._tokenizer = self._read_tokenizer()
-        self._threads = threads
-        self._device: Literal["cpu", "cuda"]
-        self._vision, self._device = self._session(VISION, device)
-        self._embed, _ = self._session(EMBED, self._device)
-        check_graph(self._vision, self._path(VISION), ["pixel_values"], ["image_features"])
-        check_graph(self._embed, self._path(EMBED), ["input_ids"], ["inputs_embeds"])
-        half = self._vision.get_inputs()[0].type == "tensor(float16)"
-        self._pixels = np.float16 if half else np.float32
-        # CUDA has GroupQueryAttention for float16 only.
-        fused = FUSED_DECODER in manifest.graphs and (half or self._device == "cpu")
-        graph = FUSED_DECODER if fused else BOX_DECODER
-        self._decoder: Decoder | None = self._make_decoder(graph, "box_logits")
-        self._whole_decoder: Decoder | None = None
+        files = read_files(self._folder, manifest)
+        self._tokenizer = self._read_tokenizer(bytes(files[TOKENIZER_NAME]))
+        graphs = TextGraphs(self._folder, manifest, files, device, threads)
+        self._device = graphs.device
+        self._graphs: TextGraphs | None = graphs
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[bytes, tuple[int, ...]], Past] = OrderedDict()
 
@@ -147,7 +131,7 @@ class TextCropper:
 
         Args:
             image: any mode; read upright, on white. The box refers to the upright image.
-            question: any text; special tokens in it are dropped.
+            question: any text; special tokens in it lose their brackets.
             k: at least 1.
             trace: takes the time of each stage (preprocess, tokenise, vision, prefill, decode,
                 parse) and counts: tiles, prompt_tokens, kept_tokens (of them, not computed anew),
@@ -158,9 +142,8 @@ class TextCropper:
             ImageError: `image` is not a readable PIL image.
             OptionsError: `k` is less than 1.
         """
-        decoder = self._decoder
-        if decoder is None:
-            raise CropperError("the cropper is closed; load it again")
+        graphs = self._open()
+        decoder = graphs.decoder(graphs.box_decoder)
         if k < 1:
             raise OptionsError(f"k={k} must be at least 1")
         trace = (trace or Trace()).start()
@@ -169,12 +152,12 @@ class TextCropper:
         if not question.strip():
             return []
         plan, ids, split = self._prompt(image, question, trace)
-        past = self._image_past(decoder, image, ids[:split], trace)
+        past = self._image_past(graphs, decoder, image, ids[:split], trace)
         fresh, stage = ids[split:], "prefill"
 
         def step(tokens: list[int]) -> Floats:
             nonlocal past, fresh, stage
-            logits, past = decoder.run(self._embeds(fresh + tokens), past)
+            logits, past = decoder.run(graphs.embed(fresh + tokens), past)
             trace.lap(stage)
             fresh, stage = [], "decode"
             return logits
@@ -195,7 +178,7 @@ class TextCropper:
         image: Image.Image,
         question: str,
         *,
-        max_tokens: int = _LONGEST_BOX,
+        max_tokens: int = LONGEST_ANSWER,
         trace: Trace | None = None,
     ) -> Answer:
         """Let the model write what it will, greedily: what transformers' `generate()` gives.
@@ -213,9 +196,10 @@ class TextCropper:
         trace = (trace or Trace()).start()
         image = _plain(image)
         trace.lap("preprocess")
-        decoder = self._unconstrained()
+        graphs = self._open()
+        decoder = graphs.decoder(DECODER)
         plan, ids, _ = self._prompt(image, question, trace)
-        embeds = self._with_image(image, ids, trace)
+        embeds = self._with_image(graphs, image, ids, trace)
         past, tokens, stage = decoder.empty(), list[int](), "prefill"
         while True:
             logits, past = decoder.run(embeds, past)
@@ -223,7 +207,7 @@ class TextCropper:
             tokens.append(int(np.argmax(logits)))
             if tokens[-1] in self._manifest.end or len(tokens) == max_tokens:
                 break
-            embeds, stage = self._embeds(tokens[-1:]), "decode"
+            embeds, stage = graphs.embed(tokens[-1:]), "decode"
         text = self._tokenizer.decode(tokens, skip_special_tokens=True)
         try:
             box: Box | None = Box.from_text(text)
@@ -257,9 +241,7 @@ class TextCropper:
     def close(self) -> None:
         """Free the model; later predictions raise CropperError. Calling it again does nothing."""
         with self._lock:
-            self._decoder = self._whole_decoder = None
-            self._vision = self._embed = None
-            self._files = {}
+            self._graphs = None
             self._kept.clear()
 
     def __enter__(self) -> Self:
@@ -281,29 +263,24 @@ class TextCropper:
 
     def _tokens(self, plan: idefics3.Layout, question: str) -> list[int]:
         spec = self._manifest.prompt
-        # An image token in a question would stand for an image that is not there.
-        while (cleaned := self._drop_special(question)) != question:
-            question = cleaned
+        for token in self._special:
+            # An "<image>" in a question would stand for an image that is not there.
+            question = question.replace(token, token.strip("<>|"))
         if spec.capitalize:
             question = question.capitalize()
         image = idefics3.image_text(plan, spec.image_tokens)
         ids: list[int] = self._tokenizer.encode(
             f"{spec.before}{image}{spec.between}{question}{spec.after}"
         ).ids
-        if len(ids) + _LONGEST_BOX > spec.max_tokens:
+        if len(ids) + LONGEST_ANSWER > spec.max_tokens:
             raise CropperError(
                 f"the prompt has {len(ids)} tokens, {self._manifest.name} takes "
-                f"{spec.max_tokens - _LONGEST_BOX}; shorten the question or lower longest_edge"
+                f"{spec.max_tokens - LONGEST_ANSWER}; shorten the question or lower longest_edge"
             )
         return ids
 
-    def _drop_special(self, text: str) -> str:
-        for token in self._special:
-            text = text.replace(token, "")
-        return text
-
     def _image_past(
-        self, decoder: Decoder, image: Image.Image, ids: list[int], trace: Trace
+        self, graphs: TextGraphs, decoder: Decoder, image: Image.Image, ids: list[int], trace: Trace
     ) -> Past:
         """Return the decoder's past up to the end of the image: kept, or computed."""
         digest = hashlib.blake2b(repr((image.mode, image.size)).encode(), digest_size=32)
@@ -313,82 +290,43 @@ class TextCropper:
             past = self._kept.get(key)
             if past is not None:
                 self._kept.move_to_end(key)
-                trace.counts["kept_tokens"] = past.length
-                trace.lap("preprocess")
-                return past
         trace.lap("preprocess")
-        _, past = decoder.run(self._with_image(image, ids, trace), decoder.empty())
-        trace.counts["decoder_runs"] = trace.counts.get("decoder_runs", 0) + 1
+        if past is not None:
+            trace.counts["kept_tokens"] = past.length
+            return past
+        _, past = decoder.run(self._with_image(graphs, image, ids, trace), decoder.empty())
         trace.lap("prefill")
+        trace.counts["decoder_runs"] = trace.counts.get("decoder_runs", 0) + 1
         with self._lock:
-            if self._decoder is not None:
+            if self._graphs is not None:
                 self._kept[key] = past
             while sum(kept.bytes for kept in self._kept.values()) > _KEPT_BYTES:
                 self._kept.popitem(last=False)
         return past
 
-    def _with_image(self, image: Image.Image, ids: list[int], trace: Trace) -> Floats:
+    def _with_image(
+        self, graphs: TextGraphs, image: Image.Image, ids: list[int], trace: Trace
+    ) -> Floats:
         """Return the embeddings of a prompt, the image's features in their places."""
         pixels = idefics3.tiles(image, self._manifest.image, self._longest_edge)
-        pixels = pixels.astype(self._pixels, copy=False)
         trace.lap("preprocess")
-        # On a CPU, a batch is not faster than its tiles one by one and takes more memory.
-        size = 1 if self._device == "cpu" else len(pixels)
-        batches = [pixels[None, at : at + size] for at in range(0, len(pixels), size)]
-        features = np.concatenate(
-            [_run(self._vision, self._path(VISION), "pixel_values", batch) for batch in batches]
-        )
-        embeds = self._embeds(ids)
-        places = np.asarray(ids) == self._tokenizer.token_to_id(idefics3.IMAGE)
-        tokens = self._manifest.prompt.image_tokens
-        if features.shape != (len(pixels), tokens, embeds.shape[1]):
-            raise CropperError(
-                f"{self._path(VISION)} gave features of shape {features.shape}, the manifest says "
-                f"{tokens} tokens for each of {len(pixels)} tiles; export the cropper again"
-            )
-        embeds[places] = features.reshape(-1, embeds.shape[1])
+        features = graphs.vision(pixels)
+        embeds = graphs.embed_with_image(ids, self._tokenizer.token_to_id(idefics3.IMAGE), features)
         trace.lap("vision")
         return embeds
 
-    def _embeds(self, ids: list[int]) -> Floats:
-        """(S,) token ids -> (S, hidden)."""
-        tokens = np.asarray([ids], np.int64)
-        embeds: Floats = _run(self._embed, self._path(EMBED), "input_ids", tokens)[0]
-        return embeds
+    def _open(self) -> TextGraphs:
+        graphs = self._graphs
+        if graphs is None:
+            raise CropperError("the cropper is closed; load it again")
+        return graphs
 
-    def _unconstrained(self) -> Decoder:
-        with self._lock:
-            if self._decoder is None:
-                raise CropperError("the cropper is closed; load it again")
-            if self._whole_decoder is None:
-                self._whole_decoder = self._make_decoder(DECODER, "logits")
-            return self._whole_decoder
-
-    def _make_decoder(self, graph: str, output: str) -> Decoder:
-        session, device = self._session(graph, self._device)
-        return Decoder(session, device, self._path(graph), output)
-
-    def _session(self, graph: str, device: Device) -> tuple[Any, Literal["cpu", "cuda"]]:
-        file = self._manifest.graphs[graph]
-        beside = posixpath.dirname(file)
-        return make_session(
-            self._files[file],
-            device=device,
-            threads=self._threads,
-            name=self._path(graph),
-            # As the graph would name them: relative to itself.
-            weights={posixpath.relpath(n, beside or "."): d for n, d in self._files.items()},
-        )
-
-    def _path(self, graph: str) -> str:
-        return str(self._folder.path / self._manifest.graphs[graph])
-
-    def _read_tokenizer(self) -> Any:
+    def _read_tokenizer(self, data: bytes) -> Any:
         from tokenizers import Tokenizer
 
         path = self._folder.path / TOKENIZER_NAME
         try:
-            tokenizer = Tokenizer.from_buffer(bytes(self._files[TOKENIZER_NAME]))
+            tokenizer = Tokenizer.from_buffer(data)
         except Exception as error:
             # tokenizers raises bare exceptions.
             raise CropperError(f"{path} is not a tokenizer: {error}; export it again") from error
@@ -401,19 +339,9 @@ class TextCropper:
         if missing:
             raise CropperError(f"{path} lacks {missing[0]}, which {len(tags)} tiles need")
         added = tokenizer.get_added_tokens_decoder().values()
-        self._special = [token.content for token in added if token.special]
+        special = {token.content for token in added if token.special}
+        self._special = sorted({*special, idefics3.IMAGE, idefics3.FAKE}, key=len, reverse=True)
         return tokenizer
-
-
-def _run(session: Any, path: str, name: str, array: npt.NDArray[Any]) -> Floats:
-    if session is None:
-        raise CropperError("the cropper is closed; load it again")
-    try:
-        output: Floats = session.run(None, {name: array})[0]
-    except Exception as error:
-        # onnxruntime's errors have no public base.
-        raise CropperError(f"{path} failed: {error}") from error
-    return output
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -1,1 +1,164 @@
-"""A torch checkpoint -> a verified cropper folder (needs torch)."""
+"""A torch checkpoint -> a verified cropper folder (needs torch).
+
+Stages: take the policy's model with its adapter merged, write its graphs, tokenizer and manifest
+into a folder beside the wanted one, climb the parity ladder on bundled pictures, and put the
+folder in place, or, where a rung breaks, nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cropzoom.errors import ExportError, OptionsError
+
+if TYPE_CHECKING:
+    from cropzoom.cropper.session import Device
+    from cropzoom.export.ladder import Ladder
+
+__all__ = ["ExportOptions", "export_policy"]
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export.
+
+    Args:
+        precision: of the weights. fp16 is for CUDA (a CPU computes it in fp32); int8 has the
+            decoder's matrices in 8 bits and all else in fp32.
+        fuse: also write the decoder with ONNX Runtime's own GroupQueryAttention, for CPU and CUDA.
+        device: where the graphs are verified.
+        samples: bundled questions to verify on, 1 to 24; 0 not to verify.
+        name, version: for people; by default the name of the source.
+
+    Raises:
+        OptionsError: a value is out of range.
+    """
+
+    precision: Precision = "fp32"
+    fuse: bool = True
+    device: Device = "cpu"
+    samples: int = 8
+    name: str = ""
+    version: str = "1"
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "fp16", "int8"):
+            raise OptionsError(f"precision={self.precision!r} must be 'fp32', 'fp16' or 'int8'")
+        if not 0 <= self.samples <= 24:
+            raise OptionsError(f"samples={self.samples} must be 0 to 24")
+
+
+def export_policy(
+    policy: Any,
+    out: str | Path,
+    source: str = "",
+    options: ExportOptions | None = None,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Ladder | None:
+    """Export a text policy as a cropper folder.
+
+    Args:
+        policy: a `cropzoom.trainer.policies.text.TextPolicy` on the CPU, in evaluation mode, with
+            or without an adapter; it is not changed.
+        out: the folder to write: a new one, an empty one, or a cropper's, which is replaced.
+        source: where the policy comes from, for the manifest and the card.
+        options: see `ExportOptions`.
+        progress: told of each stage.
+
+    Returns:
+        The parity ladder, every rung of which holds; None where `samples` is 0.
+
+    Raises:
+        ExportError: the policy can't be exported, the folder can't be written, or a rung does not
+            hold; the last has the ladder in `error.ladder`.
+    """
+    from cropzoom.cropper.folder import Folder
+    from cropzoom.cropper.manifest import TextManifest, read_manifest
+    from cropzoom.export.card import write_card
+    from cropzoom.export.folder import PARITY_NAME, new_folder, write_manifest
+    from cropzoom.export.ladder import samples
+    from cropzoom.export.text import write_text
+    from cropzoom.export.verify_text import verify_text
+
+    options = options or ExportOptions()
+    backbone = merged(policy)
+    ladder = None
+    with new_folder(Path(out)) as folder:
+        content = {
+            "name": options.name or Path(source).name or policy.kind,
+            "version": options.version,
+            **write_text(policy, backbone, folder, options, progress),
+            "training": provenance(policy, source),
+        }
+        write_manifest(folder, content)
+        if options.samples:
+            manifest = read_manifest(Folder(folder, folder))
+            assert isinstance(manifest, TextManifest)
+            asked = samples(options.samples)
+            ladder = verify_text(
+                policy, Folder(folder, folder), manifest, asked, options.device, progress
+            )
+            ladder.write(folder / PARITY_NAME)
+            if not ladder.passed:
+                raise LadderError(ladder)
+        write_card(folder, content, ladder)
+        write_manifest(folder, content)
+    return ladder
+
+
+class LadderError(ExportError):
+    """A rung of the parity ladder does not hold; nothing was written.
+
+    Args:
+        ladder: all rungs.
+    """
+
+    def __init__(self, ladder: Ladder) -> None:
+        broken = [rung for rung in ladder.rungs if not rung.passed]
+        said = "; ".join(
+            f"{rung.name}: {rung.measure} {rung.value:.3g}, "
+            f"{'at least' if rung.at_least else 'at most'} {rung.limit:g} wanted"
+            for rung in broken
+        )
+        super().__init__(
+            f"the exported graphs differ from the torch model ({said}); nothing was written. "
+            "Try another precision, or --no-fuse"
+        )
+        self.ladder = ladder
+
+
+def merged(policy: Any) -> Any:
+    """Return the policy's model in fp32, with its adapter merged; the policy is left as it is."""
+    import torch
+
+    model = policy.model
+    if hasattr(model, "merge_and_unload"):
+        model = copy.deepcopy(model).merge_and_unload()
+    if model.dtype != torch.float32:
+        model = (copy.deepcopy(model) if model is policy.model else model).float()
+    return model.eval()
+
+
+def provenance(policy: Any, source: str) -> dict[str, Any]:
+    """Return what the manifest says of a policy's origin. Paths are left out, but their names."""
+    said: dict[str, Any] = {
+        "checkpoint": Path(source).name if Path(source).exists() else source,
+        "architecture": type(policy.backbone).__name__,
+        "adapter": "merged" if policy.model is not policy.backbone else "none",
+    }
+    base = getattr(policy.model, "name_or_path", "")
+    if said["adapter"] == "merged" and base:
+        said["base"] = Path(base).name if Path(base).exists() else base
+    for package in ("cropzoom", "torch", "transformers", "onnxscript"):
+        try:
+            said[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return said

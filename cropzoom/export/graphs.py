@@ -1,0 +1,353 @@
+"""Torch modules as ONNX graphs: the parts of an Idefics3 or SmolVLM, under the hub's names.
+
+    vision_encoder         pixel_values (1, N, 3, S, S) -> image_features (N, tokens, hidden)
+    embed_tokens           input_ids (B, L) -> inputs_embeds (B, L, hidden)
+    decoder_model_merged   inputs_embeds, attention_mask, position_ids, past_key_values.{i}.{key,
+                           value} -> logits (B, 1, vocabulary), present.{i}.{key,value}
+
+and, beyond the hub's, `decoder_model_box`: the same with `box_logits` (B, box tokens) instead of
+`logits`. One decoder graph serves prompts and single tokens. Logits are of the last position
+alone; that is all that generation reads.
+
+Attention is written anew, for what transformers' would become is slower: the portable form
+multiplies grouped queries with their shared keys without copying these; the fused form is ONNX
+Runtime's GroupQueryAttention, put into the graph by hand. (ONNX Runtime's own fusions find the
+pattern in no graph that torch 2.13 exports from this model.) Fused, more than one token behind a
+past goes with a batch of 1 only, so the batch is fixed to it.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+import onnx_ir as ir
+import torch
+import torch.nn.functional as F
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+from torch import Tensor, nn
+from transformers import DynamicCache
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+OPSET = 18
+_GROUPED, _FUSED = "cropzoom_grouped", "cropzoom_fused"
+
+
+class Vision(nn.Module):
+    """Tiles to features.
+
+    A tile has no padding, so the encoder needs no mask, and its patches' positions are constants.
+
+    Args:
+        backbone: an `Idefics3ForConditionalGeneration` or `SmolVLMForConditionalGeneration`.
+    """
+
+    def __init__(self, backbone: Any) -> None:
+        super().__init__()
+        vision = backbone.model.vision_model
+        self.patches = vision.embeddings.patch_embedding
+        self.encoder = vision.encoder
+        self.norm = vision.post_layernorm
+        self.connector = backbone.model.connector
+        self.register_buffer("positions", _positions(vision), persistent=False)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """(1, N, 3, S, S) -> (N, tokens, hidden)."""
+        patches = self.patches(pixel_values[0]).flatten(2).transpose(1, 2)
+        states = self.encoder(inputs_embeds=patches + self.positions).last_hidden_state
+        features: Tensor = self.connector(self.norm(states))
+        return features
+
+
+class Decoder(nn.Module):
+    """Embeddings and the past to logits and the past with them.
+
+    Args:
+        backbone: as for `Vision`.
+        box_tokens: (K,) int64, for whose logits `box_logits` are.
+        fused: with GroupQueryAttention and a batch of 1.
+    """
+
+    def __init__(self, backbone: Any, box_tokens: Tensor, fused: bool) -> None:
+        super().__init__()
+        self.text_model = backbone.model.text_model
+        self.head = backbone.lm_head.weight
+        self.box_head = nn.Parameter(self.head.detach()[box_tokens].clone(), False)
+        self.fused = fused
+
+    def forward(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
+        past: list[Tensor],
+    ) -> tuple[Tensor, ...]:
+        """(B, S, hidden), (B, P + S), (B, S), 2 layers x (B, heads, P, width) -> logits, presents.
+
+        The presents are (B, heads, P + S, width); B is 1 where fused.
+        """
+        layers = len(past) // 2
+        if self.fused:
+            fused = _Fused(past, attention_mask, past[0].shape[2] + inputs_embeds.shape[1])
+            with _attention(self.text_model, _FUSED, fused):
+                states = self._read(inputs_embeds, position_ids, None, None)
+            return (*self._logits(states), *fused.presents)
+        cache = DynamicCache()
+        for layer in range(layers):
+            cache.update(past[2 * layer], past[2 * layer + 1], layer)
+        here, before = inputs_embeds.shape[1], past[0].shape[2]
+        every = torch.arange(before + here, device=inputs_embeds.device)
+        seen = every <= (every[:here] + before)[:, None]
+        seen = seen[None, None] & attention_mask.bool()[:, None, None]
+        lowest = torch.finfo(inputs_embeds.dtype).min
+        mask = torch.zeros_like(seen, dtype=inputs_embeds.dtype).masked_fill(~seen, lowest)
+        with _attention(self.text_model, _GROUPED):
+            states = self._read(inputs_embeds, position_ids, mask, cache)
+        pairs = ((layer.keys, layer.values) for layer in cache.layers)
+        return (*self._logits(states), *(tensor for pair in pairs for tensor in pair))
+
+    def _read(self, embeds: Tensor, positions: Tensor, mask: Tensor | None, cache: Any) -> Tensor:
+        if mask is None:
+            # Four axes: taken as it is, and no other mask is made. The fused attention masks.
+            mask = torch.zeros(1, 1, 1, 1, dtype=embeds.dtype, device=embeds.device)
+        states: Tensor = self.text_model(
+            inputs_embeds=embeds,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        ).last_hidden_state
+        return states
+
+    def _logits(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        last = states[:, -1]
+        logits, box_logits = F.linear(last, self.head), F.linear(last, self.box_head)
+        return logits[:, None].float(), box_logits.float()
+
+
+class _Fused:
+    """What the fused attention needs and what it gives, during one forward pass."""
+
+    def __init__(self, past: Sequence[Tensor], mask: Tensor, total: Any) -> None:
+        self.past = past
+        # One less than the length, in the operator's words "seqlens_k".
+        self.last = mask.sum(1, dtype=torch.int32) - 1
+        self.length = self.last[0] + 1
+        self.total = total
+        self.presents: list[Tensor] = []
+
+
+@torch.no_grad()
+def export_vision(backbone: Any) -> ir.Model:
+    """Return the vision encoder with its connector."""
+    config = backbone.config.vision_config
+    side, dtype = config.image_size, backbone.dtype
+    pixels = torch.zeros(1, 2, config.num_channels, side, side, dtype=dtype)
+    return _export(
+        Vision(backbone),
+        (pixels,),
+        ["pixel_values"],
+        ["image_features"],
+        ({1: torch.export.Dim("num_images")},),
+    )
+
+
+def embeddings_graph(backbone: Any) -> ir.Model:
+    """Return the table of token embeddings as a graph."""
+    table = ir.tensor(backbone.get_input_embeddings().weight.detach().numpy(), name="weight")
+    weight = ir.Value(name="weight", shape=table.shape, type=ir.TensorType(table.dtype))
+    weight.const_value = table
+    where = ["batch_size", "sequence_length"]
+    ids = ir.Value(name="input_ids", shape=ir.Shape(where), type=ir.TensorType(ir.DataType.INT64))
+    embeds = ir.Value(
+        name="inputs_embeds",
+        shape=ir.Shape([*where, table.shape[1]]),
+        type=ir.TensorType(table.dtype),
+    )
+    node = ir.Node("", "Gather", [weight, ids], outputs=[embeds])
+    graph = ir.Graph(
+        [ids], [embeds], nodes=[node], initializers=[weight], opset_imports={"": OPSET}
+    )
+    return ir.Model(graph, ir_version=10, producer_name="cropzoom")
+
+
+@torch.no_grad()
+def export_decoder(backbone: Any, box_tokens: Sequence[int], *, fused: bool) -> ir.Model:
+    """Return the decoder, with both `logits` and `box_logits`."""
+    config = backbone.config.text_config
+    heads = config.num_key_value_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    batch, before, here = 1 if fused else 2, 5, 3
+    dtype = backbone.dtype
+    layers = range(config.num_hidden_layers)
+    args = (
+        torch.zeros(batch, here, config.hidden_size, dtype=dtype),
+        torch.ones(batch, before + here, dtype=torch.long),
+        torch.arange(before, before + here).repeat(batch, 1),
+        [torch.zeros(batch, heads, before, width, dtype=dtype) for _ in (*layers, *layers)],
+    )
+    rows = {} if fused else {0: torch.export.Dim("batch_size")}
+    length = {1: torch.export.Dim("sequence_length")}
+    past = {2: torch.export.Dim("past_sequence_length")}
+    shapes = (
+        {**rows, **length},
+        {**rows, 1: torch.export.Dim.AUTO},  # their sum
+        {**rows, **length},
+        [{**rows, **past} for _ in args[3]],
+    )
+    parts = [f"{layer}.{part}" for layer in layers for part in ("key", "value")]
+    return _export(
+        Decoder(backbone, torch.tensor(box_tokens), fused),
+        args,
+        [
+            "inputs_embeds",
+            "attention_mask",
+            "position_ids",
+            *(f"past_key_values.{p}" for p in parts),
+        ],
+        ["logits", "box_logits", *(f"present.{part}" for part in parts)],
+        shapes,
+    )
+
+
+def without_output(model: ir.Model, name: str) -> ir.Model:
+    """Return a copy of a graph without one of its outputs and all that only it needs."""
+    copy = model.clone()
+    copy.graph.outputs[:] = [output for output in copy.graph.outputs if output.name != name]
+    RemoveUnusedNodesPass()(copy)
+    return copy
+
+
+def _export(
+    module: nn.Module,
+    args: tuple[Any, ...],
+    inputs: list[str],
+    outputs: list[str],
+    shapes: tuple[Any, ...],
+) -> ir.Model:
+    with _quiet():
+        program = torch.onnx.export(
+            module.eval(),
+            args,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
+    assert program is not None
+    model: ir.Model = program.model
+    # Where the exporting machine keeps its code is nobody's business.
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    model.metadata_props.clear()
+    model.producer_name, model.producer_version = "cropzoom", None
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter tells much that nobody can act on: missing torchvision, axis names, ..."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _positions(vision: Any) -> Tensor:
+    """(patches, hidden): position embeddings of a full tile, found as the model itself does."""
+    embeddings = vision.embeddings
+    seen: list[Tensor] = []
+
+    def note(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        seen.append(args[0])
+
+    handle = embeddings.position_embedding.register_forward_pre_hook(note)
+    side, weight = embeddings.image_size, embeddings.patch_embedding.weight
+    patches = side // embeddings.patch_size
+    try:
+        embeddings(
+            pixel_values=weight.new_zeros(1, weight.shape[1], side, side),
+            patch_attention_mask=torch.ones(1, patches, patches, dtype=torch.bool),
+        )
+    finally:
+        handle.remove()
+    positions: Tensor = embeddings.position_embedding.weight.detach()[seen[0][0]]
+    return positions
+
+
+@contextmanager
+def _attention(text_model: Any, name: str, fused: _Fused | None = None) -> Iterator[None]:
+    """Let a language model attend in another way."""
+    config = text_model.config
+    before = config._attn_implementation
+    ALL_ATTENTION_FUNCTIONS.register(_GROUPED, _grouped_attention)
+    if fused is not None:
+        ALL_ATTENTION_FUNCTIONS.register(_FUSED, _fused_attention(fused))
+    config._attn_implementation = name
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+def _grouped_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor,
+    scaling: float,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Queries (B, H, S, W); keys and values (B, G, T, W), each for H / G heads -> (B, S, H, W)."""
+    batch, heads, here, width = query.shape
+    groups, every = key.shape[1:3]
+    rows = (heads // groups) * here
+    scores = (query * scaling).reshape(batch, groups, rows, width) @ key.transpose(-1, -2)
+    scores = scores.view(batch, groups, heads // groups, here, every) + attention_mask[:, :, None]
+    shares = torch.softmax(scores.float(), -1).to(query.dtype)
+    mixed = shares.view(batch, groups, rows, every) @ value
+    return mixed.view(batch, heads, here, width).transpose(1, 2), None
+
+
+def _fused_attention(fused: _Fused) -> Any:
+    def attend(
+        module: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor,
+        scaling: float,
+        **_: Any,
+    ) -> tuple[Tensor, None]:
+        batch, heads, here, width = query.shape
+        groups = key.shape[1]
+        flat = (x.transpose(1, 2).reshape(batch, here, -1) for x in (query, key, value))
+        past = fused.past[2 * module.layer_idx : 2 * module.layer_idx + 2]
+        present = (batch, groups, fused.total, width)
+        mixed, *presents = torch.onnx.ops.symbolic_multi_out(
+            "com.microsoft::GroupQueryAttention",
+            (*flat, *past, fused.last, fused.length),
+            {"num_heads": heads, "kv_num_heads": groups, "scale": scaling},
+            dtypes=(query.dtype,) * 3,
+            shapes=((batch, here, heads * width), present, present),
+            version=1,
+        )
+        fused.presents += presents
+        return mixed.view(batch, here, heads, width), None
+
+    return attend
