@@ -231,15 +231,9 @@ def _within_lines(answer: str, lines: Sequence[Line], size: tuple[int, int]) -> 
 def _over_lines(answer: str, lines: Sequence[Line], aspect: float) -> list[_Place]:
     """Find an answer that begins in one line and ends in a later one."""
     places = []
-    letters = normalise(answer)
-    begins = [letters[:end] for end in range(1, len(letters))]
-    starts = [line for line in lines if normalise(line.text).endswith(tuple(begins))]
-    for run in _runs(starts, lines, aspect):
+    for run in _runs(answer, lines, aspect):
         texts = [line.text for line in run]
         if find_answer(answer, " ".join(texts)) is None:
-            continue
-        # It must need the first line as well as the last.
-        if any(find_answer(answer, " ".join(part)) for part in (texts[1:], texts[:-1])):
             continue
         box = Box(
             min(line.box.x0 for line in run),
@@ -251,17 +245,34 @@ def _over_lines(answer: str, lines: Sequence[Line], aspect: float) -> list[_Plac
     return places
 
 
-def _runs(
-    starts: Sequence[Line], lines: Sequence[Line], aspect: float
-) -> Iterator[tuple[Line, ...]]:
-    """Yield runs of 2 to 4 lines, each to the right of the one before, or below it."""
-    runs: list[tuple[Line, ...]] = [(line,) for line in starts]
+def _runs(answer: str, lines: Sequence[Line], aspect: float) -> Iterator[tuple[Line, ...]]:
+    """Yield runs of 2 to 4 lines, each to the right of the one before, or below it.
+
+    The letters of the answer end the first, fill those between, and begin the last.
+    """
+    letters = _letters(answer)
+    texts = {id(line): _letters(line.text) for line in lines}
+    # A run so far, and the letters that are still to come.
+    runs: list[tuple[tuple[Line, ...], str]] = [
+        ((line,), letters[end:])
+        for line in lines
+        for end in range(1, len(letters))
+        if texts[id(line)].endswith(letters[:end])
+    ]
     while runs:
-        run = runs.pop()
-        if len(run) > 1:
-            yield run
-        if len(run) < _MOST_LINES:
-            runs += [(*run, line) for line in lines if _follows(run[-1].box, line.box, aspect)]
+        run, rest = runs.pop()
+        for line in lines if len(run) < _MOST_LINES else ():
+            text = texts[id(line)]
+            if text and _follows(run[-1].box, line.box, aspect):
+                if text.startswith(rest):
+                    yield (*run, line)
+                elif rest.startswith(text):
+                    runs.append(((*run, line), rest[len(text) :]))
+
+
+def _letters(text: str) -> str:
+    """Return letters and digits alone: readers and people differ in the signs at a line's end."""
+    return "".join(filter(str.isalnum, normalise(text)))
 
 
 def _follows(one: Box, two: Box, aspect: float) -> bool:

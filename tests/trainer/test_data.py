@@ -204,6 +204,7 @@ def test_boxes_can_be_needed_or_ignored(folder: Path) -> None:
     assert len(rows) == 3 and {row.box for row in rows} == {None}
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(), min_size=4, max_size=4), st.sampled_from(["xyxy", "xywh"]))
 def test_any_four_numbers_make_a_box_or_a_bad_row(numbers: list[float], layout: Any) -> None:
     try:
@@ -449,7 +450,7 @@ def test_a_file_without_splits_has_no_other_split(folder: Path) -> None:
         load_rows(file, preset="vqa")
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_rows_or_an_error(data: bytes) -> None:
     import tempfile
