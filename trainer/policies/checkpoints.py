@@ -105,7 +105,7 @@ def load_checkpoint(
         MissingDependencyError: an adapter is wanted and peft is not installed.
         OptionsError: `lora` is malformed or disagrees with the source's adapter.
     """
-    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoConfig, AutoModelForImageTextToText
 
     folder = find_source(source)
     said = read_policy_file(folder)
@@ -126,7 +126,7 @@ def load_checkpoint(
             root, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
         )
         own = (folder / "tokenizer_config.json").exists()
-        processor = AutoProcessor.from_pretrained(folder if own else root, **where)
+        processor = _processor(folder if own else root)
     except (OSError, ValueError, KeyError) as error:
         raise CropperError(f"can't load {root} as a model: {error}") from error
     if report["missing_keys"]:
@@ -144,6 +144,19 @@ def load_checkpoint(
     # What an adapter's own folder will name as its base.
     model.name_or_path = str(root.resolve()) if Path(named).is_dir() else str(named)
     return Loaded(model.eval(), processor, folder, said.options if said else {})
+
+
+def _processor(folder: Path) -> ProcessorMixin:
+    """The processor, resizing with Pillow as the runtime does.
+
+    Idefics3's for SmolVLM, too: the two differ in videos, for which SmolVLM's needs torchvision.
+    """
+    import transformers
+
+    old = int(transformers.__version__.split(".")[0]) < 5
+    pillow: dict[str, Any] = {"use_fast": False} if old else {"backend": "pil"}
+    where = {"trust_remote_code": False, "local_files_only": True}
+    return transformers.Idefics3Processor.from_pretrained(folder, **pillow, **where)
 
 
 def find_adapter(folder: Path) -> Path | None:
