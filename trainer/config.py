@@ -45,9 +45,11 @@ class PolicyConfig:
         prompt: holds {question}. The paper's authors write the question by `str.capitalize`, which
             lower-cases names; case is kept here unless `capitalize`.
         capitalize: theirs.
-        lora_rank: of the adapters; 0 trains all weights.
+        lora_rank: of the adapters; 0 trains all weights. Not for nano.
         lora_alpha: their scale is alpha / rank.
         lora_dropout: in SFT; GRPO never drops out.
+        constrained: text only: draw nothing but boxes.
+        options: further ones of `load_policy`, such as dtype, image_splitting, subcells.
     """
 
     kind: Literal["text", "pointer", "nano"] = "text"
@@ -58,6 +60,8 @@ class PolicyConfig:
     lora_rank: int = 128
     lora_alpha: int = 256
     lora_dropout: float = 0.05
+    constrained: bool = True
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.model = self.model or ("nano" if self.kind == "nano" else SMOLVLM)
@@ -209,7 +213,13 @@ class RunConfig:
 
 @dataclass
 class SftConfig(RunConfig):
-    """Supervised fine-tuning towards a teacher's boxes."""
+    """Supervised fine-tuning towards a teacher's boxes.
+
+    Attributes:
+        evaluate_reward: measure the held-out crops with the reward, too, which loads its model.
+    """
+
+    evaluate_reward: bool = False
 
 
 @dataclass
@@ -265,7 +275,18 @@ class GrpoConfig(RunConfig):
 
 @dataclass
 class RewardConfig:
-    """What a crop is worth."""
+    """What a crop is worth.
+
+    Attributes:
+        spec: a reward's name, or a sum such as "likelihood+0.1*valid-0.5*area", see
+            `rewards.make_reward`.
+        model: the frozen VLM that likelihood, accuracy and remote ask.
+        options: further ones of `make_reward`, such as batch_size, reduce, answers, gain, url.
+    """
+
+    spec: str = "likelihood+valid"
+    model: str = SMOLVLM
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -305,7 +326,10 @@ PAPER: dict[str, Any] = {
         "lora_rank": 128,
         "lora_alpha": 256,
         "lora_dropout": 0.05,
+        # Theirs writes freely, and is paid for a valid format.
+        "constrained": False,
     },
+    "reward": {"spec": "likelihood+valid", "model": SMOLVLM},
     "sft": {"learning_rate": 5e-5, "batch": 2, "accumulation": 8, "epochs": 1.0},
     "grpo": {
         "learning_rate": 5e-6,
@@ -336,6 +360,9 @@ MODERN: dict[str, Any] = {
         "lora_rank": 32,
         "lora_alpha": 64,
     },
+    # A pointer's boxes are always valid. Of a long answer, the mean a token: as a sum, a step is
+    # ruled by the rows with the longest answers.
+    "reward": {"spec": "likelihood", "model": SMOLVLM, "options": {"reduce": "mean"}},
     # The same source: adapters want about ten times the rate of full training.
     "sft": {"learning_rate": 2e-4, "batch": 4, "accumulation": 8, "weight_decay": 0.01},
     "grpo": {
@@ -372,6 +399,9 @@ def resolve(
 ) -> TrainConfig:
     """Make a configuration; what comes later wins.
 
+    Where `policy.model` is the folder of an earlier run, that run's policy section lies on top of
+    the preset's: a policy that is trained on should see images and prompts as before.
+
     Args:
         preset: "paper" or "modern"; None: the file's `preset`, else "paper".
         file: YAML with the sections policy, data, reward, sft, grpo, and perhaps `preset`.
@@ -393,10 +423,24 @@ def resolve(
         section, _, key = name.partition("__")
         if value is not None:
             layers.append({section: {key: value}})
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        _merge(merged, layer)
-    return _build(TrainConfig, merged, "")
+    config = _build(TrainConfig, _merged(layers), "")
+    earlier = _earlier_policy(Path(config.policy.model))
+    if earlier:
+        layers.insert(1, {"policy": earlier})
+        config = _build(TrainConfig, _merged(layers), "")
+    return config
+
+
+def _earlier_policy(folder: Path) -> dict[str, Any]:
+    """The policy section of the run that left a folder or checkpoint; empty where none did."""
+    for place in (folder, folder.parent):
+        if (place / FILE).is_file():
+            values = dataclasses.asdict(TrainConfig.load(place / FILE).policy)
+            del values["model"]
+            return values
+        if not folder.name.startswith("checkpoint-"):
+            break
+    return {}
 
 
 def differences(first: TrainConfig, second: TrainConfig) -> list[str]:
@@ -432,6 +476,13 @@ def _setting(text: str) -> dict[str, Any]:
     for part in reversed(path):
         entry = {part: entry}
     return {section: entry}
+
+
+def _merged(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        _merge(merged, layer)
+    return merged
 
 
 def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:

@@ -25,9 +25,10 @@ from transformers import TrainingArguments
 from cropzoom.errors import TrainingError
 
 from . import health, losses, pictures
+from .baselines import against_baselines, known_boxes
 from .loading import WindowSampler, rollout_noise
 from .policies.base import Policy, Scores
-from .policy_trainer import PolicyTrainer, against_baselines, known_boxes
+from .policy_trainer import PolicyTrainer
 from .rewards.base import Reward
 from .rows import VqaRow
 
@@ -191,16 +192,16 @@ class GrpoTrainer(PolicyTrainer):
             values = means.nanmean(0).tolist()
             metrics |= {f"reward/{name}": v for name, v in zip(names, values, strict=True)}
         if due(step, self.config.baseline_steps):
-            metrics |= self._gains(rows, boxes, rewards)
+            metrics |= self._gains(rows, boxes)
         self.note(metrics)
         if due(step, self.config.picture_steps) and self.is_world_process_zero():
             self._draw(rows, boxes, rewards, step)
 
-    def _gains(self, rows: Sequence[VqaRow], boxes: Tensor, rewards: Tensor) -> dict[str, float]:
+    def _gains(self, rows: Sequence[VqaRow], boxes: Tensor) -> dict[str, float]:
         """What the sampled boxes earn over no crop and over random crops."""
         # One sample a row is compared: it is as likely to be good as any other.
-        _, none, elsewhere = against_baselines(self.reward, rows, boxes[:, :1]).unbind(1)
-        both = torch.stack([rewards.nanmean(1) - none, rewards[:, 0] - elsewhere], 1)
+        earned, none, elsewhere = against_baselines(self.reward, rows, boxes[:, 0])
+        both = torch.stack([earned - none, earned - elsewhere], 1)
         over_none, over_random = self.gathered(both).nanmean(0).tolist()
         return {"gain/none": over_none, "gain/random": over_random}
 

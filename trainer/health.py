@@ -30,8 +30,8 @@ METRICS = {
     "policy/kl": "divergence from the reference policy, nats a factor",
     "policy/clipped_low": "share of factors clipped below 1 - epsilon",
     "policy/clipped_high": "share of factors clipped above 1 + epsilon",
-    "gain/none": "mean reward of the sampled boxes less that without a crop",
-    "gain/random": "mean reward of the sampled boxes less that of boxes of their size anywhere",
+    "gain/none": "reward of one sampled box a row less that without a crop",
+    "gain/random": "reward of one sampled box a row less that of a box of its size anywhere",
 }
 
 

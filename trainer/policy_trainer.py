@@ -26,7 +26,8 @@ from transformers import Trainer, TrainingArguments
 from cropzoom.errors import TrainingError
 
 from . import health
-from .loading import Collate, RowDataset, WindowSampler, seeded
+from .baselines import against_baselines, known_boxes
+from .loading import Collate, RowDataset, WindowSampler
 from .policies.base import Policy
 from .rewards.base import Reward
 from .rows import VqaRow
@@ -35,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 STATE = "training_state.safetensors"
 _COMPLETE = "trainer_state.json"
-WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 class PolicyTrainer(Trainer):
@@ -271,35 +271,9 @@ class PolicyTrainer(Trainer):
         invalid = boxes.isnan().any(-1).float()
         columns = [health.area(boxes), invalid, health.box_iou(boxes, known_boxes(rows))]
         if self.reward is not None:
-            earned, none, elsewhere = against_baselines(self.reward, rows, boxes[:, None]).unbind(1)
+            earned, none, elsewhere = against_baselines(self.reward, rows, boxes)
             columns += [earned, earned - none, earned - elsewhere]
         return torch.stack(columns, 1)
-
-
-def against_baselines(reward: Reward, rows: Sequence[VqaRow], boxes: Tensor) -> Tensor:
-    """Rewards of boxes, of no crop, and of boxes of the same size at random places.
-
-    Args:
-        boxes: (B, G, 4); NaN where there is none.
-
-    Returns:
-        (B, 2 G + 1): the boxes', that of no crop, and the random boxes' (seeded by row alone, so
-        that all steps and policies meet the same places).
-    """
-    count = boxes.shape[1]
-    places = torch.stack(
-        [torch.from_numpy(seeded("place", row.id).random((count, 2))) for row in rows]
-    )
-    whole = torch.tensor(WHOLE).expand(len(rows), 1, 4)
-    return reward(rows, torch.cat([boxes, whole, health.moved(boxes, places)], 1))
-
-
-def known_boxes(rows: Sequence[VqaRow]) -> Tensor:
-    """Boxes of rows, (B, 4) float32; NaN where not known."""
-    unknown = (math.nan,) * 4
-    return torch.tensor(
-        [(b.x0, b.y0, b.x1, b.y1) if (b := row.box) is not None else unknown for row in rows]
-    )
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -12,10 +12,11 @@ from transformers import TrainingArguments
 
 from cropzoom.errors import TrainingError
 
+from .baselines import WHOLE, known_boxes
 from .data import Rows
 from .loading import heads
 from .policies.base import Policy
-from .policy_trainer import PolicyTrainer, known_boxes
+from .policy_trainer import PolicyTrainer
 from .rewards.base import Reward
 from .rows import VqaRow
 
@@ -77,7 +78,7 @@ class SftTrainer(PolicyTrainer):
         truth = known_boxes(rows)
         known = truth.isfinite().all(-1)
         # Any box will do where none is known: its loss is not looked at.
-        filled = torch.where(known[:, None], truth, torch.tensor((0.0, 0.0, 1.0, 1.0)))
+        filled = torch.where(known[:, None], truth, torch.tensor(WHOLE))
         with torch.no_grad(), self.accelerator.autocast():
             nll = self.model("nll", inputs, filled.to(self.args.device)).float().cpu()
         table = super()._measured(rows, boxes, inputs)

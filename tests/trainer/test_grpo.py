@@ -13,10 +13,11 @@ pytest.importorskip("transformers")
 
 import torch
 from cropzoom.trainer import losses
+from cropzoom.trainer.baselines import known_boxes
 from cropzoom.trainer.config import GrpoConfig
 from cropzoom.trainer.health import box_iou
 from cropzoom.trainer.loading import RowDataset, WindowSampler, rollout_noise
-from cropzoom.trainer.policy_trainer import known_boxes, last_checkpoint
+from cropzoom.trainer.policy_trainer import last_checkpoint
 from cropzoom.trainer.rows import VqaRow
 from PIL import Image
 from torch import Tensor
@@ -303,8 +304,10 @@ def test_evaluation_compares_with_no_crop_and_random_crops(tmp_path: Path) -> No
     assert metrics["eval_area"] == pytest.approx(float(sides.mean()))
     assert metrics["eval_invalid"] == 0
     # The random crops have the sizes of the policy's.
-    _, asked = trainer.reward.calls[-1]
-    torch.testing.assert_close(asked[:, 2, 2:] - asked[:, 2, :2], asked[:, 0, 2:] - asked[:, 0, :2])
+    asked = next(boxes for _, boxes in trainer.reward.calls if boxes.shape[1] == 2)
+    sizes = asked[..., 2:] - asked[..., :2]
+    torch.testing.assert_close(sizes[:, 0], sizes[:, 1])
+    assert not torch.equal(asked[:, 0], asked[:, 1])
     assert trainer.evaluate() == metrics
 
 

@@ -10,8 +10,9 @@ import pytest
 pytest.importorskip("transformers")
 
 import torch
+from cropzoom.trainer.baselines import known_boxes
 from cropzoom.trainer.config import SftConfig
-from cropzoom.trainer.policy_trainer import known_boxes, last_checkpoint
+from cropzoom.trainer.policy_trainer import last_checkpoint
 from cropzoom.trainer.sft import SftTrainer
 from toy_policy import TargetIou, ToyPolicy, toy_rows
 from toy_runs import QUICK, ROWS, StopAt, sft, weights

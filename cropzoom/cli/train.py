@@ -1,0 +1,186 @@
+"""`cropzoom train sft` and `cropzoom train grpo`: train a crop policy on your own pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from cropzoom.cli.output import JsonFlag, Output
+
+train = typer.Typer(
+    help="Train a crop policy: by supervised learning (sft), then against a reward (grpo).",
+    epilog="Example: cropzoom train sft labels/ runs/sft",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+
+class PolicyName(str, Enum):
+    """Kinds of policies."""
+
+    pointer = "pointer"
+    text = "text"
+    nano = "nano"
+
+
+class PresetName(str, Enum):
+    """Configurations to start from."""
+
+    paper = "paper"
+    modern = "modern"
+
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        help="textvqa, docvqa, infographicvqa or stvqa; a JSONL or parquet file; a folder; or "
+        "'owner/name' on the hub.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path, typer.Argument(help="Folder for checkpoints and the policy.", show_default=False)
+]
+PolicyFlag = Annotated[
+    PolicyName | None, typer.Option("--policy", help="Kind of policy; the preset's by default.")
+]
+ModelFlag = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="What it starts from: a checkpoint, or an earlier OUT."),
+]
+PresetFlag = Annotated[
+    PresetName | None,
+    typer.Option(help="paper: the paper's figures. modern: pointer, and today's habits."),
+]
+ConfigFlag = Annotated[
+    Path | None, typer.Option("--config", help="YAML, such as the config.yaml of an earlier run.")
+]
+SetFlag = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any other key, such as grpo.group=8."),
+]
+ColumnFlag = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ROLE=NAME",
+        help="Column that holds the image, question, answers, box, id, image_id or source.",
+    ),
+]
+ImagesFlag = Annotated[
+    Path | None, typer.Option(help="Folder that paths to images are relative to.")
+]
+
+
+@train.command()
+def sft(
+    data: Data,
+    out: Out,
+    policy: PolicyFlag = None,
+    model: ModelFlag = None,
+    preset: PresetFlag = None,
+    config: ConfigFlag = None,
+    column: ColumnFlag = None,
+    images: ImagesFlag = None,
+    settings: SetFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train towards the boxes of `cropzoom label`, or of your own.
+
+    Stopped or killed, the same command goes on from the last checkpoint. On several GPUs, start it
+    by `torchrun --nproc-per-node 8 -m cropzoom train sft ...` or `accelerate launch -m cropzoom
+    train sft ...`.
+
+    Example: `cropzoom train sft labels/ runs/sft --policy pointer`
+    """
+    flags = _flags(data, policy, model, column, images)
+    _train("sft", out, preset, config, settings, flags, as_json)
+
+
+@train.command()
+def grpo(
+    data: Data,
+    out: Out,
+    policy: PolicyFlag = None,
+    model: ModelFlag = None,
+    reward: Annotated[
+        str | None,
+        typer.Option(help="likelihood, accuracy, remote, legibility, or a sum with valid, area."),
+    ] = None,
+    reward_model: Annotated[
+        str | None, typer.Option(help="Frozen VLM that the crops are for: folder or hub name.")
+    ] = None,
+    preset: PresetFlag = None,
+    config: ConfigFlag = None,
+    column: ColumnFlag = None,
+    images: ImagesFlag = None,
+    settings: SetFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train so that the crops help a frozen model to answer: no boxes needed.
+
+    Stopped or killed, the same command goes on from the last checkpoint. On several GPUs, start it
+    by `torchrun --nproc-per-node 8 -m cropzoom train grpo ...` or `accelerate launch -m cropzoom
+    train grpo ...`.
+
+    Example: `cropzoom train grpo data.jsonl runs/grpo -m runs/sft --reward likelihood`
+    """
+    flags = _flags(data, policy, model, column, images)
+    flags |= {"reward__spec": reward, "reward__model": reward_model}
+    _train("grpo", out, preset, config, settings, flags, as_json)
+
+
+def _flags(
+    data: str,
+    policy: PolicyName | None,
+    model: str | None,
+    column: list[str] | None,
+    images: Path | None,
+) -> dict[str, Any]:
+    pairs = dict(pair.partition("=")[::2] for pair in column or [])
+    return {
+        "data__source": data,
+        "data__columns": pairs or None,
+        "data__image_folder": None if images is None else str(images),
+        "policy__kind": None if policy is None else policy.value,
+        "policy__model": model,
+    }
+
+
+def _train(
+    method: Literal["sft", "grpo"],
+    out: Path,
+    preset: PresetName | None,
+    config: Path | None,
+    settings: list[str] | None,
+    flags: dict[str, Any],
+    as_json: bool,
+) -> None:
+    with Output(as_json) as output:
+        from cropzoom.errors import MissingDependencyError
+
+        try:
+            from cropzoom.trainer.config import resolve
+            from cropzoom.trainer.runs import run
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"training needs more packages ({error}); pip install 'cropzoom[train]'"
+            ) from error
+        chosen = None if preset is None else preset.value
+        resolved = resolve(chosen, config, settings or (), **flags)
+        # The Trainer logs to standard output, where only the result belongs with --json.
+        quiet = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+        with quiet:
+            summary = run(method, resolved, out)
+        output.json(summary)
+        metrics = {name: f"{value:.4g}" for name, value in summary["metrics"].items()}
+        if metrics:
+            output.table(["Held out", ""], [[*pair] for pair in metrics.items()])
+        output.text(
+            f"{out}: the policy, after {summary['steps']} steps on {summary['rows']} rows.",
+            style="bold",
+        )
