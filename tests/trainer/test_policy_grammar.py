@@ -67,6 +67,8 @@ def test_the_table_has_as_many_answers_as_there_are_boxes(maker: Callable[[], To
 
     assert ways(0) == 101**4
     assert table.tokens.tolist() == sorted(table.tokens.tolist())
+    # Not mistaken for their neighbours in the list.
+    assert table.columns_of(torch.tensor([998, 1000])).tolist() == [-1, -1]
     end = int(table.columns_of(torch.tensor([END])))
     assert table.next[final, end] == final and (table.next[final] >= 0).sum() == 1
 

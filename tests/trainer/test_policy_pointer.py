@@ -1,6 +1,7 @@
 """The policy that points: its grid, its one pass, and what it can be taught."""
 
 import copy
+import pickle
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,21 @@ def test_reinforcement_finds_the_reward(tiny_idefics3: Path) -> None:
         (-(gain * logp).mean()).backward()
         optimizer.step()
     assert earned[0] < 0.25 and sum(earned[-5:]) / 5 > 0.6
+
+
+def test_workers_get_no_weights(policy: PointerPolicy, batch: Batch) -> None:
+    packed = pickle.dumps(policy.collate)
+    again = pickle.loads(packed)(ROWS)
+    assert all(torch.equal(tensor, batch[name]) for name, tensor in again.items())
+    assert b"edge_out" not in packed and b"lm_head" not in packed
+
+
+def test_half_precision_is_for_the_backbone_alone(tiny_idefics3: Path) -> None:
+    half = load(tiny_idefics3, dtype="bfloat16")
+    batch = half.collate(ROWS[:1])
+    rollout = half.sample(batch, uniform(1, 4, 5))
+    assert half.backbone.dtype == torch.bfloat16 and rollout.logp.dtype == torch.float32
+    assert torch.allclose(half.score(batch, rollout.actions).logp, rollout.logp)
 
 
 def test_options_are_checked(tiny_idefics3: Path) -> None:

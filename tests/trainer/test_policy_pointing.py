@@ -192,6 +192,14 @@ def test_nll_by_hand() -> None:
     assert torch.allclose(dot, torch.tensor(-math.log(0.2) + 4 * math.log(2)))
 
 
+def test_nll_at_the_rim_does_not_count_what_is_no_cell() -> None:
+    cells, edges = torch.zeros(1, 8), torch.zeros(1, 8, 4, 3)
+    rim = torch.tensor([[0.4, 0.96, 0.6, 1.0]])
+    padded = BoxDistribution(cells, table(edges), grid_of((4, 1))).nll(rim)
+    exact = BoxDistribution(cells[:, :4], table(edges), grid_of((4, 1))).nll(rim)
+    assert torch.allclose(padded, exact) and padded.isfinite().all()
+
+
 def test_fitting_the_nll_makes_the_smallest_box_that_holds_the_target() -> None:
     torch.manual_seed(0)
     bins = log_spaced(0.01, 1.0, 17)

@@ -12,11 +12,13 @@ pytest.importorskip("transformers")
 
 from cropzoom.trainer.policies import load_policy
 from cropzoom.trainer.policies.base import Batch
-from cropzoom.trainer.policies.text import TextPolicy
+from cropzoom.trainer.policies.text import TextPolicy, answer_frame
+from cropzoom.trainer.policies.vlm import PROMPT, VlmCollator
 from cropzoom.trainer.rows import VqaRow
 from policy_rows import ROWS, uniform
 from torch import Tensor
 
+from cropzoom.errors import OptionsError
 from cropzoom.geometry import Box
 
 TEXT = re.compile(r" \[(100|\d\d?), (100|\d\d?), (100|\d\d?), (100|\d\d?)\]\.")
@@ -111,6 +113,37 @@ def test_the_prompt_is_the_papers(tiny_idefics3: Path, policy: TextPolicy) -> No
     assert isinstance(authors, TextPolicy)
     assert "<image>Where is zürich?\nOutline" in authors.collate.text("Where is Zürich?")
     assert (policy.lead, policy.end) == (" ", policy.processor.tokenizer.eos_token_id)
+
+
+CONTENT = "{% for block in message['content'] %}{{ block['text'] or '<image>' }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "lead", "end"),
+    [
+        # Nothing before an answer; the end of a turn is said.
+        ("{% for message in messages %}" + CONTENT + "<end_of_utterance>{% endfor %}", "", 2),
+        ("{% for message in messages %}" + CONTENT + "<|im_start|>{% endfor %}", "", 1),
+        # No end is said: the tokenizer's own.
+        ("{% for message in messages %}{{ '\\n' }}" + CONTENT + "{% endfor %}", "\n", 2),
+    ],
+)
+def test_lead_and_end_are_read_off_the_template(
+    template: str, lead: str, end: int, policy: TextPolicy
+) -> None:
+    processor = copy.copy(policy.processor)
+    processor.chat_template = template
+    assert answer_frame(VlmCollator(processor, PROMPT, False)) == (lead, end)
+    if lead:
+        with pytest.raises(OptionsError, match="constrained=False"):
+            TextPolicy(policy.model, processor)
+    else:
+        other = TextPolicy(policy.model, processor)
+        action = other.sample(other.collate(ROWS[:1]), uniform(1, 1, other.noise_length)).actions
+        assert other._decode(action[0, 0].tolist()).startswith("[")
+    processor.chat_template = None
+    with pytest.raises(OptionsError, match="no chat template"):
+        TextPolicy(policy.model, processor)
 
 
 def test_batches_have_different_lengths_and_tiles(batch: Batch) -> None:

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cropzoom.cropper.folder import BUNDLED, MANIFEST_NAME, find_folder
+from cropzoom.cropper.folder import BUNDLED, find_folder
 from cropzoom.cropper.manifest import PointerManifest, read_manifest
 from cropzoom.cropper.pointer import preprocess
 from cropzoom.cropper.pointer_spec import ImageSpec
@@ -102,6 +102,7 @@ class NanoPolicy(Policy):
 
     kind = "nano"
     noise_length = FACTORS
+    collate: NanoCollator
 
     def __init__(
         self,
@@ -149,7 +150,9 @@ class NanoPolicy(Policy):
             CropperError: the folder is broken, or holds another model.
             OptionsError: an option is out of range or unknown.
         """
-        if source == BUNDLED or (Path(source) / MANIFEST_NAME).is_file():
+        path = None if source == BUNDLED else find_source(source)
+        file = None if path is None else read_policy_file(path)
+        if file is None:
             folder = find_folder(source)
             manifest = read_manifest(folder)
             if not isinstance(manifest, PointerManifest):
@@ -165,9 +168,7 @@ class NanoPolicy(Policy):
             }
             net = restore(source, statistics=False)
         else:
-            path = find_source(source)
-            file = read_policy_file(path)
-            if file is None or file.kind != cls.kind:
+            if path is None or file.kind != cls.kind:
                 raise CropperError(f"{path} holds no nano policy")
             said = dict(file.options)
             try:

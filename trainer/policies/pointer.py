@@ -104,6 +104,7 @@ class PointerPolicy(VlmPolicy):
 
     kind = "pointer"
     noise_length = FACTORS
+    collate: PointerCollator
 
     def __init__(
         self,
@@ -129,7 +130,7 @@ class PointerPolicy(VlmPolicy):
                 f"reach={reach} must be (shortest, longest, count) with 0 < shortest < longest "
                 "<= 1 and 2 to 1024 of them"
             )
-        self.collate: PointerCollator = PointerCollator(processor, prompt, capitalize)
+        self.collate = PointerCollator(processor, prompt, capitalize)
         self.subcells, self.width, self.quantile = subcells, width, quantile
         self.reach = (low, high, count)
         self._reach = log_spaced(low, high, count)
@@ -209,6 +210,8 @@ class PointerPolicy(VlmPolicy):
     def _point(self, batch: Batch, temperature: float = 1.0) -> BoxDistribution:
         mask = batch["attention_mask"]
         states = self.read(self.embed(batch), mask, positions_of(mask))
+        # The heads stay in float32 where the backbone's weights are in half precision.
+        states = states.to(self.key.weight.dtype)
         query = states[torch.arange(len(mask), device=mask.device), last_of(mask)]
         where = batch["image_token"]
         tokens = states.gather(1, where[..., None].expand(-1, -1, states.shape[-1]))

@@ -104,7 +104,11 @@ class TextPolicy(VlmPolicy):
         )
 
     def best(self, batch: Batch) -> Tensor:
-        """The box written with the likeliest token at each step (greedy)."""
+        """The box written with the likeliest token at each step (greedy).
+
+        The runtime's greedy box, unless the likeliest corners are in the wrong order: it can't
+        write these.
+        """
         return self._write(batch, 1, lambda logits, _: logits.argmax(-1)).boxes[:, 0]
 
     def score(

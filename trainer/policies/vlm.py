@@ -53,9 +53,9 @@ class VlmCollator:
         self._special = {*processor.tokenizer.all_special_tokens, processor.image_token}
 
     def text(self, question: str) -> str:
-        """The whole prompt of a question; special tokens in it lose their meaning's brackets."""
+        """The whole prompt of a question, image token included."""
         for token in self._special:
-            # An "<image>" in a question would be taken for a second picture.
+            # An "<image>" in a question would be taken for a second picture; "image" is none.
             question = question.replace(token, token.strip("<>|"))
         asked = question.capitalize() if self.capitalize else question
         return self.render([self.user(self.prompt.replace("{question}", asked))], True)
@@ -115,6 +115,8 @@ class VlmPolicy(Policy):
         processor: the checkpoint's.
         prompt, capitalize: see `VlmCollator`.
     """
+
+    collate: VlmCollator
 
     def __init__(
         self,
