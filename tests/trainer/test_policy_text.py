@@ -4,6 +4,7 @@ import copy
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -18,6 +19,7 @@ from cropzoom.trainer.rows import VqaRow
 from policy_rows import ROWS, uniform
 from torch import Tensor
 
+from cropzoom.cropper.grammar import decode_box
 from cropzoom.errors import OptionsError
 from cropzoom.geometry import Box
 
@@ -293,6 +295,22 @@ def test_greedy_writing_is_transformers_own(free: TextPolicy) -> None:
         count = int(written.mask.sum())
         own = out[0, one["input_ids"].shape[1] :]
         assert own[:count].tolist() == written.actions[0, 0, :count].tolist()
+
+
+def test_the_best_box_is_the_runtimes(policy: TextPolicy, batch: Batch) -> None:
+    best, grammar = policy.best(batch), policy._grammar()
+    for row, box in zip(ROWS, best, strict=True):
+        fed: list[int] = []
+
+        def step(tokens: list[int], row: VqaRow = row, fed: list[int] = fed) -> np.ndarray:
+            fed += tokens
+            # The token that comes next stands for any: only what is before it counts.
+            logits = plain_logits(policy, row, [*fed, policy.end])[-1]
+            return logits[list(grammar.tokens)].detach().numpy()
+
+        wanted = decode_box(grammar, step).box
+        edges = [wanted.x0, wanted.y0, wanted.x1, wanted.y1]
+        assert box.tolist() == pytest.approx(edges, abs=1e-6)
 
 
 def test_images_are_read_once_and_sharded_runs_stay_in_step(

@@ -1,8 +1,4 @@
-"""The box grammar of `cropzoom.cropper.grammar` as a table, for many samples at once.
-
-One difference: the runtime makes the second corner lie beyond the first. Here corners come in any
-order, for putting them right is the environment's part and not the policy's.
-"""
+"""The box grammar of `cropzoom.cropper.grammar` as a table, for many samples at once."""
 
 from __future__ import annotations
 

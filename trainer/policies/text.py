@@ -75,9 +75,9 @@ class TextPolicy(VlmPolicy):
         self.pad: int = self.end if pad is None else pad
         if self._decode(numbers[100][:-1]).strip() != _EXAMPLE:
             raise OptionsError("the tokenizer of this checkpoint can't write brackets and digits")
-        self.table = self._table() if constrained else None
+        self.table = BoxTable(self._grammar(), self.end) if constrained else None
 
-    def _table(self) -> BoxTable:
+    def _grammar(self) -> BoxGrammar:
         if self.lead not in ("", " "):
             raise OptionsError(
                 f"the chat template begins answers with {self.lead!r}; constrained writing knows "
@@ -85,13 +85,12 @@ class TextPolicy(VlmPolicy):
             )
         try:
             # An answer's tokens are put behind the prompt's: nothing stands before them.
-            grammar = BoxGrammar.of_tokenizer(self._ids, "", space=bool(self.lead))
+            return BoxGrammar.of_tokenizer(self._ids, "", space=bool(self.lead))
         except ValueError as error:
             raise OptionsError(
                 f"this tokenizer writes boxes in a way that can't be constrained ({error}); "
                 "use constrained=False"
             ) from error
-        return BoxTable(grammar, self.end)
 
     @classmethod
     def _option_names(cls) -> tuple[str, ...]:
@@ -104,11 +103,7 @@ class TextPolicy(VlmPolicy):
         )
 
     def best(self, batch: Batch) -> Tensor:
-        """The box written with the likeliest token at each step (greedy).
-
-        The runtime's greedy box, unless the likeliest corners are in the wrong order: it can't
-        write these.
-        """
+        """The box written with the likeliest token at each step; constrained, the runtime's."""
         return self._write(batch, 1, lambda logits, _: logits.argmax(-1)).boxes[:, 0]
 
     def score(
