@@ -103,7 +103,7 @@ class ZoomOpenAI(CropZoom, OpenAI):
         """
         _check_ask(kwargs)
         answer = self.chat.completions.create(
-            model=model, messages=cast(Any, _messages(_address(image), question)), **kwargs
+            model=model, messages=cast(Any, question_messages(image_url(image), question)), **kwargs
         )
         return cast(str, answer.choices[0].message.content or "")
 
@@ -143,9 +143,9 @@ class ZoomAsyncOpenAI(CropZoom, AsyncOpenAI):
         The image is read in a thread.
         """
         _check_ask(kwargs)
-        url = await _in_thread(_address, image)
+        url = await _in_thread(image_url, image)
         answer = await self.chat.completions.create(
-            model=model, messages=cast(Any, _messages(url, question)), **kwargs
+            model=model, messages=cast(Any, question_messages(url, question)), **kwargs
         )
         return cast(str, answer.choices[0].message.content or "")
 
@@ -264,7 +264,8 @@ def _check_ask(kwargs: Mapping[str, Any]) -> None:
         raise RequestError("ask() makes the messages itself; use client.chat(messages=...)")
 
 
-def _messages(url: str, question: str) -> list[dict[str, Any]]:
+def question_messages(url: str, question: str) -> list[dict[str, Any]]:
+    """Return the messages of a question about a picture, for chat completions."""
     return [
         {
             "role": "user",
@@ -276,7 +277,7 @@ def _messages(url: str, question: str) -> list[dict[str, Any]]:
     ]
 
 
-def _address(image: ImageSource) -> str:
+def image_url(image: ImageSource) -> str:
     """Return an image as an address that the API takes; files are not re-encoded if they can go."""
     if isinstance(image, str) and image[:8].lower().startswith(("http://", "https://", "data:")):
         return image

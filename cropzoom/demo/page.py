@@ -14,7 +14,7 @@ from cropzoom.demo.run import Answer, Asked
 from cropzoom.geometry import Box
 from cropzoom.images import Encoded, encode_crop, load_image
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --page: #f6f7fa; --card: #fff; --ink: #171c2a; --soft: #626b80;
   --line: #e2e6ee; --good: #12805a; --good-bg: #e2f5ec; --bad: #b62b3c; --bad-bg: #fdeaec;
   --accent: #e0396f; --shade: 0 1px 2px #10182808, 0 8px 28px #10182810 }
@@ -116,7 +116,7 @@ def results_page(
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>cropzoom demo</title><style>{_STYLE}</style></head><body><main>"
+        f"<title>cropzoom demo</title><style>{STYLE}</style></head><body><main>"
         "<h1>The same model, one crop later</h1>"
         '<p class="lead">Each question was asked twice: with the picture alone, and through '
         "<code>CropZoom(client)</code>, which adds the part of the picture that answers it. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -74,14 +75,28 @@ class OcrReader:
         return lines
 
 
+def require_reader() -> None:
+    """Check that text can be read here, without loading anything.
+
+    Raises:
+        MissingDependencyError: rapidocr is not installed.
+    """
+    if importlib.util.find_spec("rapidocr") is None:
+        raise _missing("it is not installed")
+
+
+def _missing(why: object) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"reading text needs rapidocr and ONNX Runtime, and importing them failed: {why}. "
+        "Run: pip install 'cropzoom[demo]'"
+    )
+
+
 def _engine(threads: int | None) -> Any:
     try:
         from rapidocr import RapidOCR
     except ImportError as error:
-        raise MissingDependencyError(
-            f"reading text needs rapidocr and ONNX Runtime, and importing them failed: {error}. "
-            "Run: pip install 'cropzoom[demo]'"
-        ) from error
+        raise _missing(error) from error
     return RapidOCR(
         params={
             "Global.log_level": "error",

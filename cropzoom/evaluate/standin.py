@@ -58,11 +58,13 @@ class Reply:
         text: the answer, or `UNREADABLE`.
         page: index of the picture it was read in; None where nothing fits the question.
         score: how well key and value were read, in [0, 1].
+        lines: what it rests on: the line with the key, then the value where that is another one.
     """
 
     text: str
     page: int | None
     score: float
+    lines: tuple[Line, ...] = ()
 
 
 class StandIn:
@@ -122,9 +124,9 @@ def pick_answer(question: str, pages: Sequence[Page]) -> Reply:
     best = Reply(UNREADABLE, None, 0.0)
     for index, page in enumerate(pages):
         for line in page.lines:
-            for text, score in _candidates(words, line, page):
+            for text, score, lines in _candidates(words, line, page):
                 if score > best.score + 1e-9:
-                    best = Reply(text, index, score)
+                    best = Reply(text, index, score, lines)
     return best
 
 
@@ -144,7 +146,9 @@ class _Match:
     end: int  # in the text of the line, after the last matched word
 
 
-def _candidates(words: list[str], line: Line, page: Page) -> Iterator[tuple[str, float]]:
+def _candidates(
+    words: list[str], line: Line, page: Page
+) -> Iterator[tuple[str, float, tuple[Line, ...]]]:
     match = _match(words, line.text)
     if match is None:
         return
@@ -153,11 +157,11 @@ def _candidates(words: list[str], line: Line, page: Page) -> Iterator[tuple[str,
     inline = bool(normalise(rest))
     # "Total due    14.20": words after the match, and a value in the next column.
     if inline and not (beside is not None and not re.search(r"[\d:]", line.text[match.end :])):
-        yield rest, match.score * _legibility(line, page)
+        yield rest, match.score * _legibility(line, page), (line,)
     elif beside is not None:
         lost = 0.9 if inline else 1.0
         legibility = min(_legibility(line, page), _legibility(beside, page))
-        yield beside.text, lost * match.score * legibility
+        yield beside.text, lost * match.score * legibility, (line, beside)
 
 
 def _match(words: list[str], text: str) -> _Match | None:

@@ -1,0 +1,379 @@
+"""`cropzoom eval`: do the crops help, on your data or a benchmark, and what do they cost."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cropzoom.cli.output import JsonFlag, Output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cropzoom.evaluate.croppers import NamedCropper
+    from cropzoom.evaluate.results import Outcome, ResultFile
+    from cropzoom.evaluate.rows import TestSet
+    from cropzoom.evaluate.targets import Target
+    from cropzoom.options import ZoomOptions
+
+_RENDERED = re.compile(r"rendered:(\d+)(?:@(\d+))?")
+
+
+def eval(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="textvqa, docvqa, infographicvqa, stvqa, vstar, hrbench4k, hrbench8k; a JSONL "
+            "file or a folder with one; rendered:PAGES@SEED for pages made here.",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target", "-t", help="openai:MODEL, hf:FOLDER or standin:SIDE. May be repeated."
+        ),
+    ] = None,
+    cropper: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cropper",
+            "-c",
+            help="none, random[:AREA|:CROPPER], centre[:AREA|:CROPPER], oracle, ocr, nano, a "
+            "cropper folder or 'org/name' on the hub. May be repeated.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the answers and the report.")
+    ] = Path("cropzoom-eval"),
+    base_url: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible server; OpenAI's own by default.")
+    ] = None,
+    harness: Annotated[
+        str, typer.Option(help="Whose prompts and metric: lmms-eval or vlmevalkit.")
+    ] = "lmms-eval",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a JSONL file: contained (default), exact, vqa, anls or choice.",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="A preset's data from here: a folder, or another 'org/name'.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Another split of a preset.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The first N questions only.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests at a time.")] = 4,
+    retries: Annotated[int, typer.Option(min=0, help="Of a request, by the openai client.")] = 2,
+    timeout: Annotated[float, typer.Option(min=1, help="Of a request, in seconds.")] = 120.0,
+    body: Annotated[
+        str | None,
+        typer.Option(
+            help="JSON object merged into every request, such as '{\"max_tokens\": 32}'. The "
+            "default is a temperature of 0; null takes a field out."
+        ),
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Of a pipeline.")] = 32,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE of ZoomOptions, such as max_crops=2. May be repeated."),
+    ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="[TARGET=]PROMPT,COMPLETION: dollars per million tokens. May be repeated."
+        ),
+    ] = None,
+    submission: Annotated[
+        bool, typer.Option("--submission", help="Also write the challenge's submission files.")
+    ] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of the text reader (stand-in, ocr).")
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of random crops and the bootstrap.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask questions with and without crops, and compare the answers.
+
+    Every answer is kept in `answers.jsonl` as soon as it is there, so the same command goes on
+    where it was interrupted, and asks nothing twice. Beside it come `summary.json` and
+    `report.html`. The key is taken from OPENAI_API_KEY; a server given with `--base-url` may need
+    none.
+
+    Example: `cropzoom eval docvqa -t openai:gpt-4.1-nano -c none -c nano -c centre --limit 200`
+    """
+    with Output(as_json) as output:
+        from cropzoom.evaluate.croppers import make_croppers
+        from cropzoom.evaluate.ocr import OcrReader
+        from cropzoom.evaluate.results import ResultFile, Setting
+        from cropzoom.evaluate.summary import summarise
+        from cropzoom.evaluate.targets import TargetSettings, make_target
+
+        names = target or ["standin:448"]
+        croppers = cropper or ["none", "nano"]
+        options = _options(option or [])
+        fields = _body(body)
+        prices = _prices(price or [], names)
+        _make_folder(out)
+        test = _test_set(data, harness, metric, source, split, limit, submission)
+        reader = OcrReader(threads=threads)
+        settings = TargetSettings(
+            options, base_url, fields, retries, timeout, max_new_tokens, reader
+        )
+        targets = [make_target(name, settings) for name in dict.fromkeys(names)]
+        compared = make_croppers(croppers, seed=seed, reader=reader)
+        setting = Setting(
+            data=test.identity,
+            scoring=f"{test.metric} {test.harness}",
+            options=asdict(options),
+            targets={one.name: one.identity for one in targets},
+            croppers={one.name: one.identity for one in compared},
+        )
+        with ResultFile(out / "answers.jsonl", setting) as results:
+            stopped = _ask(test, targets, compared, results, concurrency, output)
+        summary = summarise(
+            test,
+            results.outcomes,
+            [one.name for one in targets],
+            [one.name for one in compared],
+            prices=prices,
+            resamples=resamples,
+            seed=seed,
+        )
+        _write(out, summary, test, results, submission)
+        _show(summary, output)
+        output.text(f"{out / 'report.html'}: the same with the failures and their pictures.")
+        output.json(summary)
+        if stopped is not None:
+            output.warn(f"stopped early: {stopped}. The same command goes on from here")
+            raise typer.Exit(1)
+
+
+def _test_set(
+    data: str,
+    harness: str,
+    metric: str | None,
+    source: str | None,
+    split: str | None,
+    limit: int | None,
+    submission: bool,
+) -> TestSet:
+    from cropzoom.errors import DataError
+    from cropzoom.evaluate.metrics import HARNESSES, METRICS
+    from cropzoom.evaluate.presets import PRESETS, load_preset
+    from cropzoom.evaluate.rows import Problem, load_file
+
+    if harness not in HARNESSES:
+        raise DataError(f"--harness {harness}: there are {' and '.join(HARNESSES)}")
+    if metric is not None and metric not in METRICS:
+        raise DataError(f"--metric {metric}: there are {', '.join(METRICS)}")
+    rendered = _RENDERED.fullmatch(data)
+    is_preset = data in PRESETS and not Path(data).exists()
+    if metric is not None and (is_preset or rendered):
+        raise DataError(f"--metric is for JSONL files; {data} has its own")
+    if (source or split) and not is_preset:
+        raise DataError(f"--source and --split are for the presets, and {data} is none")
+    if rendered:
+        # By name: type checkers don't see that trainer/ is installed as cropzoom.trainer.
+        renderer = importlib.import_module("cropzoom.trainer.synthetic.rows")
+        test: TestSet = renderer.rendered_test(int(rendered[1]), int(rendered[2] or 0))
+    elif is_preset:
+        test = load_preset(data, source=source, split=split, harness=harness, limit=limit)
+    elif Path(data).exists():
+        test = replace(load_file(data, metric=metric or "contained"), harness=harness)
+    else:
+        raise DataError(
+            f"{data!r} is no data: give {', '.join(PRESETS)}, a JSONL file, a folder with one, or "
+            "rendered:PAGES@SEED"
+        )
+    rows = list(test.rows[:limit])
+    if submission:
+        if test.submission is None:
+            raise DataError(f"--submission: {test.name} has no challenge to submit to")
+        return replace(test, rows=rows)
+    # Without answers there is nothing to score, and requests cost money.
+    known = [row for row in rows if row.answers]
+    if not known:
+        raise DataError(
+            f"{test.name} has no answers in this split, so nothing can be scored; add --submission "
+            "to ask all the same and write what the challenge's server takes"
+        )
+    left = [Problem(row.id, "no answers", "not asked") for row in rows if not row.answers]
+    return replace(test, rows=known, problems=[*test.problems, *left])
+
+
+def _options(pairs: Sequence[str]) -> ZoomOptions:
+    from cropzoom.errors import OptionsError
+    from cropzoom.options import OPTION_NAMES, ZoomOptions
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or name not in OPTION_NAMES or name == "cache_size":
+            known = ", ".join(name for name in OPTION_NAMES if name != "cache_size")
+            raise OptionsError(f"--option {pair}: needs NAME=VALUE with NAME one of {known}")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    # Nothing is remembered: every prediction is made, and timed.
+    return ZoomOptions(**values, cache_size=0)
+
+
+def _body(text: str | None) -> dict[str, Any]:
+    from cropzoom.errors import OptionsError
+
+    try:
+        found = json.loads(text or "{}")
+    except ValueError as error:
+        raise OptionsError(f"--body is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise OptionsError("--body must be a JSON object, such as '{\"max_tokens\": 32}'")
+    return found
+
+
+def _prices(texts: Sequence[str], targets: Sequence[str]) -> dict[str, tuple[float, float]]:
+    from cropzoom.errors import OptionsError
+
+    found: dict[str, tuple[float, float]] = {}
+    for text in texts:
+        name, _, numbers = text.rpartition("=")
+        try:
+            prompt, completion = map(float, numbers.split(","))
+        except ValueError as error:
+            raise OptionsError(
+                f"--price {text}: needs [TARGET=]PROMPT,COMPLETION in dollars per million tokens"
+            ) from error
+        if name and name not in targets:
+            raise OptionsError(f"--price {text}: {name} is none of the targets")
+        found.update(dict.fromkeys([name] if name else targets, (prompt, completion)))
+    return found
+
+
+def _make_folder(out: Path) -> None:
+    from cropzoom.errors import DataError
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"--out {out}: {error}; choose another folder") from error
+
+
+def _ask(
+    test: TestSet,
+    targets: Sequence[Target],
+    croppers: Sequence[NamedCropper],
+    results: ResultFile,
+    concurrency: int,
+    output: Output,
+) -> str | None:
+    from cropzoom.evaluate.run import count_open, evaluate
+
+    total = count_open(test, targets, croppers, results)
+    known = len(results.outcomes)
+    if known:
+        output.text(f"{results.path} has {known} answers; {total} are left to ask for.")
+    with output.progress() as progress:
+        task = progress.add_task(f"Asking {total} questions", total=total)
+        counts = [0, 0]
+
+        def count(outcome: Outcome) -> None:
+            counts[0] += 1
+            counts[1] += outcome.failure is not None
+            failed = f", {counts[1]} failed" if counts[1] else ""
+            said = f"Asked {counts[0]} of {total}{failed}"
+            progress.update(task, completed=counts[0], description=said)
+
+        try:
+            return evaluate(
+                test, targets, croppers, results, concurrency=concurrency, on_outcome=count
+            )
+        except KeyboardInterrupt:
+            output.warn(
+                f"interrupted; {len(results.outcomes)} answers are in {results.path}, and the same "
+                "command goes on from there"
+            )
+            raise typer.Exit(130) from None
+
+
+def _write(
+    out: Path, summary: dict[str, Any], test: TestSet, results: ResultFile, submission: bool
+) -> None:
+    from cropzoom.evaluate.page import report_page
+    from cropzoom.evaluate.targets import submission as submitted
+
+    files = {
+        "summary.json": json.dumps(summary, indent=1, ensure_ascii=False),
+        "report.html": report_page(summary, test, results.outcomes),
+    }
+    if submission and test.submission is not None:
+        for target, croppers in summary["targets"].items():
+            for cropper in croppers:
+                replies = {
+                    outcome.row: outcome.reply
+                    for outcome in results.outcomes.values()
+                    if (outcome.target, outcome.cropper) == (target, cropper)
+                    and outcome.reply is not None
+                }
+                name = re.sub(r"[^\w.-]+", "-", f"submission-{target}-{cropper}.json")
+                files[name] = submitted(test.rows, replies, test.submission)
+    for name, text in files.items():
+        # Beside its place, then moved there: never half-written.
+        part = out / f".{name}.part"
+        part.write_bytes(text.encode("utf-8", "replace"))
+        part.replace(out / name)
+
+
+def _show(summary: dict[str, Any], output: Output) -> None:
+    heads = ["crop", "score, %", "against none", "broke, mended", "area, %", "ms (crop's)",
+             "tokens", "$", "failed"]  # fmt: skip
+    for target, croppers in summary["targets"].items():
+        rows = [_row(name, figures) for name, figures in croppers.items()]
+        kept = [at for at in range(len(heads)) if any(row[at] for row in rows)]
+        output.table(
+            [heads[at] for at in kept],
+            [[row[at] for at in kept] for row in rows],
+            title=f"{target}: {summary['data']}, {summary['rows']} questions, {summary['metric']}",
+        )
+    problems = {**summary["problems"], **summary["failures"]}
+    if problems:
+        counted = ", ".join(f"{count} {kind}" for kind, count in problems.items())
+        output.warn(f"not asked or not answered: {counted}; summary.json lists them")
+
+
+def _row(name: str, figures: dict[str, Any]) -> list[str]:
+    paired = figures.get("against_none")
+    spent = _figure(figures["milliseconds"], ".0f")
+    if name != "none" and spent:
+        spent += f" ({figures['crop_milliseconds']:.0f})"
+    return [
+        name,
+        _estimate(figures["score"]),
+        f"{_estimate(paired['difference'], '+.1f')} p {paired['p']:.2g}" if paired else "",
+        f"{paired['broken']}, {paired['mended']}" if paired else "",
+        _figure(figures["mean_area"], ".1f", 100),
+        spent,
+        _figure(figures["prompt_tokens"], ".0f"),
+        _figure(figures.get("dollars"), ".2f"),
+        str(figures["failed"] or ""),
+    ]
+
+
+def _figure(value: float | None, form: str, scale: float = 1) -> str:
+    return "" if value is None else format(value * scale, form)
+
+
+def _estimate(found: dict[str, Any], form: str = ".1f") -> str:
+    """Write a share in percent with its interval."""
+    if found["mean"] is None:
+        return ""
+    low, high = found["interval"]
+    sides = "" if low is None else f" [{low * 100:.0f}, {high * 100:.0f}]"
+    return f"{found['mean'] * 100:{form}}{sides}"

@@ -1,0 +1,193 @@
+"""What croppers are compared with: none, random, centre, the oracle, and a training-free rival."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import random
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from hashlib import sha256
+
+from PIL import Image
+
+from cropzoom.cropper import Cropper, load_cropper
+from cropzoom.errors import CropperError
+from cropzoom.evaluate.baselines import centre_box, oracle_box, random_box
+from cropzoom.evaluate.ocr import OcrReader, require_reader
+from cropzoom.evaluate.rows import Row
+from cropzoom.evaluate.standin import Page, pick_answer
+from cropzoom.geometry import Box, Crop
+
+# The row being asked in this thread. Croppers that measure by cheating look at it: a real one gets
+# no more than picture and question.
+asked_row: ContextVar[Row] = ContextVar("cropzoom_asked_row")
+
+_KINDS = "none, random[:AREA|:CROPPER], centre[:AREA|:CROPPER], oracle, ocr, nano, a folder, or "
+_BLIND = ("random", "centre")
+
+
+@dataclass(frozen=True)
+class NamedCropper:
+    """A cropper of an evaluation.
+
+    Args:
+        name: as given on the command line.
+        cropper: None for no crop.
+        identity: changes with what it would propose, as far as that can be told.
+    """
+
+    name: str
+    cropper: Cropper | None
+    identity: str
+
+
+class Oracle:
+    """Proposes the row's own box, with the context a cropper adds; nothing where there is none."""
+
+    def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
+        """Return the right box, with full confidence."""
+        box = asked_row.get().box
+        return [] if box is None else [Crop(oracle_box(box, *image.size), 1.0)]
+
+
+class Blind:
+    """Places a box without looking: in the middle, or anywhere.
+
+    Args:
+        like: a cropper whose boxes' sizes and confidences are taken, so that areas are equal and
+            the same crops are added; or a share of the picture's area, in (0, 1].
+        seed: of the places; None puts every box in the middle.
+    """
+
+    def __init__(self, like: Cropper | float, seed: int | None = None) -> None:
+        self._like = like
+        self._seed = seed
+        # What is given to the other cropper, so that it says the same: see `Cropper`.
+        for name in ("longest_edge", "grey"):
+            if hasattr(like, name):
+                setattr(self, name, getattr(like, name))
+
+    def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
+        """Return a box for each one of the cropper whose sizes are taken."""
+        if isinstance(self._like, float):
+            side = math.sqrt(self._like)
+            crops = [Crop(Box(0, 0, side, side), 1.0)]
+        else:
+            crops = self._like.predict(image, question, k)
+        generator = random.Random(f"{self._seed}:{asked_row.get().id}")
+        return [
+            Crop(
+                centre_box(crop.box) if self._seed is None else random_box(crop.box, generator),
+                crop.confidence,
+            )
+            for crop in crops
+        ]
+
+
+class OcrCropper:
+    """The training-free rival: read the whole page, match the question's words to its lines.
+
+    The box goes round the line that has most of the question's words and the value beside or
+    below it, with the context the oracle has. Nothing is remembered, so its time is the true one.
+
+    Args:
+        reader: the text reader.
+    """
+
+    def __init__(self, reader: OcrReader | None = None) -> None:
+        self._reader = reader or OcrReader()
+
+    def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
+        """Return one box at most, with how well the words fit as its confidence."""
+        page = Page(image.width, image.height, tuple(self._reader.read(image)))
+        reply = pick_answer(question, [page])
+        if not reply.lines:
+            return []
+        boxes = [line.box for line in reply.lines]
+        region = Box(
+            min(box.x0 for box in boxes),
+            min(box.y0 for box in boxes),
+            max(box.x1 for box in boxes),
+            max(box.y1 for box in boxes),
+        )
+        return [Crop(oracle_box(region, *image.size), min(1.0, reply.score))]
+
+
+def make_croppers(
+    names: Sequence[str], *, seed: int = 0, reader: OcrReader | None = None
+) -> list[NamedCropper]:
+    """Make the croppers to compare.
+
+    Args:
+        names: see the command's help. `random` and `centre` without an area take that of the first
+            cropper among the names that looks at the picture, of "ocr" only if there is no other.
+        seed: of the random places.
+        reader: the text reader of "ocr".
+
+    Raises:
+        CropperError: a name means nothing, or is given twice; a folder is no cropper's.
+        MissingDependencyError: "ocr", and rapidocr is not installed.
+    """
+    if len(set(names)) != len(names):
+        raise CropperError(f"a cropper is given twice: {', '.join(names)}")
+    made: dict[str, NamedCropper] = {}
+
+    def make(name: str) -> NamedCropper:
+        if name not in made:
+            made[name] = _make(name, reader)
+        return made[name]
+
+    looking = [name for name in names if name.partition(":")[0] not in (*_BLIND, "none", "oracle")]
+    looking.sort(key="ocr".__eq__)  # last, for its size takes a second to find
+    found = []
+    for name in names:
+        kind, _, size = name.partition(":")
+        if kind in _BLIND:
+            size = size or next(iter(looking), "")
+            if not size:
+                raise CropperError(
+                    f"{name} needs a size, as no other cropper looks at the picture: "
+                    f"{kind}:0.03 (share of the area) or {kind}:nano"
+                )
+            like = _share(size, name) or make(size)
+            at = seed if kind == "random" else None
+            if isinstance(like, float):
+                found.append(NamedCropper(name, Blind(like, at), f"{kind} {at} {like}"))
+            elif like.cropper is None:
+                raise CropperError(f"{name}: {size} proposes nothing, so it has no area")
+            else:
+                identity = f"{kind} {at} {like.identity}"
+                found.append(NamedCropper(name, Blind(like.cropper, at), identity))
+        else:
+            found.append(make(name))
+    return found
+
+
+def _make(name: str, reader: OcrReader | None) -> NamedCropper:
+    if name == "none":
+        return NamedCropper(name, None, "none")
+    if name == "oracle":
+        return NamedCropper(name, Oracle(), "oracle")
+    if name == "ocr":
+        require_reader()
+        return NamedCropper(name, OcrCropper(reader), "ocr")
+    try:
+        cropper = load_cropper(name)
+    except CropperError as error:
+        raise CropperError(f"--cropper {name}: {error} (it may be {_KINDS}org/name)") from error
+    # The manifest has the files' checksums in it.
+    manifest = json.dumps(dataclasses.asdict(cropper.manifest), sort_keys=True, default=str)
+    return NamedCropper(name, cropper, sha256(manifest.encode()).hexdigest()[:16])
+
+
+def _share(text: str, name: str) -> float | None:
+    try:
+        share = float(text)
+    except ValueError:
+        return None
+    if not 0 < share <= 1:
+        raise CropperError(f"{name}: the share of the area must be above 0 and at most 1")
+    return share

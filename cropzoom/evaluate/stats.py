@@ -1,0 +1,116 @@
+"""How sure a figure is: bootstrap intervals over pictures, and the exact test of paired answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+class Estimate(NamedTuple):
+    """A figure with its 95 % interval; NaN where nothing is known."""
+
+    mean: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the figure ready for `json.dumps`; None for NaN, which JSON does not know."""
+        mean, low, high = (None if math.isnan(value) else value for value in self)
+        return {"mean": mean, "interval": [low, high]}
+
+
+class PictureBootstrap:
+    """Percentile bootstrap that draws whole pictures with replacement.
+
+    Answers about one picture hang together, so drawing them one by one would make the intervals
+    too narrow.
+
+    Args:
+        pictures: which picture each answer is about; any values that tell them apart.
+        resamples: how many draws.
+        seed: the same gives the same intervals.
+    """
+
+    def __init__(
+        self, pictures: Sequence[Hashable], *, resamples: int = 2000, seed: int = 0
+    ) -> None:
+        numbers: dict[Hashable, int] = {}
+        self._picture = np.array([numbers.setdefault(name, len(numbers)) for name in pictures])
+        self._count = len(numbers)
+        generator = np.random.default_rng(seed)
+        self._draws = [
+            generator.integers(0, self._count, self._count)
+            for _ in range(resamples if self._count else 0)
+        ]
+
+    def totals(self, values: Sequence[float]) -> tuple[float, Floats]:
+        """Sum over all answers: as they are, and in each draw.
+
+        Args:
+            values: one per answer.
+
+        Returns:
+            the sum, and (resamples,) sums.
+        """
+        per_picture = np.bincount(
+            self._picture, weights=np.asarray(values, np.float64), minlength=self._count
+        )
+        drawn = np.array([per_picture[draw].sum() for draw in self._draws])
+        return float(per_picture.sum()), drawn
+
+    def share(self, values: Sequence[float], of: Sequence[float] | None = None) -> Estimate:
+        """Return sum(values) / sum(of), where `of` counts every answer once by default."""
+        over = [1.0] * len(self._picture) if of is None else of
+        return self.ratio(lambda value, whole: value / whole, values, over)
+
+    def ratio(
+        self, statistic: Callable[..., float | Floats], *columns: Sequence[float]
+    ) -> Estimate:
+        """Return a statistic of sums.
+
+        Args:
+            statistic: takes the sum of each column, as numbers or as arrays of draws.
+            columns: one value per answer each.
+        """
+        if not self._count:
+            return Estimate(math.nan, math.nan, math.nan)
+        sums = [self.totals(column) for column in columns]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = float(statistic(*(np.float64(whole) for whole, _ in sums)))
+            drawn = np.asarray(statistic(*(drawn for _, drawn in sums)), np.float64)
+        drawn = drawn[np.isfinite(drawn)]
+        if not math.isfinite(mean) or not len(drawn):
+            return Estimate(mean if math.isfinite(mean) else math.nan, math.nan, math.nan)
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        return Estimate(mean, float(low), float(high))
+
+    def gap_closed(
+        self, none: Sequence[float], own: Sequence[float], oracle: Sequence[float]
+    ) -> Estimate:
+        """Return how far a cropper comes on the way from no crop to the oracle's; 1 is all."""
+
+        def closed(none: Floats, own: Floats, oracle: Floats) -> Floats:
+            return np.where(oracle > none, (own - none) / (oracle - none), np.nan)
+
+        return self.ratio(closed, none, own, oracle)
+
+
+def mcnemar(broken: int, mended: int) -> float:
+    """Return the two-sided p-value of McNemar's exact test.
+
+    Under the null hypothesis each answer that changed was as likely to change to wrong as to
+    right. The test takes answers for independent; those about one picture are not quite.
+
+    Args:
+        broken: answers right before and wrong after.
+        mended: answers wrong before and right after.
+    """
+    changed = broken + mended
+    tail = sum(math.comb(changed, count) for count in range(min(broken, mended) + 1))
+    return min(1.0, 2 * tail / (1 << changed))

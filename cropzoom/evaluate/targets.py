@@ -1,0 +1,282 @@
+"""What answers: an OpenAI-compatible server, a Hugging Face pipeline, or the OCR stand-in.
+
+Every target is asked as an application would ask it: through a client that `CropZoom` wraps with
+the cropper in question, or, without a crop, through the client itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from PIL import Image
+
+from cropzoom.clients import CropZoom
+from cropzoom.errors import DataError, MissingDependencyError
+from cropzoom.evaluate.croppers import NamedCropper
+from cropzoom.evaluate.ocr import OcrReader, require_reader
+from cropzoom.evaluate.rows import Row
+from cropzoom.evaluate.standin import StandIn
+from cropzoom.geometry import Crop
+from cropzoom.images import ImageSource, load_image
+from cropzoom.options import ZoomOptions
+from cropzoom.report import ZoomReport
+from cropzoom.zoom import Zoom
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a target said.
+
+    Args:
+        text: its words.
+        milliseconds: of the whole call, cropping included.
+        report: what cropzoom did; None where it was not asked.
+        prompt_tokens: pictures included, as the target counts them; None where it doesn't say.
+        completion_tokens: the same of its words.
+    """
+
+    text: str
+    milliseconds: float
+    report: ZoomReport | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Target(Protocol):
+    """Something that answers questions about pictures. Safe to share between threads.
+
+    Attributes:
+        name: as given on the command line.
+        identity: changes with what it would answer, as far as that can be told.
+    """
+
+    name: str
+    identity: str
+
+    def ask(self, row: Row, image: ImageSource, cropper: NamedCropper) -> Answer:
+        """Ask a row's question about its picture.
+
+        Raises:
+            Exception: of whatever kind the target's client raises.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TargetSettings:
+    """What targets are made with.
+
+    Args:
+        options: how crops are made. Nothing is cached, whatever it says, so that times are true.
+        base_url: of an OpenAI-compatible server; None for OpenAI's own.
+        body: fields added to every request of chat completions; null takes a default out.
+        retries: of a request, by the client.
+        timeout: of a request, in seconds.
+        max_new_tokens: of a pipeline.
+        reader: the stand-in's.
+    """
+
+    options: ZoomOptions
+    base_url: str | None = None
+    body: Mapping[str, Any] | None = None
+    retries: int = 2
+    timeout: float = 120.0
+    max_new_tokens: int = 32
+    reader: OcrReader | None = None
+
+
+def make_target(name: str, settings: TargetSettings) -> Target:
+    """Make a target of its name: `openai:MODEL`, `hf:FOLDER` or `standin:SIDE`.
+
+    Raises:
+        DataError: there is no such target.
+        MissingDependencyError: it needs a package that is not installed.
+        CropZoomError: it can't be reached at all, for instance for want of a key.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "openai" and rest:
+        return OpenAITarget(name, rest, settings)
+    if kind == "hf" and rest:
+        return PipelineTarget(name, rest, settings)
+    if kind == "standin":
+        side = int(rest) if rest.isdecimal() else 448 if not rest else 0
+        if 32 <= side <= 8192:
+            return StandInTarget(name, side, settings)
+    raise DataError(
+        f"--target {name}: there are openai:MODEL, hf:FOLDER and standin:SIDE (32 to 8192 px)"
+    )
+
+
+class _Wrapped:
+    """One client per cropper, made when first asked for."""
+
+    def __init__(self, client: Any, options: ZoomOptions) -> None:
+        self._client = client
+        self._options = options
+        self._lock = threading.Lock()
+        self._wrapped: dict[str, Any] = {}
+
+    def by(self, cropper: NamedCropper) -> Any:
+        """Return the client that adds this cropper's crops; the client itself for none."""
+        if cropper.cropper is None:
+            return self._client
+        with self._lock:
+            if cropper.name not in self._wrapped:
+                self._wrapped[cropper.name] = CropZoom(self._client, cropper.cropper, self._options)
+            return self._wrapped[cropper.name]
+
+
+class OpenAITarget:
+    """A model behind an OpenAI-compatible server, asked by the openai package."""
+
+    def __init__(self, name: str, model: str, settings: TargetSettings) -> None:
+        from cropzoom.demo.run import connect, naming_target
+
+        self.name = name
+        self._model = model
+        body = {"temperature": 0, **(settings.body or {})}
+        self._body = {key: value for key, value in body.items() if value is not None}
+        with naming_target(settings.base_url, model):
+            client = connect(settings.base_url)
+        client = client.with_options(max_retries=settings.retries, timeout=settings.timeout)
+        self._clients = _Wrapped(client, settings.options)
+        where = str(client.base_url)
+        self.identity = f"{model} at {where} {json.dumps(self._body, sort_keys=True)}"
+
+    def ask(self, row: Row, image: ImageSource, cropper: NamedCropper) -> Answer:
+        """Send one chat completion."""
+        from cropzoom.clients.openai import image_url, question_messages
+
+        client = self._clients.by(cropper)
+        messages = question_messages(image_url(image), row.question)
+        start = time.perf_counter()
+        completion = client.chat.completions.create(
+            model=self._model, messages=cast(Any, messages), **self._body
+        )
+        milliseconds = (time.perf_counter() - start) * 1000
+        usage = completion.usage
+        return Answer(
+            completion.choices[0].message.content or "",
+            milliseconds,
+            None if cropper.cropper is None else client.cropzoom.last_report,
+            None if usage is None else usage.prompt_tokens,
+            None if usage is None else usage.completion_tokens,
+        )
+
+
+class _NoCropper:
+    """Never asked: the pipeline is wrapped for its `ask`, with cropping switched off."""
+
+    def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
+        return []
+
+
+class PipelineTarget:
+    """A model of transformers in this process, by its image-text-to-text pipeline.
+
+    One question at a time: a pipeline is not thread-safe.
+    """
+
+    def __init__(self, name: str, folder: str, settings: TargetSettings) -> None:
+        try:
+            from transformers import pipeline
+        except ImportError as error:
+            raise MissingDependencyError(
+                "a pipeline needs transformers and torch; pip install 'cropzoom[hf]'"
+            ) from error
+        self.name = name
+        try:
+            made: Any = pipeline("image-text-to-text", model=folder)
+        except Exception as error:
+            # A missing folder, another task, a broken file: transformers raises what it likes.
+            raise DataError(f"--target {name}: transformers can't load it: {error}") from error
+        self._lock = threading.Lock()
+        self._pipelines = _Wrapped(made, settings.options)
+        self._plain = CropZoom(made, _NoCropper())
+        self._generate = {"max_new_tokens": settings.max_new_tokens, "do_sample": False}
+        self._tokenizer = made.tokenizer
+        self._prompt_tokens = 0
+        made.model.register_forward_pre_hook(self._count, with_kwargs=True)
+        self.identity = f"{_listing(folder)} {json.dumps(self._generate, sort_keys=True)}"
+
+    def _count(self, module: Any, args: Any, kwargs: Mapping[str, Any]) -> None:
+        """Note how long the prompt is: the longest input of a call's first step."""
+        ids = kwargs.get("input_ids")
+        if ids is not None:
+            self._prompt_tokens = max(self._prompt_tokens, int(ids.shape[-1]))
+
+    def ask(self, row: Row, image: ImageSource, cropper: NamedCropper) -> Answer:
+        """Run the pipeline once."""
+        picture = load_image(image)
+        plain = cropper.cropper is None
+        client = self._plain if plain else self._pipelines.by(cropper)
+        with self._lock, client.cropzoom.override(enabled=False) if plain else nullcontext():
+            self._prompt_tokens = 0
+            start = time.perf_counter()
+            text = client.ask(picture, row.question, generate_kwargs=self._generate)
+            milliseconds = (time.perf_counter() - start) * 1000
+            prompt_tokens = self._prompt_tokens
+            report = None if plain else client.cropzoom.last_report
+        said = len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        return Answer(text, milliseconds, report, prompt_tokens or None, said)
+
+
+class StandInTarget:
+    """The reading stand-in of `cropzoom.evaluate.standin`: no model, but it sees as little as one.
+
+    It is asked in the page's own words where these are known, since a rule can't know that "what
+    do I pay" means "Total"; the cropper gets the question.
+    """
+
+    def __init__(self, name: str, side: int, settings: TargetSettings) -> None:
+        require_reader()
+        self.name = name
+        self.identity = f"stand-in {side}"
+        self._stand_in = StandIn(side=side, reader=settings.reader)
+        self._options = settings.options
+
+    def ask(self, row: Row, image: ImageSource, cropper: NamedCropper) -> Answer:
+        """Read the picture, and the crop."""
+        start = time.perf_counter()
+        pictures = [load_image(image)]
+        report = None
+        if cropper.cropper is not None:
+            zoomed, made = Zoom(cropper.cropper, self._options).crops(image, row.question)
+            pictures += [load_image(item.image.data) for item in zoomed]
+            report = ZoomReport((made,), row.question, None, made.milliseconds)
+        asked = f'"{row.key}"' if row.key else row.asked or row.question
+        reply = self._stand_in.answer(asked, pictures)
+        return Answer(reply.text, (time.perf_counter() - start) * 1000, report)
+
+
+def submission(rows: Sequence[Row], replies: Mapping[str, str], names: tuple[str, str]) -> str:
+    """Return the JSON a challenge's server takes: a list of objects with id and answer.
+
+    Args:
+        rows: whose order is kept; one without a reply is left out.
+        replies: by the row's id.
+        names: of the two fields.
+    """
+    entries: list[dict[str, Any]] = []
+    for row in rows:
+        if row.id in replies:
+            number = int(row.id) if row.id.isdecimal() else row.id  # a number, as in lmms-eval
+            entries.append({names[0]: number, names[1]: replies[row.id]})
+    return json.dumps(entries, ensure_ascii=False)
+
+
+def _listing(folder: str) -> str:
+    """Name a model by its files' names and sizes; a hub's by its name."""
+    path = Path(folder)
+    if not path.is_dir():
+        return folder
+    files = sorted((file.name, file.stat().st_size) for file in path.iterdir() if file.is_file())
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
