@@ -10,7 +10,7 @@ import importlib
 
 import typer
 
-_COMMANDS = ("ask", "crop", "demo", "doctor", "eval", "label")
+_COMMANDS = ("ask", "crop", "demo", "doctor", "eval", "export_onnx", "label")
 
 app = typer.Typer(
     name="cropzoom",
@@ -37,4 +37,7 @@ def main(
 
 
 for _name in _COMMANDS:
-    app.command(_name)(getattr(importlib.import_module(f"cropzoom.cli.{_name}"), _name))
+    _command = getattr(importlib.import_module(f"cropzoom.cli.{_name}"), _name)
+    app.command(_name.replace("_", "-"))(_command)
+
+app.add_typer(importlib.import_module("cropzoom.cli.train").train, name="train")

@@ -46,8 +46,9 @@ class Decoder:
 
     def __init__(self, session: Any, device: str, name: str, output: str) -> None:
         found = {item.name: item for item in session.get_inputs()}
-        layers = sum(item.startswith("past_key_values.") for item in found) // 2
-        parts = [f"{layer}.{part}" for layer in range(layers) for part in ("key", "value")]
+        known = sum(item.startswith("past_key_values.") for item in found)
+        layers = range(max(1, -(-known // 2)))
+        parts = [f"{layer}.{part}" for layer in layers for part in ("key", "value")]
         self._past = [f"past_key_values.{part}" for part in parts]
         self._present = [f"present.{part}" for part in parts]
         inputs = ["inputs_embeds", "attention_mask", "position_ids", *self._past]

@@ -14,9 +14,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cropzoom.errors import ExportError, OptionsError
+from cropzoom.errors import OptionsError
 
 if TYPE_CHECKING:
+    from cropzoom.cropper.folder import Folder
+    from cropzoom.cropper.manifest import Manifest
     from cropzoom.cropper.session import Device
     from cropzoom.export.ladder import Ladder
 
@@ -76,62 +78,32 @@ def export_policy(
         The parity ladder, every rung of which holds; None where `samples` is 0.
 
     Raises:
-        ExportError: the policy can't be exported, the folder can't be written, or a rung does not
-            hold; the last has the ladder in `error.ladder`.
+        ExportError: the policy can't be exported, or the folder can't be written.
+        LadderError: a rung does not hold; the ladder is in `error.ladder`.
     """
-    from cropzoom.cropper.folder import Folder
-    from cropzoom.cropper.manifest import TextManifest, read_manifest
-    from cropzoom.export.card import write_card
-    from cropzoom.export.folder import PARITY_NAME, new_folder, write_manifest
+    from cropzoom.cropper.manifest import TextManifest
     from cropzoom.export.ladder import samples
+    from cropzoom.export.make import make_cropper
     from cropzoom.export.text import write_text
     from cropzoom.export.verify_text import verify_text
 
     options = options or ExportOptions()
     backbone = merged(policy)
-    ladder = None
-    with new_folder(Path(out)) as folder:
-        content = {
+
+    def write(folder: Path) -> dict[str, Any]:
+        return {
             "name": options.name or Path(source).name or policy.kind,
             "version": options.version,
             **write_text(policy, backbone, folder, options, progress),
             "training": provenance(policy, source),
         }
-        write_manifest(folder, content)
-        if options.samples:
-            manifest = read_manifest(Folder(folder, folder))
-            assert isinstance(manifest, TextManifest)
-            asked = samples(options.samples)
-            ladder = verify_text(
-                policy, Folder(folder, folder), manifest, asked, options.device, progress
-            )
-            ladder.write(folder / PARITY_NAME)
-            if not ladder.passed:
-                raise LadderError(ladder)
-        write_card(folder, content, ladder)
-        write_manifest(folder, content)
-    return ladder
 
+    def verify(folder: Folder, manifest: Manifest) -> Ladder:
+        assert isinstance(manifest, TextManifest)
+        asked = samples(options.samples)
+        return verify_text(policy, folder, manifest, asked, options.device, progress)
 
-class LadderError(ExportError):
-    """A rung of the parity ladder does not hold; nothing was written.
-
-    Args:
-        ladder: all rungs.
-    """
-
-    def __init__(self, ladder: Ladder) -> None:
-        broken = [rung for rung in ladder.rungs if not rung.passed]
-        said = "; ".join(
-            f"{rung.name}: {rung.measure} {rung.value:.3g}, "
-            f"{'at least' if rung.at_least else 'at most'} {rung.limit:g} wanted"
-            for rung in broken
-        )
-        super().__init__(
-            f"the exported graphs differ from the torch model ({said}); nothing was written. "
-            "Try another precision, or --no-fuse"
-        )
-        self.ladder = ladder
+    return make_cropper(Path(out), write, verify if options.samples else None)
 
 
 def merged(policy: Any) -> Any:

@@ -96,7 +96,7 @@ class Decoder(nn.Module):
             with _attention(self.text_model, _FUSED, fused):
                 states = self._read(inputs_embeds, position_ids, None, None)
             return (*self._logits(states), *fused.presents)
-        cache = DynamicCache()
+        cache: Any = DynamicCache()
         for layer in range(layers):
             cache.update(past[2 * layer], past[2 * layer + 1], layer)
         here, before = inputs_embeds.shape[1], past[0].shape[2]
@@ -159,13 +159,15 @@ def export_vision(backbone: Any) -> ir.Model:
 def embeddings_graph(backbone: Any) -> ir.Model:
     """Return the table of token embeddings as a graph."""
     table = ir.tensor(backbone.get_input_embeddings().weight.detach().numpy(), name="weight")
-    weight = ir.Value(name="weight", shape=table.shape, type=ir.TensorType(table.dtype))
+    rows, width = table.shape.numpy()
+    shape = ir.Shape([rows, width])
+    weight = ir.Value(name="weight", shape=shape, type=ir.TensorType(table.dtype))
     weight.const_value = table
     where = ["batch_size", "sequence_length"]
     ids = ir.Value(name="input_ids", shape=ir.Shape(where), type=ir.TensorType(ir.DataType.INT64))
     embeds = ir.Value(
         name="inputs_embeds",
-        shape=ir.Shape([*where, table.shape[1]]),
+        shape=ir.Shape([*where, width]),
         type=ir.TensorType(table.dtype),
     )
     node = ir.Node("", "Gather", [weight, ids], outputs=[embeds])

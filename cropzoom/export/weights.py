@@ -32,7 +32,7 @@ def save_graphs(graphs: dict[str, ir.Model], folder: Path, data_name: str) -> No
                 if tensor is None or tensor.nbytes <= _INSIDE_BYTES:
                     continue
                 data = tensor.tobytes()
-                shape = tuple(int(side) for side in tensor.shape)
+                shape = tuple(tensor.shape.numpy())
                 key = (tensor.dtype, shape, hashlib.sha256(data).digest())
                 if key not in places:
                     file.seek(-(-file.tell() // _ALIGNED) * _ALIGNED)

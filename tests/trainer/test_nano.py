@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
+from cropzoom.export.make import LadderError
 from cropzoom.trainer.nano import export as nano_export
 from cropzoom.trainer.nano import train as nano_train
 from cropzoom.trainer.nano.batches import Batches, cell_cover, edge_bins, make_batch
@@ -158,7 +159,9 @@ def test_a_run_resumes_and_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
     assert [json.loads(r)["step"] for r in (tmp_path / "b/log.jsonl").open()] == [2, 4]
 
-    nano_export.export(tmp_path / "a", tmp_path / "out", temperature=1.0, version="0.0.1")
+    net, training = nano_export.load_checkpoint(tmp_path / "a")
+    ladder = nano_export.export_nano(net, tmp_path / "out", training, count=2)
+    assert ladder is not None and ladder.passed and len(ladder.boxes) == 2
     content = json.loads((tmp_path / "out/cropper.json").read_text())
     assert content["training"]["step"] == 4 and content["training"]["parity"] < 1e-4
     assert (tmp_path / "out/model.onnx").stat().st_size == content["files"]["model.onnx"]["bytes"]
@@ -167,11 +170,8 @@ def test_a_run_resumes_and_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_graph_that_differs_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import typer
-
     torch.manual_seed(0)
     net = Nano(TINY).eval()
-    monkeypatch.setattr(nano_export, "load_checkpoint", lambda folder: (net, {}))
     real = nano_export.write_graph
 
     def other_weights(given: Nano, path: Path) -> None:
@@ -179,6 +179,7 @@ def test_a_graph_that_differs_is_not_written(
         real(Nano(TINY).eval(), path)
 
     monkeypatch.setattr(nano_export, "write_graph", other_weights)
-    with pytest.raises(typer.Exit):
-        nano_export.export(tmp_path, tmp_path / "out", temperature=1.0, version="0.0.1")
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(LadderError, match="logits") as caught:
+        nano_export.export_nano(net, tmp_path / "out", {}, count=1)
+    assert not caught.value.ladder.rungs[0].passed
+    assert list(tmp_path.iterdir()) == []

@@ -1,26 +1,24 @@
-"""A nano checkpoint as a verified cropper folder.
+"""A nano net as a verified cropper folder: what `cropzoom export-onnx` does with one.
 
-    python -m cropzoom.trainer.nano.export runs/nano cropzoom/cropper/bundled/nano
-
-Writes `model.onnx` and `cropper.json`; nothing is left behind when ONNX Runtime's answers differ
-from torch's.
+cropzoom export-onnx runs/nano cropzoom/cropper/bundled/nano --temperature 0.6
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-import typer
 from torch import Tensor, nn
 
+from cropzoom.cropper.folder import Folder
+from cropzoom.cropper.manifest import Manifest, PointerManifest
+from cropzoom.cropper.pointer import OnnxCropper, decode, preprocess
 from cropzoom.cropper.words import MAX_WORDS, WORD_DIM, encode_question
+from cropzoom.export.ladder import Ladder, Rung, Sample, samples
+from cropzoom.export.make import make_cropper
 
 from .network import CELL, EDGE_BINS, Nano, NanoConfig
 
@@ -51,7 +49,13 @@ def load_checkpoint(folder: Path) -> tuple[Nano, dict[str, Any]]:
         k.removeprefix("module."): v for k, v in state["mean"].items() if k.startswith("module.")
     }
     net.load_state_dict(weights)
-    return net.eval(), {"step": state["step"], "minutes": round(state["seconds"] / 60, 1)}
+    return net.eval(), {
+        "step": state["step"],
+        "minutes": round(state["seconds"] / 60, 1),
+        "recipe": "python -m cropzoom.trainer.nano.train",
+        "from": "random weights",
+        "data": "pages rendered by cropzoom.trainer.synthetic",
+    }
 
 
 def write_graph(net: Nano, path: Path) -> None:
@@ -97,52 +101,92 @@ def largest_difference(net: Nano, path: Path) -> float:
     return worst
 
 
-def manifest(
-    graph: Path, training: dict[str, Any], temperature: float, version: str
-) -> dict[str, Any]:
-    """The content of `cropper.json`."""
-    data = graph.read_bytes()
-    return {
-        "schema": 1,
-        "kind": "pointer",
-        "name": "nano",
-        "version": version,
-        "precision": "fp32",
-        "files": {"model.onnx": {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}},
-        "image": {"mode": "L", "longest_edge": 1024, "multiple": 32, "pad_value": 255},
-        "question": {"encoding": "phoc", "max_words": MAX_WORDS},
-        "bins": {"cell": CELL, "edge": list(EDGE_BINS)},
-        "decode": {"quantile": 0.7, "scale": 1.25, "pad_px": 16, "temperature": temperature},
-        "training": training,
-    }
+def export_nano(
+    net: Nano,
+    out: Path,
+    training: dict[str, Any],
+    *,
+    name: str = "nano",
+    version: str = "0.1.0",
+    longest_edge: int = 1024,
+    quantile: float = 0.7,
+    scale: float = 1.25,
+    pad_px: float = 16,
+    temperature: float = 1.0,
+    count: int = 8,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Ladder | None:
+    """Export a net in eval mode, verify it, and put the folder in place.
+
+    Args:
+        net: to export.
+        out: a new folder, an empty one, or a cropper's, which is replaced.
+        training: where the net comes from.
+        name, version: for people.
+        longest_edge: px that larger images are shrunk to.
+        quantile, scale, pad_px, temperature: see `DecodeSpec`; for the last, calibrate.py.
+        count: bundled questions to verify on; 0 not to verify.
+        progress: told of each stage.
+
+    Raises:
+        ExportError: the folder can't be written.
+        LadderError: ONNX Runtime's answers differ from torch's.
+    """
+    errors: list[float] = []
+
+    def write(folder: Path) -> dict[str, Any]:
+        progress("Exporting nano")
+        write_graph(net, folder / "model.onnx")
+        errors.append(largest_difference(net, folder / "model.onnx"))
+        return {
+            "kind": "pointer",
+            "name": name,
+            "version": version,
+            "precision": "fp32",
+            "image": {"mode": "L", "longest_edge": longest_edge, "multiple": 32, "pad_value": 255},
+            "question": {"encoding": "phoc", "max_words": MAX_WORDS},
+            "bins": {"cell": CELL, "edge": list(EDGE_BINS)},
+            "decode": {
+                "quantile": quantile,
+                "scale": scale,
+                "pad_px": pad_px,
+                "temperature": temperature,
+            },
+            "training": training | {"parity": errors[0]},
+        }
+
+    def verify(folder: Folder, manifest: Manifest) -> Ladder:
+        assert isinstance(manifest, PointerManifest)
+        progress("Verifying nano")
+        return _verify(net, folder, manifest, errors[0], samples(count))
+
+    return make_cropper(out, write, verify if count else None)
 
 
-def export(
-    checkpoint: Annotated[Path, typer.Argument(help="A folder that train.py wrote.")],
-    out: Annotated[Path, typer.Argument(help="The cropper folder to write.")],
-    temperature: Annotated[float, typer.Option(help="Of the confidence; see calibrate.py.")] = 1.0,
-    version: Annotated[str, typer.Option()] = "0.1.0",
-) -> None:
-    """Export, verify, then put in place."""
-    net, training = load_checkpoint(checkpoint)
-    training |= {
-        "recipe": "python -m cropzoom.trainer.nano.train",
-        "from": "random weights",
-        "data": "pages rendered by cropzoom.trainer.synthetic",
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        write_graph(net, path)
-        worst = largest_difference(net, path)
-        print(f"largest difference of a logit, torch against ONNX Runtime: {worst:.2e}")
-        if not worst < TOLERANCE:
-            raise typer.Exit(1)
-        content = manifest(path, training | {"parity": worst}, temperature, version)
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, out / "model.onnx")
-        (out / "cropper.json").write_text(json.dumps(content, indent=1) + "\n")
-    print(f"{out}: {content['files']['model.onnx']['bytes'] / 1e6:.1f} MB")
+def _verify(
+    net: Nano, folder: Folder, manifest: PointerManifest, error: float, asked: Sequence[Sample]
+) -> Ladder:
+    ladder = Ladder(manifest.precision, "cpu")
+    with OnnxCropper(folder, device="cpu") as cropper:
+        for sample in asked:
+            pixels, size = preprocess(sample.picture, manifest.image, manifest.image.longest_edge)
+            words, mask = encode_question(sample.question)
+            inputs = (pixels[None, None], words[None], mask[None])
+            with torch.no_grad():
+                cells, absent, edges = (x[0].numpy() for x in Graph(net)(*map(_tensor, inputs)))
+            expected = decode(cells, float(absent[0]), edges, size, manifest.decode, 1)
+            found = cropper.predict(sample.picture, sample.question)
+            ladder.add_boxes(
+                sample,
+                expected[0].box if expected else None,
+                found[0].box if found else None,
+            )
+    ladder.rungs = [
+        Rung("logits", "largest difference", error, TOLERANCE),
+        *ladder.box_rungs(0.999, 0.99),
+    ]
+    return ladder
 
 
-if __name__ == "__main__":
-    typer.run(export)
+def _tensor(array: Any) -> Tensor:
+    return torch.from_numpy(array)

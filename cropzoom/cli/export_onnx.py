@@ -1,0 +1,229 @@
+"""`cropzoom export-onnx`: a trained policy as a folder that runs without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cropzoom.cli.output import JsonFlag, Output
+
+if TYPE_CHECKING:
+    from cropzoom.export.ladder import Ladder
+
+
+class KindName(str, Enum):
+    """Kinds of policies made of a vision-language model."""
+
+    text = "text"
+    pointer = "pointer"
+
+
+class PrecisionName(str, Enum):
+    """Of the weights."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
+class DeviceName(str, Enum):
+    """Where the graphs are verified."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def export_onnx(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(
+            help="A policy's folder, a training run of nano, an Idefics3 or SmolVLM checkpoint or "
+            "a LoRA adapter of one; a folder or 'org/name' on the hub.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder to write: new, empty, or a cropper's, which is replaced.",
+            show_default=False,
+        ),
+    ],
+    kind: Annotated[
+        KindName | None,
+        typer.Option(help="What the policy does; by default what its folder says, else text."),
+    ] = None,
+    precision: Annotated[
+        PrecisionName, typer.Option(help="fp16 is for CUDA; int8 has the decoder in 8 bits.")
+    ] = PrecisionName.fp32,
+    longest_edge: Annotated[
+        int | None, typer.Option(help="px that images are brought to: 512, 1024 or 2048.")
+    ] = None,
+    fuse: Annotated[
+        bool, typer.Option(help="Also write a decoder with ONNX Runtime's fused attention.")
+    ] = True,
+    device: Annotated[
+        DeviceName, typer.Option(help="Where the graphs are verified.")
+    ] = DeviceName.cpu,
+    verify: Annotated[bool, typer.Option(help="Compare with the torch model.")] = True,
+    samples: Annotated[
+        int, typer.Option(min=1, max=24, help="Bundled questions to verify on.")
+    ] = 8,
+    base: Annotated[
+        str | None, typer.Option(help="The checkpoint under an adapter, instead of its own.")
+    ] = None,
+    capitalize: Annotated[
+        bool | None,
+        typer.Option(
+            help="Put questions through str.capitalize; by default what the policy says, and on "
+            "for adapters named 'roi', as the paper's authors' scripts save them."
+        ),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(min=0.01, max=100, help="The confidence's; nano only.")
+    ] = 1.0,
+    name: Annotated[str, typer.Option(help="For people; by default the checkpoint's.")] = "",
+    version: Annotated[str, typer.Option(help="For people.")] = "1",
+    as_json: JsonFlag = False,
+) -> None:
+    """Export a policy to ONNX and prove that it says what the torch model says.
+
+    Nothing is written, and the exit code is 1, when a rung of the parity ladder breaks.
+
+    Example: `cropzoom export-onnx runs/grpo my-cropper --longest-edge 1024`
+    """
+    from cropzoom.export import ExportOptions
+    from cropzoom.export.make import LadderError
+
+    with Output(as_json) as output:
+        options = ExportOptions(
+            precision=precision.value,
+            fuse=fuse,
+            device=device.value,
+            samples=samples if verify else 0,
+            name=name,
+            version=version,
+        )
+        loading = {
+            "longest_edge": longest_edge,
+            "base": base,
+            "capitalize": capitalize,
+        }
+        given = {key: value for key, value in loading.items() if value is not None}
+        with output.progress() as bar:
+            task = bar.add_task("Loading the policy", total=None)
+
+            def progress(stage: str) -> None:
+                bar.update(task, description=stage)
+
+            try:
+                chosen = kind.value if kind else None
+                ladder = _export(checkpoint, out, chosen, given, temperature, options, progress)
+            except LadderError as error:
+                _show(output, error.ladder)
+                if as_json:
+                    output.json(_result(out, error.ladder) | {"error": str(error)})
+                    raise typer.Exit(1) from error
+                raise
+        if ladder is not None:
+            _show(output, ladder)
+        size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+        output.json(_result(out, ladder) | {"bytes": size})
+        output.text(f"{out}: {size / 1e6:.0f} MB. load_cropper({str(out)!r}) loads it.")
+
+
+def _export(
+    checkpoint: str,
+    out: Path,
+    kind: str | None,
+    given: dict[str, Any],
+    temperature: float,
+    options: Any,
+    progress: Callable[[str], None],
+) -> Ladder | None:
+    from cropzoom.errors import OptionsError
+    from cropzoom.export import export_policy
+    from cropzoom.trainer.nano.export import export_nano, load_checkpoint
+    from cropzoom.trainer.policies import load_policy
+    from cropzoom.trainer.policies.checkpoints import find_adapter
+    from cropzoom.trainer.policies.folders import find_source, read_policy_file
+
+    run = (Path(checkpoint) / "checkpoint.pt").is_file()
+    folder = find_source(checkpoint)
+    said = read_policy_file(folder)
+    if run or (said is not None and said.kind == "nano"):
+        wrong = [*given, *(["kind"] if kind else [])]
+        if "longest_edge" in wrong:
+            wrong.remove("longest_edge")
+        if wrong or options.precision != "fp32":
+            raise OptionsError(
+                f"{checkpoint} is a nano, which is exported in fp32 and has no "
+                f"{', '.join(wrong) or 'other precision'}"
+            )
+        net_options: dict[str, Any] = {}
+        if run:
+            net, training = load_checkpoint(Path(checkpoint))
+        else:
+            policy = load_policy(checkpoint)
+            net, training = policy.net, {"checkpoint": folder.name}
+            net_options = {key: getattr(policy, key) for key in ("quantile", "scale", "pad_px")}
+            net_options["longest_edge"] = policy.collate.spec.longest_edge
+        return export_nano(
+            net,
+            out,
+            training,
+            name=options.name or "nano",
+            version=options.version,
+            temperature=temperature,
+            count=options.samples,
+            progress=progress,
+            **{**net_options, **{k: v for k, v in given.items() if k == "longest_edge"}},
+        )
+    adapter = find_adapter(folder)
+    if said is None and adapter is not None and adapter.name == "roi":
+        given.setdefault("capitalize", True)
+    wanted = kind or (said.kind if said else "text")
+    if wanted == "text":
+        given["constrained"] = True
+    policy = load_policy(checkpoint, wanted, **given)
+    ladder: Ladder | None = export_policy(policy, out, checkpoint, options, progress)
+    return ladder
+
+
+def _show(output: Output, ladder: Ladder) -> None:
+    output.table(
+        ["Rung", "Measure", "Value", "Limit", ""],
+        [
+            [
+                rung.name,
+                rung.measure,
+                f"{rung.value:.3g}",
+                f"{'>=' if rung.at_least else '<='} {rung.limit:g}",
+                "ok" if rung.passed else "BROKEN",
+            ]
+            for rung in ladder.rungs
+        ],
+        title=f"{ladder.precision} on {ladder.device} against torch, {len(ladder.boxes)} questions",
+    )
+    for name, value in ladder.notes.items():
+        output.text(f"{name.replace('_', ' ')}: {value}")
+
+
+def _result(out: Path, ladder: Ladder | None) -> dict[str, Any]:
+    if ladder is None:
+        return {"folder": str(out), "passed": None}
+    return {
+        "folder": str(out),
+        "passed": ladder.passed,
+        "rungs": [
+            {"rung": r.name, "measure": r.measure, "value": r.value, "limit": r.limit}
+            for r in ladder.rungs
+        ],
+        "boxes": ladder.boxes,
+        **ladder.notes,
+    }
