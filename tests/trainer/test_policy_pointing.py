@@ -48,6 +48,8 @@ def test_pick_inverts_the_distribution() -> None:
     logits = torch.tensor([0.5, 0.25, 0.0, 0.25]).log()
     noise = torch.tensor([0.0, 0.499, 0.501, 0.749, 0.751, 0.999], dtype=torch.float64)
     assert pick(logits.expand(6, -1), noise).tolist() == [0, 0, 1, 1, 3, 3]
+    # A number that was rounded up to 1 still draws nothing that can't be drawn.
+    assert pick(torch.tensor([0.3, 0.1, -torch.inf]), torch.tensor(1.0)) == 1
 
 
 def test_boxes_by_hand() -> None:

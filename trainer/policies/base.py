@@ -139,6 +139,7 @@ def pick(logits: Tensor, noise: Tensor) -> Tensor:
         (...) int64. Computed in float64, so that it hardly depends on device or batch.
     """
     shares = torch.softmax(logits.double(), -1).cumsum(-1)
-    # Rounding may leave the last share below 1: scale the number, not the shares.
-    point = noise.double()[..., None] * shares[..., -1:]
+    # Rounding may leave the last share below 1: scale the number, not the shares. And what can't
+    # be drawn may stand last, so the number must stay below it.
+    point = noise.double().clamp_max(1 - 2**-52)[..., None] * shares[..., -1:]
     return (shares <= point).sum(-1).clamp_max(logits.shape[-1] - 1)
