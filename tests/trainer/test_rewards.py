@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import math
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,30 @@ class TestTrl:
             columns = {key: value for key, value in self.columns.items() if key != name}
             with pytest.raises(DataError, match="needs the columns image, question and answers"):
                 as_trl(Width())(["p"] * 4, self.texts, **columns)
+
+    def test_called_by_trl(self) -> None:
+        """TRL's own way of calling reward functions, on an instance with only what it reads."""
+        pytest.importorskip("trl")
+        from types import SimpleNamespace
+
+        from trl import GRPOTrainer
+
+        trainer = object.__new__(GRPOTrainer)
+        rewards = [as_trl(Width()), as_trl(ValidBox())]
+        trainer.accelerator = SimpleNamespace(device=torch.device("cpu"), is_main_process=True)
+        trainer.args = SimpleNamespace(report_to=[])
+        trainer.model = SimpleNamespace(training=True)
+        trainer.state, trainer.environments = SimpleNamespace(global_step=0), None
+        trainer.reward_funcs, trainer.reward_processing_classes = rewards, [None, None]
+        trainer.reward_func_names = [reward.__name__ for reward in rewards]
+        trainer._metrics = {"train": collections.defaultdict(list)}
+        columns = {key: value for key, value in self.columns.items() if key != "trainer_state"}
+        inputs = [
+            {"prompt": "p", **{key: values[i] for key, values in columns.items()}} for i in range(4)
+        ]
+        found = trainer._calculate_rewards(inputs, ["p"] * 4, self.texts, [[1]] * 4)
+        assert found[:, 0].nan_to_num(-1).tolist() == pytest.approx([10, 30, -1, 80])
+        assert found[:, 1].tolist() == [1, 1, 0, 1]
 
 
 def test_likeness_by_hand() -> None:

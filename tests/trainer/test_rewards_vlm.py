@@ -162,27 +162,30 @@ def test_tokens_of_an_answer(parts: tuple[Any, Any]) -> None:
         torch.testing.assert_close(longer, wanted, atol=1e-4, rtol=0)
 
 
-def test_an_answer_that_tokenises_differently_in_context(parts: tuple[Any, Any]) -> None:
-    """Merges within the answer; its tokens are those the model would have written."""
+@pytest.mark.parametrize("space", [" ", ""])
+def test_an_answer_is_tokenised_as_the_model_would_write_it(
+    parts: tuple[Any, Any], tiny_idefics3: Path, space: str
+) -> None:
+    """With merges, and where the start of a text gets a space of its own, as in Llama's."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+    from transformers import AutoProcessor, PreTrainedTokenizerFast
 
-    processor = parts[1]
-    vocabulary = processor.tokenizer.get_vocab()
-    space = next(token for token in vocabulary if token == "\u0120")
-    added = {f"{space}4": len(vocabulary), f"{space}42": len(vocabulary) + 1}
-    merges = [(space, "4"), (f"{space}4", "2")]
-    merged = Tokenizer(models.BPE(vocab={**vocabulary, **added}, merges=merges))
-    merged.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    processor = AutoProcessor.from_pretrained(tiny_idefics3)
+    processor.chat_template = processor.chat_template.replace(": ", f":{space}")
+    ids = processor.tokenizer.get_vocab()
+    for token in ("\u01204", "\u012042", "42"):
+        ids[token] = len(ids)
+    merges = [("\u0120", "4"), ("\u01204", "2"), ("4", "2")]
+    merged = Tokenizer(models.BPE(vocab=ids, merges=merges))
+    merged.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     merged.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
+    processor.tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=merged, eos_token="<end_of_utterance>", pad_token="<pad>"
     )
-    vlm = FrozenVlm(*parts)
-    vlm._tokenizer = tokenizer
-    vlm._read_template()
-    assert vlm._answer_ids("42", False).tolist() == [added[f"{space}42"]]
-    assert vlm._answer_ids("24", False).tolist() == vlm._ids(" 24")
+    vlm = FrozenVlm(parts[0], processor)
+    lead = "\u0120" if space else ""
+    assert vlm._answer_ids("42", False).tolist() == [ids[f"{lead}42"]]
+    assert vlm._answer_ids("24", False).tolist() == [ids[token] for token in f"{lead}24"]
 
 
 def test_equal_boxes_are_looked_at_once(parts: tuple[Any, Any]) -> None:

@@ -131,17 +131,17 @@ class RemoteLikelihood(Likelihood):
         self.failures += len(failed)
         if len(failed) == len(found):
             raise TrainingError(
-                f"the reward server {self.url} weighed none of {len(found)} answers. The last "
-                f"error: {_told(failed[-1])}. It must run, serve {self.model!r}, take two images a "
+                f"the reward server {self.url} weighed none of {len(found)} answers. The first "
+                f"error: {_told(failed[0])}. It must run, serve {self.model!r}, take two images a "
                 "prompt and return prompt_logprobs, as vLLM does"
-            ) from failed[-1]
+            ) from failed[0]
         if failed:
             _log.warning(
-                "the reward server failed for %d of %d answers, which are left out; the last "
+                "the reward server failed for %d of %d answers, which are left out; the first "
                 "error: %s",
                 len(failed),
                 len(found),
-                _told(failed[-1]),
+                _told(failed[0]),
             )
         return [None if isinstance(values, Exception) else values for values in found]
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from cropzoom.errors import OptionsError, TrainingError
 
@@ -291,15 +291,15 @@ class FrozenVlm:
     ) -> dict[str, Any]:
         """Pad prompts to one length; put in features; move all to the model."""
         device, dtype = self.model.device, self.model.dtype
-        padding = {"input_ids": self._tokenizer.pad_token_id}
+        longest = max(len(row["input_ids"]) for row in rows)
+
+        def padded(name: str, row: dict[str, Tensor]) -> Tensor:
+            missing = longest - len(row[name])
+            filler = self._tokenizer.pad_token_id if name == "input_ids" else 0
+            return F.pad(row[name], (missing, 0) if side == "left" else (0, missing), value=filler)
+
         inputs: dict[str, Any] = {
-            name: pad_sequence(
-                [row[name] for row in rows],
-                batch_first=True,
-                padding_value=padding.get(name, 0),
-                padding_side=side,
-            ).to(device)
-            for name in rows[0]
+            name: torch.stack([padded(name, row) for row in rows]).to(device) for name in rows[0]
         }
         for name, value in rest.items():
             moved = value.to(device) if isinstance(value, Tensor) else value
