@@ -343,17 +343,8 @@ class LocalVlm:
 
 def _in_order(match: re.Match[str]) -> tuple[float, ...]:
     key, *numbers = match.groups()
-    first, second, third, fourth = _floats(numbers)
-    return (
-        (second, first, fourth, third)
-        if key.lower() == "box_2d"
-        else (
-            first,
-            second,
-            third,
-            fourth,
-        )
-    )
+    x0, y0, x1, y1 = _floats(numbers)
+    return (y0, x0, y1, x1) if key.lower() == "box_2d" else (x0, y0, x1, y1)
 
 
 def _floats(numbers: Any) -> tuple[float, ...]:

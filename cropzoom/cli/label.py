@@ -202,7 +202,9 @@ def _teacher(options: dict[str, Any]) -> Teacher:
         from cropzoom.trainer.rewards import make_reward
 
         given = _reward_options(options["reward_option"] or [])
-        return GridTeacher(make_reward(options["reward"], **given), cells=options["cells"])
+        grid = GridTeacher(make_reward(options["reward"], **given), cells=options["cells"])
+        grid.arguments |= {"reward": options["reward"], "reward_options": given}
+        return grid
     from cropzoom.trainer.grounding import Ask, LocalVlm, ServerVlm, VlmTeacher
 
     model = options["model"]
