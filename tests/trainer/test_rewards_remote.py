@@ -166,7 +166,7 @@ def test_a_dead_server(server: VllmServer) -> None:
     server.spoil = lambda *_: 500
     many = BOXES[1:, :1].repeat(1, 30, 1)
     many[0, :, 1] = torch.linspace(0.0, 0.45, 30)
-    with pytest.raises(TrainingError, match="weighed none of 30.*status 500"):
+    with pytest.raises(TrainingError, match=r"weighed none of \d+ .*status 500"):
         remote(ROWS[1:], many)
     assert len(server.bodies) == 8
 
