@@ -64,9 +64,10 @@ class Output:
         """Print a table for people; nothing with JSON."""
         if self.as_json:
             return
-        table = Table(*columns, title=title, title_justify="left")
+        # As Text: neither brackets nor ":eye:" in a name are markup.
+        heading = None if title is None else Text(title)
+        table = Table(*columns, title=heading, title_justify="left")
         for row in rows:
-            # As Text: a cell's square brackets are not markup.
             table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
         self._console.print(table, soft_wrap=False)
 

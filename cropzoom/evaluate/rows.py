@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -123,13 +124,13 @@ def load_file(path: str | os.PathLike[str], *, metric: MetricName = "contained")
     """
     file = _only_file(Path(path))
     try:
-        # By "\n" alone: a string may hold other line ends, unescaped.
-        lines = file.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        content = file.read_bytes()
     except OSError as error:
         raise DataError(f"can't read {file}: {error.strerror}") from error
     rows: list[Row] = []
     problems: list[Problem] = []
-    for number, line in enumerate(lines, 1):
+    # By "\n" alone: a string may hold other line ends, unescaped.
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if not line.strip():
             continue
         try:
@@ -139,7 +140,8 @@ def load_file(path: str | os.PathLike[str], *, metric: MetricName = "contained")
     if not rows:
         said = f": {problems[0].detail} (line 1)" if problems else ", for it is empty"
         raise DataError(f"{file} has no line that can be asked{said}")
-    return TestSet(str(path), f"file {file.name}", unique(rows), problems, metric)
+    identity = f"{file.name} {hashlib.sha256(content).hexdigest()[:16]}"
+    return TestSet(str(path), identity, unique(rows), problems, metric)
 
 
 def unique(rows: Iterable[Row]) -> list[Row]:

@@ -202,13 +202,13 @@ class PipelineTarget:
         self._pipelines = _Wrapped(made, settings.options)
         self._plain = CropZoom(made, _NoCropper())
         self._generate = {"max_new_tokens": settings.max_new_tokens, "do_sample": False}
-        self._tokenizer = made.tokenizer
-        self._prompt_tokens = 0
+        self._prompt_tokens = self._steps = 0
         made.model.register_forward_pre_hook(self._count, with_kwargs=True)
         self.identity = f"{_listing(folder)} {json.dumps(self._generate, sort_keys=True)}"
 
     def _count(self, module: Any, args: Any, kwargs: Mapping[str, Any]) -> None:
-        """Note how long the prompt is: the longest input of a call's first step."""
+        """Note a step of generation: the first takes the prompt, and each makes one token."""
+        self._steps += 1
         ids = kwargs.get("input_ids")
         if ids is not None:
             self._prompt_tokens = max(self._prompt_tokens, int(ids.shape[-1]))
@@ -219,14 +219,14 @@ class PipelineTarget:
         plain = cropper.cropper is None
         client = self._plain if plain else self._pipelines.by(cropper)
         with self._lock, client.cropzoom.override(enabled=False) if plain else nullcontext():
-            self._prompt_tokens = 0
+            self._prompt_tokens = self._steps = 0
             start = time.perf_counter()
             text = client.ask(picture, row.question, generate_kwargs=self._generate)
             milliseconds = (time.perf_counter() - start) * 1000
-            prompt_tokens = self._prompt_tokens
             report = None if plain else client.cropzoom.last_report
-        said = len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
-        return Answer(text, milliseconds, report, prompt_tokens or None, said)
+            return Answer(
+                text, milliseconds, report, self._prompt_tokens or None, self._steps or None
+            )
 
 
 class StandInTarget:
