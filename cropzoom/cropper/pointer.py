@@ -19,6 +19,7 @@ from PIL import Image
 from cropzoom.cropper.folder import Folder, find_folder
 from cropzoom.cropper.manifest import MODEL_NAME, PointerManifest, read_manifest, read_model
 from cropzoom.cropper.pointer_spec import DecodeSpec, ImageSpec
+from cropzoom.cropper.pointing import point
 from cropzoom.cropper.session import Device, check_graph, make_session
 from cropzoom.cropper.trace import Trace
 from cropzoom.cropper.words import MAX_WORDS, encode_question
@@ -224,13 +225,9 @@ def decode(
     spec: DecodeSpec,
     k: int,
 ) -> list[Crop]:
-    """Turn the model's output into at most `k` boxes, best first.
+    """Turn the model's output into at most `k` boxes, best first; see `point`.
 
-    The best cell is found in two steps: the 3x3 neighbourhood with the most probability, then the
-    likeliest cell in it; so one sharp stray cell does not win over a broad peak. Each edge lies at
-    the `spec.quantile` of its distance. The confidence is the probability, at `spec.temperature`,
-    of the cells whose centres are inside the box before it is grown; what the model puts on
-    "absent" is missing from it. For the next box, cells inside earlier ones count as empty.
+    Boxes are grown after their confidence is taken, and cells beyond the image do not count.
 
     Args:
         cells: (rows, columns) logits.
@@ -243,59 +240,26 @@ def decode(
     """
     width, height = size
     rows, columns = -(-height // spec.cell), -(-width // spec.cell)
-    logits = cells[:rows, :columns].astype(np.float64)
-    chance = _softmax_with(logits, absent)
-    mass = _softmax_with(logits / spec.temperature, absent / spec.temperature)
-    xs = (np.arange(columns) + 0.5) * spec.cell
-    ys = (np.arange(rows) + 0.5) * spec.cell
-    crops: list[Crop] = []
-    for _ in range(k):
-        row, column = _peak(chance)
-        if chance[row, column] <= 0:
-            break
-        left, top, right, bottom = (
-            _at_quantile(logit, spec) for logit in edges[:, :, row, column].astype(np.float64)
-        )
-        x0, x1 = xs[column] - left, xs[column] + right
-        y0, y1 = ys[row] - top, ys[row] + bottom
-        inside = np.outer((ys >= y0) & (ys <= y1), (xs >= x0) & (xs <= x1))
-        confidence = min(1.0, float(mass[inside].sum()))
-        chance[inside] = mass[inside] = 0.0
+
+    def finish(x0: float, y0: float, x1: float, y1: float) -> Box:
         grow_x = (x1 - x0) * (spec.scale - 1) / 2 + spec.pad_px
         grow_y = (y1 - y0) * (spec.scale - 1) / 2 + spec.pad_px
-        box = Box.ordered(
+        return Box.ordered(
             (x0 - grow_x) / width,
             (y0 - grow_y) / height,
             (x1 + grow_x) / width,
             (y1 + grow_y) / height,
         )
-        crops.append(Crop(box, confidence))
-    return crops
 
-
-def _softmax_with(logits: npt.NDArray[np.float64], absent: float) -> npt.NDArray[np.float64]:
-    """Softmax over all cells and "absent"; returns the cells' shares."""
-    top = max(float(logits.max()), absent)
-    weights: npt.NDArray[np.float64] = np.exp(logits - top)
-    weights /= weights.sum() + np.exp(absent - top)
-    return weights
-
-
-def _peak(chance: npt.NDArray[np.float64]) -> tuple[int, int]:
-    """The likeliest cell of the 3x3 neighbourhood that holds the most."""
-    rows, columns = chance.shape
-    padded = np.pad(chance, 1)
-    sums = sum(padded[i : i + rows, j : j + columns] for i in range(3) for j in range(3))
-    row, column = np.unravel_index(np.argmax(sums), chance.shape)
-    top, left = max(0, row - 1), max(0, column - 1)
-    near = chance[top : row + 2, left : column + 2]
-    i, j = np.unravel_index(np.argmax(near), near.shape)
-    return int(top + i), int(left + j)
-
-
-def _at_quantile(logits: npt.NDArray[np.float64], spec: DecodeSpec) -> float:
-    """The first distance, in px, up to which lies at least `spec.quantile` of the probability."""
-    weights = np.exp(logits - logits.max())
-    shares = np.cumsum(weights) / weights.sum()
-    index = int(np.searchsorted(shares, spec.quantile))
-    return spec.edge[min(index, len(spec.edge) - 1)]
+    return point(
+        cells[:rows, :columns],
+        absent,
+        edges,
+        (np.arange(columns) + 0.5) * spec.cell,
+        (np.arange(rows) + 0.5) * spec.cell,
+        spec.edge,
+        spec.quantile,
+        spec.temperature,
+        finish,
+        k,
+    )

@@ -1,0 +1,94 @@
+"""From cell and edge logits to boxes: what every cropper of kind `pointer` does at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from cropzoom.geometry import Box, Crop
+
+Floats = npt.NDArray[np.floating]
+_Doubles = npt.NDArray[np.float64]
+
+
+def point(
+    cells: Floats,
+    absent: float,
+    edges: Floats,
+    xs: Floats,
+    ys: Floats,
+    reach: Sequence[float],
+    quantile: float,
+    temperature: float,
+    finish: Callable[[float, float, float, float], Box],
+    k: int,
+) -> list[Crop]:
+    """Turn a model's output into at most `k` boxes, best first.
+
+    The best cell is found in two steps: the 3x3 neighbourhood with the most probability, then the
+    likeliest cell in it; so one sharp stray cell does not win over a broad peak. Each edge lies at
+    the `quantile` of its distance. The confidence is the probability, at `temperature`, of the
+    cells whose centres are inside that box; what the model puts on "absent" is missing from it.
+    For the next box, cells inside earlier ones count as empty.
+
+    Args:
+        cells: (rows, columns) logits.
+        absent: logit of "nothing here answers"; -inf where a model has none.
+        edges: (4, K, rows, columns) logits of the distances from a cell's centre to the left, top,
+            right and bottom.
+        xs, ys: (columns,) and (rows,): centres of the cells, in a unit of the caller's.
+        reach: K distances, ascending, in that unit.
+        quantile: of each edge's distribution, in (0, 1).
+        temperature: > 0; divides the logits before the confidence is taken.
+        finish: makes the box of left, top, right and bottom in that unit, which may lie outside
+            the image.
+        k: most boxes.
+    """
+    logits = cells.astype(np.float64)
+    chance = _softmax_with(logits, absent)
+    mass = _softmax_with(logits / temperature, absent / temperature)
+    crops: list[Crop] = []
+    for _ in range(k):
+        row, column = _peak(chance)
+        if chance[row, column] <= 0:
+            break
+        left, top, right, bottom = (
+            reach[_at_quantile(logit, quantile)]
+            for logit in edges[:, :, row, column].astype(np.float64)
+        )
+        x0, x1 = float(xs[column] - left), float(xs[column] + right)
+        y0, y1 = float(ys[row] - top), float(ys[row] + bottom)
+        inside = np.outer((ys >= y0) & (ys <= y1), (xs >= x0) & (xs <= x1))
+        confidence = min(1.0, float(mass[inside].sum()))
+        chance[inside] = mass[inside] = 0.0
+        crops.append(Crop(finish(x0, y0, x1, y1), confidence))
+    return crops
+
+
+def _softmax_with(logits: _Doubles, absent: float) -> _Doubles:
+    """Softmax over all cells and "absent"; returns the cells' shares."""
+    top = max(float(logits.max()), absent)
+    weights: _Doubles = np.exp(logits - top)
+    weights /= weights.sum() + np.exp(absent - top)
+    return weights
+
+
+def _peak(chance: _Doubles) -> tuple[int, int]:
+    """The likeliest cell of the 3x3 neighbourhood that holds the most."""
+    rows, columns = chance.shape
+    padded = np.pad(chance, 1)
+    sums = sum(padded[i : i + rows, j : j + columns] for i in range(3) for j in range(3))
+    row, column = np.unravel_index(np.argmax(sums), chance.shape)
+    top, left = max(0, row - 1), max(0, column - 1)
+    near = chance[top : row + 2, left : column + 2]
+    i, j = np.unravel_index(np.argmax(near), near.shape)
+    return int(top + i), int(left + j)
+
+
+def _at_quantile(logits: _Doubles, quantile: float) -> int:
+    """The first distance up to which lies at least `quantile` of the probability."""
+    weights = np.exp(logits - logits.max())
+    shares = np.cumsum(weights) / weights.sum()
+    return min(int(np.searchsorted(shares, quantile)), len(shares) - 1)

@@ -1,0 +1,45 @@
+"""int8: a decoder's matrices in 8 bits, all else as it is.
+
+Dynamic quantization by ONNX Runtime: weights are stored as int8, one scale an output channel;
+activations are quantized as they come, one scale a tensor. Norms, the head and the embeddings stay
+in fp32, and so does the vision encoder, whose errors would be everybody's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from cropzoom.export.weights import save_graphs
+
+
+def quantized(model: ir.Model) -> ir.Model:
+    """Return a copy of a graph whose MatMul weights are int8."""
+    # By name: it has no type information.
+    tools: Any = importlib.import_module("onnxruntime.quantization")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_graphs({"whole": model.clone()}, folder, "whole.onnx_data")
+        tools.quantize_dynamic(
+            folder / "whole.onnx",
+            folder / "small.onnx",
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            # u8 x s8 products saturate on CPUs without VNNI unless weights keep to 7 bits.
+            reduce_range=True,
+            weight_type=tools.QuantType.QInt8,
+            use_external_data_format=True,
+            extra_options={"MatMulConstBOnly": True},
+        )
+        small = ir.load(folder / "small.onnx")
+        for value in small.graph.initializers.values():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor):
+                # The file goes with the folder.
+                array = tensor.numpy().copy()
+                value.const_value = ir.Tensor(array, dtype=tensor.dtype, name=tensor.name)
+        return small
