@@ -18,56 +18,40 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cropzoom.trainer.synthetic import PageOptions
+from cropzoom.trainer.synthetic.fonts import find_fonts
+from cropzoom.trainer.synthetic.rows import rendered_test
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from cropzoom.cropper import Cropper, load_cropper
+from cropzoom.errors import DataError
 from cropzoom.evaluate.answers import is_exact, normalise
 from cropzoom.evaluate.baselines import centre_box, oracle_box, random_box
 from cropzoom.evaluate.ocr import OcrReader
+from cropzoom.evaluate.rows import Row
 from cropzoom.evaluate.standin import Page, StandIn, pick_answer
+from cropzoom.evaluate.stats import PictureBootstrap
 from cropzoom.geometry import Box
+from cropzoom.images import load_image
 
 WAYS = ("none", "centre", "random", "cropper", "oracle")
 MEASURES = ("answered", "legible")
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A question about a page. Give the same image object for all questions about one page.
-
-    Args:
-        image: upright RGB.
-        question: what the cropper is given.
-        answer: what counts as right.
-        region: around key and value.
-        value: around the value alone.
-        key: the page's own words for what is asked; the stand-in gets the question where empty.
-        kind: of question, for the breakdown.
-    """
-
-    image: Image.Image
-    question: str
-    answer: str
-    region: Box
-    value: Box
-    key: str = ""
-    kind: str = ""
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What came of one sample: per way, the two measures and the crop's area."""
 
-    page: int
+    page: str
     kind: str
     question: str
     answer: str
@@ -79,54 +63,17 @@ class Outcome:
     area: dict[str, float]
 
 
-def rendered_samples(
-    pages: int, width: int, height: int, seed: int, text: tuple[float, float]
-) -> Iterator[Sample]:
-    """Yield questions about pages of the project's renderer, held-out fonts and words."""
-    from cropzoom.trainer.synthetic import PageOptions, render_page
-
-    # Text up to 16 px on a page of 1024 px is 7 px and less for the target.
-    options = PageOptions(
-        width=width, height=height, split="heldout", min_text=text[0], max_text=text[1], absent=0.0
-    )
-    made = number = 0
-    while made < pages:
-        page = render_page(random.Random(f"{seed}:{number}"), options)
-        number += 1
-        made += bool(page.questions)
-        image = page.image.convert("RGB")
-        for asked in page.questions:
-            field = next(field for field in page.fields if field.value_box == asked.value_box)
-            yield Sample(
-                image=image,
-                question=asked.text,
-                answer=asked.answer,
-                region=_box(asked.region, width, height),
-                value=_box(asked.value_box, width, height),
-                key=f'"{field.key}"',
-                kind=field.kind,
-            )
-
-
-def _box(pixels: Sequence[float], width: int, height: int) -> Box:
-    x0, y0, x1, y1 = pixels
-    return Box.ordered(x0 / width, y0 / height, x1 / width, y1 / height, min_side=1e-3)
-
-
-def measure(
-    samples: Iterator[Sample], cropper: Cropper, stand_in: StandIn, seed: int
-) -> list[Outcome]:
-    """Ask every sample in every way."""
+def measure(rows: Iterable[Row], cropper: Cropper, stand_in: StandIn, seed: int) -> list[Outcome]:
+    """Ask every row in every way. Rows need their boxes, and one answer."""
     generator = random.Random(seed)
-    outcomes, pages = [], -1
-    last: Image.Image | None = None
-    for sample in samples:
-        pages += sample.image is not last
-        last = sample.image
+    outcomes = []
+    for row in rows:
+        assert row.box is not None and row.value is not None
+        image = load_image(row.image())
         start = time.perf_counter()
-        crops = cropper.predict(sample.image, sample.question)
+        crops = cropper.predict(image, row.question)
         spent = (time.perf_counter() - start) * 1000
-        oracle = oracle_box(sample.region, *sample.image.size)
+        oracle = oracle_box(row.box, *image.size)
         found = crops[0].box if crops else None
         # Where the cropper proposes nothing, its size is taken from the oracle.
         like = found or oracle
@@ -137,22 +84,22 @@ def measure(
             "cropper": found,
             "oracle": oracle,
         }
-        seen = {way: _readings(sample.image, box, stand_in) for way, box in boxes.items()}
-        asked = sample.key or sample.question
+        seen = {way: _readings(image, box, stand_in) for way, box in boxes.items()}
+        asked = f'"{row.key}"' if row.key else row.question
         replies = {
             way: pick_answer(asked, [page for page, _ in views]) for way, views in seen.items()
         }
         outcomes.append(
             Outcome(
-                page=pages,
-                kind=sample.kind,
-                question=sample.question,
-                answer=sample.answer,
-                hit=found is not None and sample.region.contains_point(*found.centre),
+                page=row.image_id,
+                kind=row.category,
+                question=row.question,
+                answer=row.answers[0],
+                hit=found is not None and row.box.contains_point(*found.centre),
                 confidence=crops[0].confidence if crops else 0.0,
                 milliseconds=spent,
-                answered={way: is_exact(replies[way].text, [sample.answer]) for way in WAYS},
-                legible={way: _legible(sample, seen[way]) for way in WAYS},
+                answered={way: is_exact(replies[way].text, row.answers) for way in WAYS},
+                legible={way: _legible(row.answers[0], row.value, seen[way]) for way in WAYS},
                 area={way: box.area if box else 0.0 for way, box in boxes.items()},
             )
         )
@@ -169,18 +116,18 @@ def _readings(image: Image.Image, box: Box | None, stand_in: StandIn) -> list[tu
     return readings
 
 
-def _legible(sample: Sample, readings: list[tuple[Page, Box]]) -> bool:
+def _legible(answer: str, value: Box, readings: list[tuple[Page, Box]]) -> bool:
     """Tell whether the answer was read where it stands."""
-    wanted = normalise(sample.answer)
+    wanted = normalise(answer)
     for page, shown in readings:
         text = ""
         for line in sorted(page.lines, key=lambda line: line.box.x0):
-            y = sample.value.centre[1]
+            y = value.centre[1]
             left = shown.x0 + line.box.x0 * shown.width
             right = shown.x0 + line.box.x1 * shown.width
             top = shown.y0 + line.box.y0 * shown.height
             bottom = shown.y0 + line.box.y1 * shown.height
-            if top <= y <= bottom and left < sample.value.x1 and right > sample.value.x0:
+            if top <= y <= bottom and left < value.x1 and right > value.x0:
                 text += normalise(line.text)
         if wanted and wanted in text:
             return True
@@ -190,41 +137,25 @@ def _legible(sample: Sample, readings: list[tuple[Page, Box]]) -> bool:
 def summarise(outcomes: list[Outcome], resamples: int, seed: int) -> dict[str, Any]:
     """Return shares with 95 % bootstrap intervals; whole pages are drawn, as their answers hang
     together."""
-    generator = np.random.default_rng(seed)
-    pages = sorted({outcome.page for outcome in outcomes})
-    drawn = [generator.choice(pages, len(pages)) for _ in range(resamples)]
-    sizes = _per_page(outcomes, pages, [True] * len(outcomes))
+    draws = PictureBootstrap([o.page for o in outcomes], resamples=resamples, seed=seed)
 
-    def share(flags: list[bool]) -> dict[str, Any]:
-        hits = _per_page(outcomes, pages, flags)
-        ratios = [hits[draw].sum() / sizes[draw].sum() for draw in drawn]
-        return {"mean": float(np.mean(flags)), "interval": _interval(ratios)}
+    def flags(name: str, way: str) -> list[bool]:
+        return [getattr(outcome, name)[way] for outcome in outcomes]
 
     def gap(name: str) -> dict[str, Any]:
-        counts = {
-            way: _per_page(outcomes, pages, [getattr(o, name)[way] for o in outcomes])
-            for way in WAYS
-        }
-
-        def closed(draw: np.ndarray) -> float:
-            none, own, right = (counts[way][draw].sum() for way in ("none", "cropper", "oracle"))
-            return float((own - none) / (right - none)) if right > none else float("nan")
-
-        return {
-            "mean": closed(np.array(pages)),
-            "interval": _interval([closed(draw) for draw in drawn]),
-        }
+        ways = (flags(name, way) for way in ("none", "cropper", "oracle"))
+        return draws.gap_closed(*ways).to_dict()
 
     kinds = sorted({outcome.kind for outcome in outcomes})
     return {
-        "pages": len(pages),
+        "pages": len({outcome.page for outcome in outcomes}),
         "questions": len(outcomes),
-        "centre_in_region": share([outcome.hit for outcome in outcomes]),
+        "centre_in_region": draws.share([outcome.hit for outcome in outcomes]).to_dict(),
         "mean_area": {way: float(np.mean([o.area[way] for o in outcomes])) for way in WAYS},
         "median_milliseconds": float(np.median([outcome.milliseconds for outcome in outcomes])),
         **{
             name: {
-                **{way: share([getattr(o, name)[way] for o in outcomes]) for way in WAYS},
+                **{way: draws.share(flags(name, way)).to_dict() for way in WAYS},
                 "gap_closed": gap(name),
             }
             for name in MEASURES
@@ -246,17 +177,6 @@ def summarise(outcomes: list[Outcome], resamples: int, seed: int) -> dict[str, A
             for kind in kinds
         },
     }
-
-
-def _per_page(outcomes: list[Outcome], pages: list[int], flags: list[bool]) -> np.ndarray:
-    counts = np.zeros(len(pages))
-    for outcome, flag in zip(outcomes, flags, strict=True):
-        counts[outcome.page] += flag
-    return counts
-
-
-def _interval(values: list[float]) -> list[float]:
-    return [float(value) for value in np.nanpercentile(values, [2.5, 97.5])]
 
 
 def show(summary: dict[str, Any], console: Console) -> None:
@@ -298,24 +218,22 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=2000)
     parser.add_argument("--output", type=Path, help="JSON file with the summary and every outcome")
     arguments = parser.parse_args()
-    from cropzoom.trainer.synthetic.fonts import find_fonts
-
-    fonts = len(find_fonts("heldout"))
-    if not fonts:
-        parser.error("no held-out fonts on this machine; install those in trainer/nano/FONTS.txt")
-    samples = list(
-        rendered_samples(
-            arguments.pages,
-            arguments.width,
-            arguments.height,
-            arguments.seed,
-            (arguments.min_text, arguments.max_text),
-        )
+    options = PageOptions(
+        width=arguments.width,
+        height=arguments.height,
+        split="heldout",
+        min_text=arguments.min_text,
+        max_text=arguments.max_text,
+        absent=0.0,
     )
+    try:
+        rows = rendered_test(arguments.pages, arguments.seed, options).rows
+    except DataError as error:
+        parser.error(str(error))
     stand_in = StandIn(side=arguments.side, reader=OcrReader(threads=arguments.threads))
     with load_cropper(arguments.cropper) as cropper:
-        outcomes = measure(track(samples, description="asking"), cropper, stand_in, arguments.seed)
-    summary = {"heldout_fonts": fonts}
+        outcomes = measure(track(rows, description="asking"), cropper, stand_in, arguments.seed)
+    summary: dict[str, Any] = {"heldout_fonts": len(find_fonts("heldout"))}
     summary |= summarise(outcomes, arguments.resamples, arguments.seed)
     show(summary, Console())
     if arguments.output:
