@@ -1,17 +1,17 @@
-"""Where well-known data sets lie on the hub, and what their columns are called.
+"""Well-known data sets to train on: where they lie on the hub, and what their columns are called.
 
-Read from the dataset cards of lmms-lab/textvqa and lmms-lab/DocVQA (configs DocVQA and
-InfographicVQA), and for vikhyatk/st-vqa, which has no card, from public code that loads it. The
-splits differ: the test splits of DocVQA and InfographicVQA have no answers, so all of their rows
-are skipped; the card of lmms-lab/DocVQA hides its `train` files, which are named here directly;
-lmms-lab/ST-VQA has a test split without answers only, so ST-VQA's training part comes from
-elsewhere.
+The facts are those of `cropzoom.evaluate.presets`, of which training uses the `train` splits. Only
+ST-VQA differs: lmms-eval's copy has a test split without answers, so its training part comes from
+vikhyatk/st-vqa, which has no card; its columns are known from public code that loads it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from cropzoom.evaluate.presets import PRESETS as BENCHMARKS
+from cropzoom.evaluate.presets import parquet_files
 
 from .columns import ColumnMap
 
@@ -31,31 +31,21 @@ class Preset:
     columns: ColumnMap
 
 
-def _splits(folder: str, *names: str) -> dict[str, str]:
-    return {name: f"{folder}/{name}-*.parquet" for name in names}
+def _benchmark(name: str, image_id: str) -> Preset:
+    known = BENCHMARKS[name]
+    columns = ColumnMap(id=known.columns["id"], image_id=image_id)
+    return Preset(known.repo, known.files, columns)
 
 
 PRESETS: Mapping[str, Preset] = {
-    "textvqa": Preset(
-        "lmms-lab/textvqa",
-        _splits("data", "train", "validation", "test"),
-        ColumnMap(id="question_id", image_id="image_id"),
-    ),
+    "textvqa": _benchmark("textvqa", "image_id"),
     # The pages of one document stay together in a split.
-    "docvqa": Preset(
-        "lmms-lab/DocVQA",
-        _splits("DocVQA", "train", "validation", "test"),
-        ColumnMap(id="questionId", image_id="ucsf_document_id"),
-    ),
-    "infographicvqa": Preset(
-        "lmms-lab/DocVQA",
-        _splits("InfographicVQA", "train", "validation", "test"),
-        ColumnMap(id="questionId", image_id="image_url"),
-    ),
+    "docvqa": _benchmark("docvqa", "ucsf_document_id"),
+    "infographicvqa": _benchmark("infographicvqa", "image_url"),
     # One record a picture, with all of its questions; no ids.
     "stvqa": Preset(
         "vikhyatk/st-vqa",
-        _splits("data", "train"),
+        parquet_files("data", "train"),
         ColumnMap(question="qas.question", answers="qas.answers"),
     ),
 }
