@@ -20,12 +20,12 @@ from cropzoom.cropper.folder import Folder, find_folder
 from cropzoom.cropper.manifest import MODEL_NAME, PointerManifest, read_manifest, read_model
 from cropzoom.cropper.pointer_spec import DecodeSpec, ImageSpec
 from cropzoom.cropper.pointing import point
+from cropzoom.cropper.readable import readable
 from cropzoom.cropper.session import Device, check_graph, make_session
 from cropzoom.cropper.trace import Trace
 from cropzoom.cropper.words import MAX_WORDS, encode_question
-from cropzoom.errors import CropperError, ImageError, OptionsError
+from cropzoom.errors import CropperError, OptionsError
 from cropzoom.geometry import Box, Crop
-from cropzoom.images import is_plain, load_image
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -128,14 +128,8 @@ class OnnxCropper:
             raise CropperError("the cropper is closed; load it again")
         if k < 1:
             raise OptionsError(f"k={k} must be at least 1")
-        if not isinstance(image, Image.Image):
-            raise ImageError(
-                f"predict takes a PIL image, not {type(image).__name__}; "
-                "open it with cropzoom.images.load_image"
-            )
         trace = (trace or Trace()).start()
-        if not is_plain(image):
-            image = load_image(image, max_pixels=image.width * image.height)
+        image = readable(image)
         trace.lap("preprocess")
         width, height = image.size
         words, mask = encode_question(question)

@@ -15,7 +15,7 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +26,14 @@ from cropzoom.cropper.decoder import Decoder, Past
 from cropzoom.cropper.folder import Folder, find_folder
 from cropzoom.cropper.grammar import decode_box
 from cropzoom.cropper.manifest import TextManifest, read_files, read_manifest
+from cropzoom.cropper.prompt import Prompter
+from cropzoom.cropper.readable import readable
 from cropzoom.cropper.session import Device
 from cropzoom.cropper.text_graphs import TextGraphs
 from cropzoom.cropper.text_spec import DECODER, TOKENIZER_NAME
 from cropzoom.cropper.trace import Trace
-from cropzoom.errors import CropperError, ImageError, OptionsError
+from cropzoom.errors import CropperError, OptionsError
 from cropzoom.geometry import Box, Crop
-from cropzoom.images import is_plain, load_image
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -89,18 +90,15 @@ class TextCropper:
         if not isinstance(manifest, TextManifest):
             raise CropperError(f"{self._folder.path} is no text cropper; load it with load_cropper")
         self._manifest = manifest
-        tile = manifest.image.tile
-        sides = range(tile, tile * idefics3.MOST_TILES + 1, tile)
-        if longest_edge is not None and (
-            type(longest_edge) is not int or longest_edge not in sides
-        ):
-            raise OptionsError(
-                f"longest_edge={longest_edge!r} must be a multiple of {tile} (one tile) up to "
-                f"{sides[-1]}, or None"
-            )
-        self._longest_edge = longest_edge or manifest.image.longest_edge
         files = read_files(self._folder, manifest)
-        self._tokenizer = self._read_tokenizer(bytes(files[TOKENIZER_NAME]))
+        self._prompter = Prompter(
+            files[TOKENIZER_NAME],
+            str(self._folder.path / TOKENIZER_NAME),
+            manifest.prompt,
+            manifest.image,
+            longest_edge,
+            LONGEST_ANSWER,
+        )
         graphs = TextGraphs(self._folder, manifest, files, device, threads)
         self._device = graphs.device
         self._graphs: TextGraphs | None = graphs
@@ -120,7 +118,7 @@ class TextCropper:
     @property
     def longest_edge(self) -> int:
         """Longest side, in px, that images are brought to."""
-        return self._longest_edge
+        return self._prompter.longest_edge
 
     def predict(
         self, image: Image.Image, question: str, k: int = 1, *, trace: Trace | None = None
@@ -147,11 +145,14 @@ class TextCropper:
         if k < 1:
             raise OptionsError(f"k={k} must be at least 1")
         trace = (trace or Trace()).start()
-        image = _plain(image)
+        image = readable(image)
         trace.lap("preprocess")
         if not question.strip():
             return []
-        plan, ids, split = self._prompt(image, question, trace)
+        plan = self._prompter.layout(image.size)
+        ids = self._prompter.tokens(plan, question)
+        split = self._prompter.image_end(ids)
+        trace.lap("tokenise")
         past = self._image_past(graphs, decoder, image, ids[:split], trace)
         fresh, stage = ids[split:], "prefill"
 
@@ -194,11 +195,13 @@ class TextCropper:
             CropperError, ImageError: as `predict`.
         """
         trace = (trace or Trace()).start()
-        image = _plain(image)
+        image = readable(image)
         trace.lap("preprocess")
         graphs = self._open()
         decoder = graphs.decoder(DECODER)
-        plan, ids, _ = self._prompt(image, question, trace)
+        plan = self._prompter.layout(image.size)
+        ids = self._prompter.tokens(plan, question)
+        trace.lap("tokenise")
         embeds = self._with_image(graphs, image, ids, trace)
         past, tokens, stage = decoder.empty(), list[int](), "prefill"
         while True:
@@ -208,7 +211,7 @@ class TextCropper:
             if tokens[-1] in self._manifest.end or len(tokens) == max_tokens:
                 break
             embeds, stage = graphs.embed(tokens[-1:]), "decode"
-        text = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        text = self._prompter.text(tokens)
         try:
             box: Box | None = Box.from_text(text)
         except ValueError:
@@ -228,13 +231,11 @@ class TextCropper:
         Raises:
             CropperError: the question is too long.
         """
-        return self._tokens(
-            idefics3.layout(size, self._manifest.image, self._longest_edge), question
-        )
+        return self._prompter.tokens(self._prompter.layout(size), question)
 
     def warmup(self) -> None:
         """Run once on an empty page, so that the first real prediction is as fast as the next."""
-        self.predict(Image.new("RGB", (self._longest_edge,) * 2, "white"), "warm up")
+        self.predict(Image.new("RGB", (self.longest_edge,) * 2, "white"), "warm up")
         with self._lock:
             self._kept.clear()
 
@@ -249,35 +250,6 @@ class TextCropper:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _prompt(
-        self, image: Image.Image, question: str, trace: Trace
-    ) -> tuple[idefics3.Layout, list[int], int]:
-        """Return the layout, the prompt's tokens, and how many of them the image ends at."""
-        plan = idefics3.layout(image.size, self._manifest.image, self._longest_edge)
-        ids = self._tokens(plan, question)
-        fake = self._tokenizer.token_to_id(idefics3.FAKE)
-        split = len(ids) - ids[::-1].index(fake)
-        trace.lap("tokenise")
-        return plan, ids, split
-
-    def _tokens(self, plan: idefics3.Layout, question: str) -> list[int]:
-        spec = self._manifest.prompt
-        for token in self._special:
-            # An "<image>" in a question would stand for an image that is not there.
-            question = question.replace(token, token.strip("<>|"))
-        if spec.capitalize:
-            question = question.capitalize()
-        image = idefics3.image_text(plan, spec.image_tokens)
-        ids: list[int] = self._tokenizer.encode(
-            f"{spec.before}{image}{spec.between}{question}{spec.after}"
-        ).ids
-        if len(ids) + LONGEST_ANSWER > spec.max_tokens:
-            raise CropperError(
-                f"the prompt has {len(ids)} tokens, {self._manifest.name} takes "
-                f"{spec.max_tokens - LONGEST_ANSWER}; shorten the question or lower longest_edge"
-            )
-        return ids
 
     def _image_past(
         self, graphs: TextGraphs, decoder: Decoder, image: Image.Image, ids: list[int], trace: Trace
@@ -308,10 +280,10 @@ class TextCropper:
         self, graphs: TextGraphs, image: Image.Image, ids: list[int], trace: Trace
     ) -> Floats:
         """Return the embeddings of a prompt, the image's features in their places."""
-        pixels = idefics3.tiles(image, self._manifest.image, self._longest_edge)
+        pixels = idefics3.tiles(image, self._manifest.image, self.longest_edge)
         trace.lap("preprocess")
         features = graphs.vision(pixels)
-        embeds = graphs.embed_with_image(ids, self._tokenizer.token_to_id(idefics3.IMAGE), features)
+        embeds = graphs.embed_with_image(ids, self._prompter.image_token, features)
         trace.lap("vision")
         return embeds
 
@@ -320,36 +292,3 @@ class TextCropper:
         if graphs is None:
             raise CropperError("the cropper is closed; load it again")
         return graphs
-
-    def _read_tokenizer(self, data: bytes) -> Any:
-        from tokenizers import Tokenizer
-
-        path = self._folder.path / TOKENIZER_NAME
-        try:
-            tokenizer = Tokenizer.from_buffer(data)
-        except Exception as error:
-            # tokenizers raises bare exceptions.
-            raise CropperError(f"{path} is not a tokenizer: {error}; export it again") from error
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        tiles = range(self._longest_edge // self._manifest.image.tile)
-        tags = [idefics3.tag(row, column) for row in tiles for column in tiles]
-        wanted = [idefics3.IMAGE, idefics3.FAKE, *([idefics3.GLOBAL, *tags] if tags[1:] else [])]
-        missing = [token for token in wanted if tokenizer.token_to_id(token) is None]
-        if missing:
-            raise CropperError(f"{path} lacks {missing[0]}, which {len(tags)} tiles need")
-        added = tokenizer.get_added_tokens_decoder().values()
-        special = {token.content for token in added if token.special}
-        self._special = sorted({*special, idefics3.IMAGE, idefics3.FAKE}, key=len, reverse=True)
-        return tokenizer
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    if not isinstance(image, Image.Image):
-        raise ImageError(
-            f"predict takes a PIL image, not {type(image).__name__}; "
-            "open it with cropzoom.images.load_image"
-        )
-    if is_plain(image):
-        return image
-    return load_image(image, max_pixels=image.width * image.height)
