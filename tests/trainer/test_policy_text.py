@@ -262,6 +262,26 @@ def test_free_answers_that_are_no_boxes_give_none(free: TextPolicy, batch: Batch
     assert free._boxes(actions, free._mask(actions))[0, 0].isnan().all()
 
 
+def test_nothing_after_the_end_counts(free: TextPolicy, batch: Batch) -> None:
+    noise = uniform(3, 2, free.noise_length)
+    drawn = free.sample(batch, noise, 9.0)
+    # Numbers that end each row's second sample after its first token.
+    whole = free.score(batch, drawn.actions, 9.0, full=True).log_distribution
+    shares = whole[:, 1, 1].double().exp().cumsum(-1)
+    noise[:, 1, 1] = shares[:, free.end - 1 : free.end + 1].mean(-1).detach()
+    ended = free.sample(batch, noise, 9.0)
+    assert (ended.actions[:, 1, 1] == free.end).all() and (
+        ended.actions[:, 1, 2:] == free.pad
+    ).all()
+    assert torch.equal(ended.mask[:, 1].sum(-1), torch.full((3,), 2))
+    assert torch.equal(ended.actions[:, 0], drawn.actions[:, 0])
+    scores = free.score(batch, ended.actions, 9.0)
+    assert torch.equal(scores.mask, ended.mask)
+    assert torch.allclose(scores.logp, ended.logp, atol=1e-5)
+    for part in (ended.logp, scores.logp, scores.entropy):
+        assert (part[~ended.mask] == 0).all() and (part[ended.mask] != 0).all()
+
+
 def test_other_rows_of_a_batch_change_nothing(policy: TextPolicy, batch: Batch) -> None:
     noise = uniform(3, 4, policy.noise_length, seed=5)
     together = policy.sample(batch, noise)
@@ -343,10 +363,10 @@ def test_images_are_read_once_and_sharded_runs_stay_in_step(
 
 
 def test_nll_is_the_mean_over_the_answers_tokens(policy: TextPolicy, batch: Batch) -> None:
-    boxes = [Box(0.0, 0.125, 0.5, 1.0), Box(0.29, 0.57, 0.58, 0.99), Box(0.1, 0.2, 0.3, 0.4)]
+    boxes = [Box(0.0, 0.125, 0.5, 1.0), Box(0.29, 0.57, 0.58, 0.99), Box(0.01, 0.02, 0.03, 0.04)]
     losses = policy.nll(batch, torch.tensor([[b.x0, b.y0, b.x1, b.y1] for b in boxes]))
     for row, text, loss in zip(
-        ROWS, ("[0, 12, 50, 100].", "[29, 57, 58, 99].", "[10, 20, 30, 40]."), losses, strict=True
+        ROWS, ("[0, 12, 50, 100].", "[29, 57, 58, 99].", "[1, 2, 3, 4]."), losses, strict=True
     ):
         answer = policy.processor.tokenizer(f" {text}<end_of_utterance>")["input_ids"]
         wanted = torch.nn.functional.cross_entropy(
