@@ -146,6 +146,8 @@ def label_rows(
                 if on_done:
                     on_done(done, len(numbers))
         log.add(*streak)
+        if on_done:
+            on_done(len(numbers), len(numbers))
         if rows.skipped.rows:
             rows.skipped.save(out / "skipped.jsonl")
         log.finish(rows.skipped.counts)

@@ -294,6 +294,9 @@ def test_failures_that_may_be_the_teachers_wait_for_a_success(tmp_path: Path) ->
     teacher = Looks(q0=bad, q1=bad, q2=bad, q4=bad, q5=bad, q6=NoBox("lost", ""), q7=bad)
     summary = label_rows(some_rows(9), teacher, tmp_path, max_failures=4)
     assert summary["failures"] == {"rubbish": 6, "lost": 1} and ids(tmp_path) == ["q3", "q8"]
+    # Some at the end are no proof against the teacher.
+    summary = label_rows(some_rows(11), Looks(q9=bad, q10=bad), tmp_path, max_failures=4)
+    assert summary["failures"] == {"rubbish": 8, "lost": 1} and summary["rows"] == 11
 
 
 def test_a_teacher_that_fails_all_the_time_stops_the_run(tmp_path: Path) -> None:
