@@ -547,6 +547,15 @@ def test_splits_share_no_picture_and_mix_sources_alike() -> None:
         assert abs(held_out - 0.2 * everything) <= 3
 
 
+@pytest.mark.parametrize(("shares", "sizes"), [((0.5, 0.5), (5, 5)), ((0.7, 0.2, 0.1), (7, 2, 1))])
+def test_shares_are_exact_where_they_can_be(
+    shares: tuple[float, ...], sizes: tuple[int, ...]
+) -> None:
+    rows = Rows.of([VqaRow(str(n), b"", "?", ("x",), image_id=str(n)) for n in range(10)])
+    parts = split_rows(rows, {str(n): share for n, share in enumerate(shares)})
+    assert tuple(map(len, parts.values())) == sizes
+
+
 def test_splits_depend_on_the_seed_and_not_on_the_order() -> None:
     rows = many_rows()
     shares = {"a": 0.5, "b": 0.3, "c": 0.2}

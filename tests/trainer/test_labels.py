@@ -309,6 +309,12 @@ def test_a_teacher_that_fails_all_the_time_stops_the_run(tmp_path: Path) -> None
     teacher = Looks()
     label_rows(some_rows(9), teacher, tmp_path, max_failures=4)
     assert teacher.asked == [f"q{n}" for n in range(2, 9)]
+    # Finished once, it is unfinished again while new rows fail: other shards must not go ahead.
+    assert (tmp_path / "labels-1-of-1.json").exists()
+    teacher = Looks(**{f"q{n}": bad for n in range(9, 13)})
+    with pytest.raises(LabelError):
+        label_rows(some_rows(13), teacher, tmp_path, max_failures=4)
+    assert not (tmp_path / "labels-1-of-1.json").exists()
 
 
 def test_nothing_labelled_is_an_error(tmp_path: Path) -> None:
