@@ -140,9 +140,10 @@ def label_rows(
                             "done and kept: set it right, and run the same again to go on"
                         ) from failure
                     continue
-                log.add(*streak, entry)
-                done += 1 + len(streak)
-                streak.clear()
+                shown = [] if failure else [*streak]
+                log.add(*shown, entry)
+                del streak[: len(shown)]
+                done += len(shown) + 1
                 if on_done:
                     on_done(done, len(numbers))
         log.add(*streak)

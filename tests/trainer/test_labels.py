@@ -290,13 +290,17 @@ def test_shards_that_are_none(text: str) -> None:
 
 def test_failures_that_may_be_the_teachers_wait_for_a_success(tmp_path: Path) -> None:
     bad = NoBox("rubbish", "?", suspicious=True)
-    # Three, a success, two, an honest failure, one more: never four in a row.
-    teacher = Looks(q0=bad, q1=bad, q2=bad, q4=bad, q5=bad, q6=NoBox("lost", ""), q7=bad)
+    # Three, a success, one, an honest failure, two: never four without a success between.
+    teacher = Looks(q0=bad, q1=bad, q2=bad, q4=bad, q5=NoBox("lost", ""), q6=bad, q7=bad)
     summary = label_rows(some_rows(9), teacher, tmp_path, max_failures=4)
     assert summary["failures"] == {"rubbish": 6, "lost": 1} and ids(tmp_path) == ["q3", "q8"]
     # Some at the end are no proof against the teacher.
     summary = label_rows(some_rows(11), Looks(q9=bad, q10=bad), tmp_path, max_failures=4)
     assert summary["failures"] == {"rubbish": 8, "lost": 1} and summary["rows"] == 11
+    # An honest failure, such as a broken picture, shows nothing: four it is.
+    teacher = Looks(q0=bad, q1=bad, q2=NoBox("lost", ""), q3=bad, q4=bad)
+    with pytest.raises(LabelError, match="failed 4 times"):
+        label_rows(some_rows(9), teacher, tmp_path / "other", max_failures=4)
 
 
 def test_a_teacher_that_fails_all_the_time_stops_the_run(tmp_path: Path) -> None:
