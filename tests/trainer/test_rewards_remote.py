@@ -147,6 +147,33 @@ def test_a_failed_no_crop_value_is_asked_again(server: VllmServer) -> None:
     assert remote(row, boxes).isfinite().all()
 
 
+@pytest.mark.parametrize("answers", ["mean", "max"])
+def test_an_unknown_answer_makes_the_reward_unknown(server: VllmServer, answers: str) -> None:
+    remote = RemoteLikelihood(server.url, "tiny", concurrency=1, answers=answers, **SMALL)  # type: ignore[arg-type]
+    row = [VqaRow("x", ROWS[1].image, "Who?", ("Ann", "Bob"))]
+    remote(row, BOXES[1:, :1])
+    for number in (0, 1):
+        server.bodies.clear()
+        server.spoil = lambda response, n, number=number: 500 if n == number else response  # type: ignore[misc]
+        found = remote(row, BOXES[1:, ::2])
+        assert found.isnan().tolist() == [[True, False]]
+
+
+def test_invalid_boxes_among_failures(server: VllmServer) -> None:
+    remote = RemoteLikelihood(server.url, "tiny", concurrency=1, **SMALL)
+    # Requests: two about tokens, two crops, no crop.
+    server.spoil = lambda response, number: 500 if number == 4 else response
+    found = remote(ROWS[1:], BOXES[1:])[0]
+    assert found[1] == min(found[0], found[2]) - 1, "less than all that is known"
+    wanted = remote(ROWS[1:], BOXES[1:])[0, 1]
+    assert wanted <= found[1] + 1e-4
+    for number, lost in ((0, 0), (1, 2)):
+        server.bodies.clear()
+        server.spoil = lambda response, n, number=number: 500 if n == number else response  # type: ignore[misc]
+        found = remote(ROWS[1:], BOXES[1:])[0]
+        assert found[lost].isnan() and wanted - 1e-4 <= found[1] <= found[2 - lost] - 1
+
+
 def test_a_passing_fault_is_tried_again(server: VllmServer) -> None:
     server.spoil = lambda response, number: 503 if number % 2 else response
     remote = RemoteLikelihood(server.url, "tiny", **{**SMALL, "retries": 2}, concurrency=1)

@@ -276,6 +276,7 @@ def test_the_prompt_can_be_another(parts: tuple[Any, Any]) -> None:
 
 
 def test_float32_whatever_surrounds_it(parts: tuple[Any, Any], tiny_idefics3: Path) -> None:
+    parts[0].train()
     vlm = FrozenVlm(*parts)
     reward = AnswerLikelihood(vlm, **CUT)
     wanted = reward(ROWS, fractions())
@@ -467,6 +468,30 @@ def test_other_models() -> None:
             wanted = each[-len(f" {answer}".encode()) - 1 :].sum()
             torch.testing.assert_close(value, wanted, atol=1e-4, rtol=0)
     assert vlm._shares is False and found.std() > 0.01
+    processor.chat_template = "<s>" + processor.chat_template  # else the tokenizer puts it there
+    again = AnswerLikelihood(FrozenVlm(model, processor), answers="first", include_end=True, **CUT)
+    torch.testing.assert_close(again(ROWS, fractions()), found, atol=1e-4, rtol=0)
     replies = vlm.replies([Asked((row.image,), row.question) for row in ROWS], max_new_tokens=5)  # type: ignore[arg-type]
     singly = [vlm.replies([Asked((row.image,), row.question)], max_new_tokens=5) for row in ROWS]  # type: ignore[arg-type]
     assert replies == [one for (one,) in singly]
+
+
+def test_tokenizers_that_need_whole_prompts(
+    parts: tuple[Any, Any], tiny_idefics3: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(tiny_idefics3)
+    begin = ("<pad>", processor.tokenizer.pad_token_id)
+    processor.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<pad> $0", special_tokens=[begin]
+    )
+    processor.tokenizer.bos_token = "<pad>"
+    found = []
+    for share in (True, False):
+        vlm = FrozenVlm(parts[0], processor, share_images=share)
+        with caplog.at_level("WARNING", logger="cropzoom.trainer"):
+            found.append(AnswerLikelihood(vlm, **CUT)(ROWS, fractions()))
+        assert vlm._shares is False and ("whole prompts" in caplog.text) is True
+    assert torch.equal(*found)

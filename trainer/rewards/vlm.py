@@ -211,23 +211,28 @@ class FrozenVlm:
         `features` holds those of pictures already seen in this call, by object.
         """
         if self._shares is None:
-            # Pieces of text are tokenised one by one. Where that makes a difference, don't.
+            # Pieces of text are tokenised one by one, and nothing is added. Where that makes a
+            # difference, don't.
             whole, _ = self._processed(asked[:1])
             pieces = self._shared(asked[:1], features)[0]
             self._shares = torch.equal(whole[0]["input_ids"], pieces[0]["input_ids"])
             if not self._shares:
-                _log.warning("pictures are encoded once a prompt: the tokenizer joins over them")
+                _log.warning(
+                    "pictures are encoded once a prompt: this tokenizer needs whole prompts"
+                )
         return self._shared(asked, features) if self._shares else self._processed(asked)
 
     def _processed(self, asked: Sequence[Asked]) -> tuple[list[dict[str, Tensor]], dict[str, Any]]:
         """Encode with the processor, as any model needs it."""
         texts = [self._render(one.question, len(one.images)) for one in asked]
+        bos = self._tokenizer.bos_token
         inputs = self.processor(
             text=texts,
             images=[list(one.images) for one in asked],
             padding=True,
             return_tensors="pt",
-            add_special_tokens=self._adds_special(texts[0]),
+            # As `apply_chat_template` does: a template may write the first token itself.
+            add_special_tokens=not (bos and texts[0].startswith(bos)),
         )
         kept = inputs["attention_mask"].bool()
         by_token = {
@@ -253,8 +258,7 @@ class FrozenVlm:
         rows = []
         for one in asked:
             first, *others = self._render(one.question, len(one.images)).split(self._image_token)
-            adds = self._adds_special(first)
-            ids = [torch.tensor(self._tokenizer(first, add_special_tokens=adds)["input_ids"])]
+            ids = [torch.tensor(self._ids(first))]
             for image, piece in zip(one.images, others, strict=True):
                 ids += [features[id(image)][0], torch.tensor(self._ids(piece))]
             joined = torch.cat(ids).long()
@@ -339,10 +343,6 @@ class FrozenVlm:
             logp = logits[number, at.to(logits.device)].float().log_softmax(-1)
             results.append(logp.gather(-1, answer.to(logits.device)[:, None])[:, 0].cpu())
         return results
-
-    def _adds_special(self, text: str) -> bool:
-        bos = self._tokenizer.bos_token
-        return not (bos and text.startswith(bos))
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:
