@@ -243,3 +243,24 @@ def test_a_failed_save_leaves_the_old_policy(
         policy.save_pretrained(tmp_path / "p")
     assert {p.name: p.read_bytes() for p in (tmp_path / "p").iterdir()} == before
     assert [p.name for p in tmp_path.iterdir()] == ["p"]
+
+
+def test_a_save_that_is_cut_short_is_not_taken_for_whole(
+    tiny_idefics3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = load_policy(tiny_idefics3, "pointer")
+    policy.save_pretrained(tmp_path)
+    replace, moved = Path.replace, []
+
+    def cut_short(path: Path, target: Path) -> Path:
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        moved.append(path)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        policy.save_pretrained(tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(OptionsError, match="doesn't say what kind"):
+        load_policy(tmp_path)
