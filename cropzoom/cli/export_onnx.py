@@ -172,8 +172,9 @@ def _export(
             policy = load_policy(checkpoint)
             net, training = policy.net, {"checkpoint": folder.name}
             net_options = {key: getattr(policy, key) for key in ("quantile", "scale", "pad_px")}
-            net_options["longest_edge"] = policy.collate.spec.longest_edge
-        return export_nano(
+            spec = policy.collate.spec
+            net_options |= {"longest_edge": spec.longest_edge, "max_upscale": spec.max_upscale}
+        ladder: Ladder | None = export_nano(
             net,
             out,
             training,
@@ -184,6 +185,7 @@ def _export(
             progress=progress,
             **{**net_options, **{k: v for k, v in given.items() if k == "longest_edge"}},
         )
+        return ladder
     adapter = find_adapter(folder)
     if said is None and adapter is not None and adapter.name == "roi":
         given.setdefault("capitalize", True)

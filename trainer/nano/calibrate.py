@@ -10,6 +10,7 @@ temperature at which the confidence of a box is the chance that it is right.
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,13 +21,13 @@ import numpy as np
 import torch
 import typer
 
-from cropzoom.cropper.manifest import DecodeSpec
-from cropzoom.cropper.pointer import decode
+from cropzoom.cropper.pointer import decode, preprocess
+from cropzoom.cropper.pointer_spec import DecodeSpec, ImageSpec
 from cropzoom.cropper.words import encode_question
 from cropzoom.geometry import Box
 
 from ..synthetic import PageOptions, Question, render_page
-from .export import load_checkpoint
+from .export import LONGEST_EDGE, MAX_UPSCALE, load_checkpoint
 from .network import CELL, EDGE_BINS, Nano
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -36,11 +37,19 @@ START = DecodeSpec(
 )
 
 
+SEEN = ImageSpec(LONGEST_EDGE, 32, 255, MAX_UPSCALE, math.inf)
+"""Pages come to the net as in the exported cropper."""
+
+
 @dataclass(frozen=True)
 class Output:
-    """The net's logits for one question about a page of `size` px."""
+    """The net's logits for one question about a page, which the net saw with `size` px.
+
+    `region`: of key and value, in fractions of the page; None where nothing answers.
+    """
 
     question: Question
+    region: Box | None
     size: tuple[int, int]
     cells: np.ndarray
     absent: float
@@ -57,8 +66,8 @@ def outputs(net: Nano, pages: int, seed: int, absent: float) -> Iterator[Output]
         if not page.questions:
             continue
         with torch.no_grad():
-            image = torch.from_numpy(np.asarray(page.image).astype(np.float32))[None, None]
-            reading = net.pages(image)
+            pixels, size = preprocess(page.image, SEEN, SEEN.longest_edge)
+            reading = net.pages(torch.from_numpy(pixels.astype(np.float32))[None, None])
             words, masks = zip(*(encode_question(q.text) for q in page.questions), strict=True)
             pointing = net.point(
                 reading,
@@ -67,9 +76,14 @@ def outputs(net: Nano, pages: int, seed: int, absent: float) -> Iterator[Output]
                 torch.zeros(len(words), dtype=torch.long),
             )
         for i, question in enumerate(page.questions):
+            region = None
+            if question.region is not None:
+                x0, y0, x1, y1 = question.region
+                region = Box.ordered(x0 / width, y0 / height, x1 / width, y1 / height)
             yield Output(
                 question,
-                (width, height),
+                region,
+                size,
                 pointing.cells[i].numpy(),
                 float(pointing.absent[i]),
                 pointing.edges[i].numpy(),
@@ -89,13 +103,9 @@ class Outcome:
 def outcome(output: Output, spec: DecodeSpec) -> Outcome:
     """Decode; `hit`: the box is centred in the region; `covered`: it shows the whole region."""
     (crop,) = decode(output.cells, output.absent, output.edges, output.size, spec, 1)
-    region = output.question.region
-    if region is None:
+    wanted = output.region
+    if wanted is None:
         return Outcome(False, False, crop.box.area, crop.confidence)
-    width, height = output.size
-    wanted = Box.ordered(
-        region[0] / width, region[1] / height, region[2] / width, region[3] / height
-    )
     shown = crop.box.intersection(wanted)
     covered = shown is not None and shown.area >= 0.97 * wanted.area
     hit = wanted.contains_point(*crop.box.centre)

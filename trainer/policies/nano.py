@@ -52,10 +52,11 @@ class NanoCollator:
 
     Args:
         longest_edge: px that a larger image is shrunk to.
+        max_upscale: how much a smaller one is enlarged at most.
     """
 
-    def __init__(self, longest_edge: int) -> None:
-        self.spec = ImageSpec(longest_edge, _MULTIPLE, 255, 1.0, math.inf)
+    def __init__(self, longest_edge: int, max_upscale: float = 1.0) -> None:
+        self.spec = ImageSpec(longest_edge, _MULTIPLE, 255, max_upscale, math.inf)
 
     def __call__(self, rows: Sequence[VqaRow]) -> Batch:
         """Returns image (B, 1, H, W) uint8, white beyond each own page; size (B, 2) int64, width
@@ -92,7 +93,7 @@ class NanoPolicy(Policy):
 
     Args:
         net: to be trained further.
-        longest_edge: px that a larger image is shrunk to.
+        longest_edge, max_upscale: see `NanoCollator`; max_upscale from 1 to 16.
         quantile: of each edge's distance, for `best`.
         scale, pad_px: growth about the box's centre, then at each side in px of the model's input.
 
@@ -109,21 +110,23 @@ class NanoPolicy(Policy):
         net: Nano,
         *,
         longest_edge: int = 1024,
+        max_upscale: float = 1.0,
         quantile: float = 0.7,
         scale: float = 1.25,
         pad_px: float = 16.0,
     ) -> None:
         super().__init__()
         well = 16 <= longest_edge <= 16384 and 0 < quantile < 1 and 1 <= scale <= 16
-        if not well or not 0 <= pad_px <= 4096:
+        if not well or not 0 <= pad_px <= 4096 or not 1 <= max_upscale <= 16:
             raise OptionsError(
                 f"a nano policy can't have longest_edge={longest_edge}, quantile={quantile}, "
-                f"scale={scale}, pad_px={pad_px}; needs 16 <= longest_edge <= 16384, "
-                "0 < quantile < 1, 1 <= scale <= 16, 0 <= pad_px <= 4096"
+                f"scale={scale}, pad_px={pad_px}, max_upscale={max_upscale}; needs "
+                "16 <= longest_edge <= 16384, 0 < quantile < 1, 1 <= scale <= 16, "
+                "0 <= pad_px <= 4096, 1 <= max_upscale <= 16"
             )
         self.net = net
         self.quantile, self.scale, self.pad_px = quantile, scale, pad_px
-        self.collate = NanoCollator(longest_edge)
+        self.collate = NanoCollator(longest_edge, max_upscale)
         for name in _UNUSED:
             # Parameters without gradients stop DDP.
             target = getattr(net, name)
@@ -162,6 +165,7 @@ class NanoPolicy(Policy):
                 raise CropperError(f"{folder.path} has other bins than nano; export it again")
             said: dict[str, Any] = {
                 "longest_edge": manifest.image.longest_edge,
+                "max_upscale": manifest.image.max_upscale,
                 "quantile": decode.quantile,
                 "scale": decode.scale,
                 "pad_px": decode.pad_px,
@@ -190,6 +194,7 @@ class NanoPolicy(Policy):
         options = {
             "net": self.net.config.to_dict(),
             "longest_edge": self.collate.spec.longest_edge,
+            "max_upscale": self.collate.spec.max_upscale,
             "quantile": self.quantile,
             "scale": self.scale,
             "pad_px": self.pad_px,
