@@ -47,8 +47,8 @@ class Width:
 def test_valid_and_area_by_hand() -> None:
     assert ValidBox()([ROW], BOXES).tolist() == [[1, 1, 0, 1]]
     assert AreaPenalty()([ROW], BOXES).tolist() == [[-0.25, -0.5, -1, -1]]
-    found = AreaPenalty(free=0.25, weight=2)([ROW], BOXES)
-    assert found.tolist() == [[0, -0.5, -1.5, -1.5]]
+    found = AreaPenalty(free=0.375, weight=2)([ROW], BOXES)
+    assert found.tolist() == [[0, -0.25, -1.25, -1.25]]
     part = torch.tensor([[[0.1, NAN, 0.2, 0.3]]])
     assert ValidBox()([ROW], part).tolist() == [[0]]
     assert AreaPenalty()([ROW], part).tolist() == [[-1]]
@@ -270,7 +270,9 @@ class TestLegibility:
         found = reward([row], boxes)[0].tolist()
         assert found[0] == found[3] == 1 and found[1] < 0.5 and found[2] == 0
         page = VqaRow("q", row.image, "Title?", ("Statement",))
-        assert reward([page], boxes)[0].tolist() == [1, 1, 0, 1], "read in the page itself"
+        empty = VqaRow("r", Image.new("RGB", (500, 400), "white"), "Title?", ("Statement",))
+        found = reward([page, empty], boxes.repeat(2, 1, 1)).tolist()
+        assert found == [[1, 1, 0, 1], [0, 0, 0, 0]], "read in the page itself"
 
     def test_each_picture_is_read_once(self, reward: OcrLegibility, row: VqaRow) -> None:
         fresh = OcrLegibility(reader=reward._target._reader)

@@ -97,6 +97,9 @@ def test_large_pictures_can_be_jpeg(server: VllmServer) -> None:
     (large, small) = server.bodies[-1]["messages"][0]["content"][:2]
     assert large["image_url"]["url"].startswith("data:image/jpeg;")
     assert small["image_url"]["url"].startswith("data:image/png;"), "small crops stay exact"
+    RemoteLikelihood(server.url, "tiny", **SMALL)([row], BOXES[:1, :1])
+    (large, _) = server.bodies[-1]["messages"][0]["content"][:2]
+    assert large["image_url"]["url"].startswith("data:image/png;")
 
 
 def test_one_failure_is_counted_and_never_made_up(

@@ -178,7 +178,7 @@ class RemoteLikelihood(Likelihood):
         for ids in await asyncio.gather(*(server.tried(server.token_ids(a)) for a in answers)):
             if isinstance(ids, Exception):
                 found.append(ids)
-            elif ids[: len(self._opened)] != self._opened or len(ids) == len(self._opened):
+            elif ids[: len(self._opened)] != self._opened:
                 problem = "its chat template does not put an answer right after the prompt"
                 found.append(ValueError(problem))
             else:
