@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from cropzoom.cropper.pointer import OnnxCropper as OnnxCropper
     from cropzoom.cropper.text import TextCropper as TextCropper
+    from cropzoom.cropper.vlm_pointer import VlmPointerCropper as VlmPointerCropper
 
 __all__ = ["Crop", "Cropper", "load_cropper"]
 
@@ -44,30 +45,35 @@ def load_cropper(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     threads: int | None = None,
     longest_edge: int | None = None,
-) -> OnnxCropper | TextCropper:
-    """Load a cropper of either kind.
+) -> OnnxCropper | TextCropper | VlmPointerCropper:
+    """Load a cropper of any kind.
 
     Args:
         source: "nano" (in this package), a folder with a `cropper.json`, or "org/name" on the
             Hugging Face hub. An existing folder wins over a name on the hub.
         device: "cuda" raises where it can't be had; "auto" takes what there is.
         threads: for one prediction; by default what this process may use (affinity, cgroup quota).
-        longest_edge: px that images are shrunk to (or, by a text cropper, enlarged to: 512, 1024
-            or 2048 for SmolVLM); by default what the cropper was made for. Smaller is faster and
-            misses smaller text.
+        longest_edge: px that images are shrunk to (or, by a vision-language model, enlarged to:
+            512, 1024 or 2048 for SmolVLM); by default what the cropper was made for. Smaller is
+            faster and misses smaller text.
 
     Raises:
         CropperError: folder, manifest, model file or provider at fault.
         MissingDependencyError: onnxruntime, or huggingface_hub for a name, is not installed.
     """
     from cropzoom.cropper.folder import find_folder
-    from cropzoom.cropper.manifest import TextManifest, read_manifest
+    from cropzoom.cropper.manifest import TextManifest, VlmPointerManifest, read_manifest
 
     folder = find_folder(source)
-    if isinstance(read_manifest(folder), TextManifest):
+    manifest = read_manifest(folder)
+    if isinstance(manifest, TextManifest):
         from cropzoom.cropper.text import TextCropper
 
         return TextCropper(folder, device=device, threads=threads, longest_edge=longest_edge)
+    if isinstance(manifest, VlmPointerManifest):
+        from cropzoom.cropper.vlm_pointer import VlmPointerCropper
+
+        return VlmPointerCropper(folder, device=device, threads=threads, longest_edge=longest_edge)
     from cropzoom.cropper.pointer import OnnxCropper
 
     return OnnxCropper(folder, device=device, threads=threads, longest_edge=longest_edge)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cropzoom.cropper import text_spec
+from cropzoom.cropper import vlm_spec
 from cropzoom.cropper.folder import MANIFEST_NAME, Content, FileEntry, Folder
 from cropzoom.cropper.grammar import BoxGrammar
 from cropzoom.cropper.idefics3 import TileSpec
 from cropzoom.cropper.pointer_spec import (
+    CellSpec,
     DecodeSpec,
     ImageSpec,
+    cell_spec,
     decode_spec,
     image_spec,
     max_words,
@@ -49,7 +52,7 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class PointerManifest(Manifest):
-    """A checked `cropper.json` of kind `pointer`.
+    """A checked `cropper.json` of kind `pointer`, whose model is a net like nano.
 
     Args:
         image: preprocessing.
@@ -76,14 +79,34 @@ class TextManifest(Manifest):
     """
 
     image: TileSpec
-    prompt: text_spec.PromptSpec
+    prompt: vlm_spec.PromptSpec
     graphs: Mapping[str, str]
     grammar: BoxGrammar
     end: tuple[int, ...]
     temperature: float
 
 
-def read_manifest(folder: Folder) -> PointerManifest | TextManifest:
+@dataclass(frozen=True, kw_only=True)
+class VlmPointerManifest(Manifest):
+    """A checked `cropper.json` of kind `pointer`, whose model is a vision-language model.
+
+    Args:
+        image: preprocessing.
+        prompt: how image and question become a prompt.
+        graphs: ONNX file of each graph.
+        decode: decoding.
+    """
+
+    image: TileSpec
+    prompt: vlm_spec.PromptSpec
+    graphs: Mapping[str, str]
+    decode: CellSpec
+
+
+AnyManifest = PointerManifest | VlmPointerManifest | TextManifest
+
+
+def read_manifest(folder: Folder) -> AnyManifest:
     """Read and check a folder's `cropper.json`; the files it names are checked when loaded.
 
     Raises:
@@ -107,14 +130,23 @@ def read_manifest(folder: Folder) -> PointerManifest | TextManifest:
         raise CropperError(
             f"{where}: kind is {kind!r}, this cropzoom reads 'pointer' and 'text'; upgrade cropzoom"
         )
+    # Nano's precision is for people; the runtime feeds a vision-language model by it.
+    precision = top.text("precision")
+    if (kind == "text" or "prompt" in top) and precision not in ("fp32", "fp16", "int8"):
+        raise top.error("precision", "must be 'fp32', 'fp16' or 'int8'; upgrade cropzoom")
     common: dict[str, Any] = {
         "name": top.text("name"),
         "version": top.text("version"),
-        "precision": top.text("precision"),
+        "precision": precision,
         "files": _files(top.section("files")),
         "training": top.section("training").rest() if "training" in top else {},
     }
-    manifest = _pointer(top, common) if kind == "pointer" else _text(top, common)
+    if kind == "text":
+        manifest: AnyManifest = _text(top, common)
+    elif "prompt" in top:
+        manifest = _vlm_pointer(top, common)
+    else:
+        manifest = _pointer(top, common)
     top.finish()
     return manifest
 
@@ -129,14 +161,14 @@ def read_files(folder: Folder, manifest: Manifest) -> dict[str, Content]:
 
 
 def read_model(folder: Folder, manifest: Manifest) -> bytes:
-    """Check every file the manifest names and return the bytes of a `pointer` cropper's graph.
+    """Check every file the manifest names and return the bytes of nano's graph.
 
     Raises:
         CropperError: a file is missing, altered, or outside the folder; or it is of another kind.
     """
     files = read_files(folder, manifest)
     if MODEL_NAME not in files:
-        raise CropperError(f"{folder.path} has no {MODEL_NAME}: it is no pointer cropper")
+        raise CropperError(f"{folder.path} has no {MODEL_NAME}: it is no nano")
     return bytes(files[MODEL_NAME])
 
 
@@ -154,15 +186,37 @@ def _pointer(top: Section, common: dict[str, Any]) -> PointerManifest:
     return manifest
 
 
+def _vlm_pointer(top: Section, common: dict[str, Any]) -> VlmPointerManifest:
+    if vlm_spec.TOKENIZER_NAME not in common["files"]:
+        raise top.error(f"files.{vlm_spec.TOKENIZER_NAME}", "is missing")
+    names = (vlm_spec.POINTER,), (vlm_spec.FUSED_POINTER,)
+    manifest = VlmPointerManifest(
+        image=vlm_spec.tile_spec(top.section("image")),
+        prompt=vlm_spec.prompt_spec(top.section("prompt")),
+        graphs=vlm_spec.graph_files(top.section("graphs"), common["files"], *names),
+        decode=cell_spec(top.section("bins"), top.section("decode")),
+        **common,
+    )
+    tokens = manifest.prompt.image_tokens
+    if math.isqrt(tokens) ** 2 != tokens:
+        raise top.error("prompt.image_tokens", "must be a square number: tokens cover a tile")
+    return manifest
+
+
 def _text(top: Section, common: dict[str, Any]) -> TextManifest:
-    if text_spec.TOKENIZER_NAME not in common["files"]:
-        raise top.error(f"files.{text_spec.TOKENIZER_NAME}", "is missing")
-    end, temperature = text_spec.end_tokens(top.section("decode"))
+    if vlm_spec.TOKENIZER_NAME not in common["files"]:
+        raise top.error(f"files.{vlm_spec.TOKENIZER_NAME}", "is missing")
+    end, temperature = vlm_spec.end_tokens(top.section("decode"))
     return TextManifest(
-        image=text_spec.tile_spec(top.section("image")),
-        prompt=text_spec.prompt_spec(top.section("prompt")),
-        graphs=text_spec.graph_files(top.section("graphs"), common["files"]),
-        grammar=text_spec.grammar(top.section("grammar")),
+        image=vlm_spec.tile_spec(top.section("image")),
+        prompt=vlm_spec.prompt_spec(top.section("prompt")),
+        graphs=vlm_spec.graph_files(
+            top.section("graphs"),
+            common["files"],
+            vlm_spec.TEXT_GRAPHS,
+            (vlm_spec.FUSED_DECODER,),
+        ),
+        grammar=vlm_spec.grammar(top.section("grammar")),
         end=end,
         temperature=temperature,
         **common,

@@ -49,6 +49,23 @@ class DecodeSpec:
     temperature: float
 
 
+@dataclass(frozen=True, slots=True)
+class CellSpec:
+    """How the output of a vision-language model becomes boxes; lengths in fractions of the image.
+
+    Args:
+        subcells: cells along each side of what one image token shows.
+        edge: distances from a cell's centre that an edge of the box may have, ascending.
+        quantile: of each edge's distribution; above 0.5 a box is rather too large than too small.
+        temperature: the logits are divided by it before the confidence is taken.
+    """
+
+    subcells: int
+    edge: tuple[float, ...]
+    quantile: float
+    temperature: float
+
+
 def image_spec(section: Section) -> ImageSpec:
     """Read and check `image`."""
     if section.take("mode") != "L":
@@ -74,18 +91,10 @@ def max_words(section: Section) -> int:
 
 
 def decode_spec(bins: Section, decode: Section) -> DecodeSpec:
-    """Read and check `bins` and `decode`."""
-    edge = bins.take("edge")
-    numbers = isinstance(edge, list) and all(type(value) in (int, float) for value in edge)
-    if not numbers or not 2 <= len(edge) <= 1024:
-        raise bins.error("edge", "must be a list of 2 to 1024 numbers")
-    # `not (... < ...)` throughout: JSON's NaN compares false.
-    rising = all(low < high for low, high in pairwise(edge))
-    if not (edge[0] > 0 and edge[-1] <= 65536 and rising):
-        raise bins.error("edge", "must ascend, from above 0 to at most 65536")
+    """Read and check `bins` and `decode` of a net like nano."""
     spec = DecodeSpec(
         cell=bins.integer("cell", 1, 1024),
-        edge=tuple(float(value) for value in edge),
+        edge=_edge(bins, 65536),
         quantile=decode.number("quantile", 0.01, 0.999),
         scale=decode.number("scale", 1, 16),
         pad_px=decode.number("pad_px", 0, 4096),
@@ -94,3 +103,28 @@ def decode_spec(bins: Section, decode: Section) -> DecodeSpec:
     bins.finish()
     decode.finish()
     return spec
+
+
+def cell_spec(bins: Section, decode: Section) -> CellSpec:
+    """Read and check `bins` and `decode` of a vision-language model."""
+    spec = CellSpec(
+        subcells=bins.integer("subcells", 1, 16),
+        edge=_edge(bins, 1),
+        quantile=decode.number("quantile", 0.01, 0.999),
+        temperature=decode.number("temperature", 0.01, 100),
+    )
+    bins.finish()
+    decode.finish()
+    return spec
+
+
+def _edge(bins: Section, most: int) -> tuple[float, ...]:
+    edge = bins.take("edge")
+    numbers = isinstance(edge, list) and all(type(value) in (int, float) for value in edge)
+    if not numbers or not 2 <= len(edge) <= 1024:
+        raise bins.error("edge", "must be a list of 2 to 1024 numbers")
+    # `not (... < ...)` throughout: JSON's NaN compares false.
+    rising = all(low < high for low, high in pairwise(edge))
+    if not (edge[0] > 0 and edge[-1] <= most and rising):
+        raise bins.error("edge", f"must ascend, from above 0 to at most {most}")
+    return tuple(float(value) for value in edge)

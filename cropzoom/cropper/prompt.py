@@ -7,7 +7,7 @@ from typing import Any
 from cropzoom.cropper import idefics3
 from cropzoom.cropper.folder import Content
 from cropzoom.cropper.idefics3 import Layout, TileSpec
-from cropzoom.cropper.text_spec import PromptSpec
+from cropzoom.cropper.vlm_spec import PromptSpec
 from cropzoom.errors import CropperError, OptionsError
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import posixpath
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -76,6 +77,17 @@ def usable_threads(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
     return max(1, cpus if quota is None else min(cpus, int(quota)))
 
 
+def tries_cuda(device: Device) -> bool:
+    """Tell whether a session for `device` will first be tried on CUDA.
+
+    Raises:
+        OptionsError: `device` is none.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise OptionsError(f"device={device!r} must be 'auto', 'cpu' or 'cuda'")
+    return device != "cpu" and _CUDA in import_onnxruntime().get_available_providers()
+
+
 def make_session(
     model: Content,
     *,
@@ -100,12 +112,10 @@ def make_session(
         MissingDependencyError: onnxruntime is not installed.
         OptionsError: `device` or `threads` is out of range.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise OptionsError(f"device={device!r} must be 'auto', 'cpu' or 'cuda'")
+    wanted = tries_cuda(device)
     if threads is not None and (type(threads) is not int or not 1 <= threads <= 1024):
         raise OptionsError(f"threads={threads!r} must be a whole number from 1 to 1024, or None")
     runtime = import_onnxruntime()
-    wanted = device != "cpu" and _CUDA in runtime.get_available_providers()
     if device == "cuda" and not wanted:
         raise CropperError(
             f"device='cuda', but the installed onnxruntime {runtime.__version__} has no CUDA: "
@@ -141,6 +151,17 @@ def make_session(
         )
     logger.info("%s runs on %s with %d threads", name, got, options.intra_op_num_threads)
     return session, got
+
+
+def weights_beside(graph: str, files: Mapping[str, Content]) -> dict[str, Content]:
+    """Return a cropper's files by their paths as a graph of it would give them: from where it is.
+
+    Args:
+        graph: the graph's file, relative to the cropper's folder.
+        files: by their paths, relative to that folder.
+    """
+    beside = posixpath.dirname(graph) or "."
+    return {posixpath.relpath(name, beside): data for name, data in files.items()}
 
 
 def check_graph(session: Any, name: str, inputs: Iterable[str], outputs: Iterable[str]) -> None:

@@ -30,8 +30,8 @@ from cropzoom.cropper.prompt import Prompter
 from cropzoom.cropper.readable import readable
 from cropzoom.cropper.session import Device
 from cropzoom.cropper.text_graphs import TextGraphs
-from cropzoom.cropper.text_spec import DECODER, TOKENIZER_NAME
 from cropzoom.cropper.trace import Trace
+from cropzoom.cropper.vlm_spec import DECODER, TOKENIZER_NAME
 from cropzoom.errors import CropperError, OptionsError
 from cropzoom.geometry import Box, Crop
 

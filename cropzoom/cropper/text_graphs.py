@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import threading
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -13,8 +12,8 @@ import numpy.typing as npt
 from cropzoom.cropper.decoder import Decoder
 from cropzoom.cropper.folder import Content, Folder
 from cropzoom.cropper.manifest import TextManifest
-from cropzoom.cropper.session import Device, check_graph, make_session
-from cropzoom.cropper.text_spec import BOX_DECODER, DECODER, EMBED, FUSED_DECODER, VISION
+from cropzoom.cropper.session import Device, check_graph, make_session, weights_beside
+from cropzoom.cropper.vlm_spec import BOX_DECODER, DECODER, EMBED, FUSED_DECODER, VISION
 from cropzoom.errors import CropperError
 
 Floats = npt.NDArray[np.floating]
@@ -112,14 +111,12 @@ class TextGraphs:
 
     def _session(self, graph: str, device: Device) -> tuple[Any, Literal["cpu", "cuda"]]:
         file = self._manifest.graphs[graph]
-        beside = posixpath.dirname(file) or "."
         return make_session(
             self._files[file],
             device=device,
             threads=self._threads,
             name=self._path(graph),
-            # As the graph would name them: relative to itself.
-            weights={posixpath.relpath(name, beside): data for name, data in self._files.items()},
+            weights=weights_beside(file, self._files),
         )
 
     def _path(self, graph: str) -> str:

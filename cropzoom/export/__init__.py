@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cropzoom.errors import OptionsError
+from cropzoom.errors import ExportError, OptionsError
 
 if TYPE_CHECKING:
     from cropzoom.cropper.folder import Folder
@@ -64,11 +64,11 @@ def export_policy(
     options: ExportOptions | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Ladder | None:
-    """Export a text policy as a cropper folder.
+    """Export a policy made of a vision-language model as a cropper folder.
 
     Args:
-        policy: a `cropzoom.trainer.policies.text.TextPolicy` on the CPU, in evaluation mode, with
-            or without an adapter; it is not changed.
+        policy: a `TextPolicy` or `PointerPolicy` of `cropzoom.trainer.policies`, on the CPU, in
+            evaluation mode, with or without an adapter; it is not changed.
         out: the folder to write: a new one, an empty one, or a cropper's, which is replaced.
         source: where the policy comes from, for the manifest and the card.
         options: see `ExportOptions`.
@@ -81,12 +81,19 @@ def export_policy(
         ExportError: the policy can't be exported, or the folder can't be written.
         LadderError: a rung does not hold; the ladder is in `error.ladder`.
     """
-    from cropzoom.cropper.manifest import TextManifest
     from cropzoom.export.ladder import samples
     from cropzoom.export.make import make_cropper
+    from cropzoom.export.pointer import verify_pointer, write_pointer
     from cropzoom.export.text import write_text
     from cropzoom.export.verify_text import verify_text
 
+    kinds: dict[str, tuple[Any, Any]] = {
+        "text": (write_text, verify_text),
+        "pointer": (write_pointer, verify_pointer),
+    }
+    if policy.kind not in kinds:
+        raise ExportError(f"a {policy.kind} policy is exported by `cropzoom export-onnx`")
+    write_kind, verify_kind = kinds[policy.kind]
     options = options or ExportOptions()
     backbone = merged(policy)
 
@@ -94,14 +101,14 @@ def export_policy(
         return {
             "name": options.name or Path(source).name or policy.kind,
             "version": options.version,
-            **write_text(policy, backbone, folder, options, progress),
+            **write_kind(policy, backbone, folder, options, progress),
             "training": provenance(policy, source),
         }
 
     def verify(folder: Folder, manifest: Manifest) -> Ladder:
-        assert isinstance(manifest, TextManifest)
         asked = samples(options.samples)
-        return verify_text(policy, folder, manifest, asked, options.device, progress)
+        ladder: Ladder = verify_kind(policy, folder, manifest, asked, options.device, progress)
+        return ladder
 
     return make_cropper(Path(out), write, verify if options.samples else None)
 

@@ -18,6 +18,7 @@ past goes with a batch of 1 only, so the batch is fixed to it.
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import warnings
@@ -33,8 +34,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-OPSET = 18
-_GROUPED, _FUSED = "cropzoom_grouped", "cropzoom_fused"
+OPSET = 20
+GROUPED, FUSED = "cropzoom_grouped", "cropzoom_fused"
 
 
 class Vision(nn.Module):
@@ -63,57 +64,56 @@ class Vision(nn.Module):
         return features
 
 
-class Decoder(nn.Module):
-    """Embeddings and the past to logits and the past with them.
+class Language(nn.Module):
+    """The layers of the language model, without embeddings and head.
 
     Args:
         backbone: as for `Vision`.
-        box_tokens: (K,) int64, for whose logits `box_logits` are.
         fused: with GroupQueryAttention and a batch of 1.
     """
 
-    def __init__(self, backbone: Any, box_tokens: Tensor, fused: bool) -> None:
+    def __init__(self, backbone: Any, fused: bool) -> None:
         super().__init__()
         self.text_model = backbone.model.text_model
-        self.head = backbone.lm_head.weight
-        self.box_head = nn.Parameter(self.head.detach()[box_tokens].clone(), False)
         self.fused = fused
 
     def forward(
-        self,
-        inputs_embeds: Tensor,
-        attention_mask: Tensor,
-        position_ids: Tensor,
-        past: list[Tensor],
-    ) -> tuple[Tensor, ...]:
-        """(B, S, hidden), (B, P + S), (B, S), 2 layers x (B, heads, P, width) -> logits, presents.
+        self, embeds: Tensor, mask: Tensor, positions: Tensor, past: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Embeddings (B, S, hidden) to states (B, S, hidden) and keys and values.
 
-        The presents are (B, heads, P + S, width); B is 1 where fused.
+        Args:
+            embeds: of the tokens after the past.
+            mask: (B, P + S) int64, 1 for tokens that count.
+            positions: (B, S) int64.
+            past: a key and a value (B, heads, P, width) for each layer; none where P is 0.
+
+        Returns:
+            states, and the past with these tokens, (B, heads, P + S, width) each.
         """
-        layers = len(past) // 2
+        here = embeds.shape[1]
+        before = past[0].shape[2] if past else 0
         if self.fused:
-            fused = _Fused(past, attention_mask, past[0].shape[2] + inputs_embeds.shape[1])
-            with _attention(self.text_model, _FUSED, fused):
-                states = self._read(inputs_embeds, position_ids, None, None)
-            return (*self._logits(states), *fused.presents)
+            fused = FusedAttention(past, mask, before + here)
+            with attention(self.text_model, FUSED, fused):
+                # Four axes: taken as it is, and no mask is made. The operator has its own.
+                nothing = torch.zeros(1, 1, 1, 1, dtype=embeds.dtype, device=embeds.device)
+                states = self._read(embeds, nothing, positions, None)
+            return states, fused.presents
         cache: Any = DynamicCache()
-        for layer in range(layers):
+        for layer in range(len(past) // 2):
             cache.update(past[2 * layer], past[2 * layer + 1], layer)
-        here, before = inputs_embeds.shape[1], past[0].shape[2]
-        every = torch.arange(before + here, device=inputs_embeds.device)
+        every = torch.arange(before + here, device=embeds.device)
         seen = every <= (every[:here] + before)[:, None]
-        seen = seen[None, None] & attention_mask.bool()[:, None, None]
-        lowest = torch.finfo(inputs_embeds.dtype).min
-        mask = torch.zeros_like(seen, dtype=inputs_embeds.dtype).masked_fill(~seen, lowest)
-        with _attention(self.text_model, _GROUPED):
-            states = self._read(inputs_embeds, position_ids, mask, cache)
+        seen = seen[None, None] & mask.bool()[:, None, None]
+        lowest = torch.finfo(embeds.dtype).min
+        added = torch.zeros_like(seen, dtype=embeds.dtype).masked_fill(~seen, lowest)
+        with attention(self.text_model, GROUPED):
+            states = self._read(embeds, added, positions, cache)
         pairs = ((layer.keys, layer.values) for layer in cache.layers)
-        return (*self._logits(states), *(tensor for pair in pairs for tensor in pair))
+        return states, [tensor for pair in pairs for tensor in pair]
 
-    def _read(self, embeds: Tensor, positions: Tensor, mask: Tensor | None, cache: Any) -> Tensor:
-        if mask is None:
-            # Four axes: taken as it is, and no other mask is made. The fused attention masks.
-            mask = torch.zeros(1, 1, 1, 1, dtype=embeds.dtype, device=embeds.device)
+    def _read(self, embeds: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
         states: Tensor = self.text_model(
             inputs_embeds=embeds,
             attention_mask=mask,
@@ -123,13 +123,36 @@ class Decoder(nn.Module):
         ).last_hidden_state
         return states
 
-    def _logits(self, states: Tensor) -> tuple[Tensor, Tensor]:
+
+class Decoder(nn.Module):
+    """Embeddings and the past to logits and the past with them.
+
+    Args:
+        backbone, fused: as for `Language`.
+        box_tokens: (K,) int64, for whose logits `box_logits` are.
+    """
+
+    def __init__(self, backbone: Any, box_tokens: Tensor, fused: bool) -> None:
+        super().__init__()
+        self.language = Language(backbone, fused)
+        self.head = backbone.lm_head.weight
+        self.box_head = nn.Parameter(self.head.detach()[box_tokens].clone(), False)
+
+    def forward(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
+        past: list[Tensor],
+    ) -> tuple[Tensor, ...]:
+        """As `Language`'s -> logits (B, 1, V) and (B, K) after the last token, presents."""
+        states, presents = self.language(inputs_embeds, attention_mask, position_ids, past)
         last = states[:, -1]
         logits, box_logits = F.linear(last, self.head), F.linear(last, self.box_head)
-        return logits[:, None].float(), box_logits.float()
+        return (logits[:, None].float(), box_logits.float(), *presents)
 
 
-class _Fused:
+class FusedAttention:
     """What the fused attention needs and what it gives, during one forward pass."""
 
     def __init__(self, past: Sequence[Tensor], mask: Tensor, total: Any) -> None:
@@ -140,6 +163,10 @@ class _Fused:
         self.total = total
         self.presents: list[Tensor] = []
 
+    def past_of(self, layer: int) -> Sequence[Tensor | None]:
+        """A layer's key and value; None and None where there is no past."""
+        return self.past[2 * layer : 2 * layer + 2] if self.past else (None, None)
+
 
 @torch.no_grad()
 def export_vision(backbone: Any) -> ir.Model:
@@ -147,7 +174,7 @@ def export_vision(backbone: Any) -> ir.Model:
     config = backbone.config.vision_config
     side, dtype = config.image_size, backbone.dtype
     pixels = torch.zeros(1, 2, config.num_channels, side, side, dtype=dtype)
-    return _export(
+    return export_module(
         Vision(backbone),
         (pixels,),
         ["pixel_values"],
@@ -202,7 +229,7 @@ def export_decoder(backbone: Any, box_tokens: Sequence[int], *, fused: bool) -> 
         [{**rows, **past} for _ in args[3]],
     )
     parts = [f"{layer}.{part}" for layer in layers for part in ("key", "value")]
-    return _export(
+    return export_module(
         Decoder(backbone, torch.tensor(box_tokens), fused),
         args,
         [
@@ -216,6 +243,16 @@ def export_decoder(backbone: Any, box_tokens: Sequence[int], *, fused: bool) -> 
     )
 
 
+def halved(module: Any) -> Any:
+    """Return a copy of a module in fp16, but for rotary frequencies: far positions need fp32."""
+    half = copy.deepcopy(module).half()
+    for name, buffer in module.named_buffers():
+        if name.endswith("inv_freq"):
+            owner, _, own = name.rpartition(".")
+            setattr(half.get_submodule(owner), own, buffer.clone())
+    return half
+
+
 def without_output(model: ir.Model, name: str) -> ir.Model:
     """Return a copy of a graph without one of its outputs and all that only it needs."""
     copy = model.clone()
@@ -224,7 +261,7 @@ def without_output(model: ir.Model, name: str) -> ir.Model:
     return copy
 
 
-def _export(
+def export_module(
     module: nn.Module,
     args: tuple[Any, ...],
     inputs: list[str],
@@ -292,13 +329,13 @@ def _positions(vision: Any) -> Tensor:
 
 
 @contextmanager
-def _attention(text_model: Any, name: str, fused: _Fused | None = None) -> Iterator[None]:
+def attention(text_model: Any, name: str, fused: FusedAttention | None = None) -> Iterator[None]:
     """Let a language model attend in another way."""
     config = text_model.config
     before = config._attn_implementation
-    ALL_ATTENTION_FUNCTIONS.register(_GROUPED, _grouped_attention)
+    ALL_ATTENTION_FUNCTIONS.register(GROUPED, _grouped_attention)
     if fused is not None:
-        ALL_ATTENTION_FUNCTIONS.register(_FUSED, _fused_attention(fused))
+        ALL_ATTENTION_FUNCTIONS.register(FUSED, _fused_attention(fused))
     config._attn_implementation = name
     try:
         yield
@@ -326,7 +363,7 @@ def _grouped_attention(
     return mixed.view(batch, heads, here, width).transpose(1, 2), None
 
 
-def _fused_attention(fused: _Fused) -> Any:
+def _fused_attention(fused: FusedAttention) -> Any:
     def attend(
         module: Any,
         query: Tensor,
@@ -339,7 +376,7 @@ def _fused_attention(fused: _Fused) -> Any:
         batch, heads, here, width = query.shape
         groups = key.shape[1]
         flat = (x.transpose(1, 2).reshape(batch, here, -1) for x in (query, key, value))
-        past = fused.past[2 * module.layer_idx : 2 * module.layer_idx + 2]
+        past = fused.past_of(module.layer_idx)
         present = (batch, groups, fused.total, width)
         mixed, *presents = torch.onnx.ops.symbolic_multi_out(
             "com.microsoft::GroupQueryAttention",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import onnx_ir as ir
+
 from cropzoom.cropper import idefics3
 from cropzoom.cropper.grammar import BoxGrammar
-from cropzoom.cropper.text_spec import (
+from cropzoom.cropper.vlm_spec import (
     BOX_DECODER,
     DECODER,
     EMBED,
@@ -22,9 +23,11 @@ from cropzoom.export.graphs import (
     embeddings_graph,
     export_decoder,
     export_vision,
+    halved,
     without_output,
 )
-from cropzoom.export.weights import save_graphs
+from cropzoom.export.quantize import quantized
+from cropzoom.export.weights import GraphWriter
 
 if TYPE_CHECKING:
     from cropzoom.export import ExportOptions
@@ -54,27 +57,30 @@ def write_text(
     """
     grammar = box_grammar(policy)
     if options.precision == "fp16":
-        backbone = copy.deepcopy(backbone).half()
-    progress("Exporting the vision encoder")
-    graphs = {VISION: export_vision(backbone), EMBED: embeddings_graph(backbone)}
-    progress("Exporting the decoder")
-    both = export_decoder(backbone, grammar.tokens, fused=False)
-    graphs[DECODER] = without_output(both, "box_logits")
-    graphs[BOX_DECODER] = without_output(both, "logits")
-    if options.fuse:
-        progress("Exporting the decoder with fused attention")
-        both = export_decoder(backbone, grammar.tokens, fused=True)
-        graphs[FUSED_DECODER] = without_output(both, "logits")
-    if options.precision == "int8":
-        from cropzoom.export.quantize import quantized
-
-        for name in (DECODER, BOX_DECODER, FUSED_DECODER):
-            if name in graphs:
-                progress(f"Quantizing {name}")
-                graphs[name] = quantized(graphs[name])
-    progress("Writing weights")
+        backbone = halved(backbone)
     (folder / _FOLDER).mkdir()
-    save_graphs(graphs, folder / _FOLDER, "model.onnx_data")
+    graphs: list[str] = []
+    with GraphWriter(folder / _FOLDER) as writer:
+
+        def keep(name: str, graph: ir.Model) -> None:
+            # The portable decoder, too: its full head serves for unconstrained answers only.
+            if options.precision == "int8" and name not in (VISION, EMBED):
+                progress(f"Quantizing {name}")
+                graph = quantized(graph)
+            writer.write(name, graph)
+            graphs.append(name)
+
+        progress("Exporting the vision encoder")
+        keep(VISION, export_vision(backbone))
+        keep(EMBED, embeddings_graph(backbone))
+        progress("Exporting the decoder")
+        both = export_decoder(backbone, grammar.tokens, fused=False)
+        keep(DECODER, without_output(both, "box_logits"))
+        keep(BOX_DECODER, without_output(both, "logits"))
+        if options.fuse:
+            progress("Exporting the decoder with fused attention")
+            both = export_decoder(backbone, grammar.tokens, fused=True)
+            keep(FUSED_DECODER, without_output(both, "logits"))
     tokenizer = policy.processor.tokenizer.backend_tokenizer
     (folder / TOKENIZER_NAME).write_text(tokenizer.to_str(), encoding="utf-8")
     return {

@@ -18,8 +18,8 @@ from cropzoom.cropper.manifest import TextManifest, read_files
 from cropzoom.cropper.session import Device
 from cropzoom.cropper.text import TextCropper
 from cropzoom.cropper.text_graphs import TextGraphs
-from cropzoom.cropper.text_spec import BOX_DECODER, DECODER, EMBED, FUSED_DECODER, VISION
 from cropzoom.cropper.trace import Trace
+from cropzoom.cropper.vlm_spec import BOX_DECODER, DECODER, EMBED, FUSED_DECODER, VISION
 from cropzoom.export.ladder import Ladder, Rung, Sample, Worst
 from cropzoom.geometry import Box
 

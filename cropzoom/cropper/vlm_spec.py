@@ -1,4 +1,4 @@
-"""What a `text` cropper's manifest says of its images, prompt, graphs and decoding."""
+"""What the manifest of a cropper made of a vision-language model says of it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from cropzoom.cropper.section import Section
 TOKENIZER_NAME = "tokenizer.json"
 VISION, EMBED, DECODER = "vision_encoder", "embed_tokens", "decoder_model_merged"
 BOX_DECODER, FUSED_DECODER = "decoder_model_box", "decoder_model_box_fused"
-REQUIRED = (VISION, EMBED, DECODER, BOX_DECODER)
+TEXT_GRAPHS = (VISION, EMBED, DECODER, BOX_DECODER)
 """Graphs that every text cropper has; `FUSED_DECODER` may be there, too."""
+POINTER, FUSED_POINTER = "pointer_model", "pointer_model_fused"
 
 _LARGEST_ID = 1 << 24
 _MARKS = "{image}", "{question}"
@@ -80,11 +81,15 @@ def prompt_spec(section: Section) -> PromptSpec:
     return spec
 
 
-def graph_files(section: Section, files: Mapping[str, FileEntry]) -> dict[str, str]:
+def graph_files(
+    section: Section,
+    files: Mapping[str, FileEntry],
+    required: tuple[str, ...],
+    optional: tuple[str, ...],
+) -> dict[str, str]:
     """Read and check `graphs`: the ONNX file of each."""
-    graphs = {name: section.text(name) for name in REQUIRED}
-    if FUSED_DECODER in section:
-        graphs[FUSED_DECODER] = section.text(FUSED_DECODER)
+    graphs = {name: section.text(name) for name in required}
+    graphs |= {name: section.text(name) for name in optional if name in section}
     for name, file in graphs.items():
         if file not in files:
             raise section.error(name, f"is {file!r}, which is not among the files")
