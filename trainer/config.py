@@ -72,7 +72,7 @@ class DataConfig:
     """Where rows come from; see `data.load_rows` for each.
 
     Attributes:
-        source: a data set's name, folder or file.
+        source: a data set's name, folder or file; several with commas between them.
         preset: use this preset's columns with `source`.
         split: of the data set.
         subset: its configuration, where it has several.
@@ -121,7 +121,8 @@ class RunConfig:
         precision: "bf16" by autocast; "auto": where the GPU has it.
         activation_checkpointing: less memory, about a third more time.
         workers: data loader processes of each training process.
-        log_steps, eval_steps, save_steps: steps between logs, evaluations and checkpoints.
+        log_steps, eval_steps, save_steps: steps between logs, evaluations and checkpoints; 0 of
+            the latter two: none.
         keep: newest checkpoints that stay; 0: all.
         report_to: "tensorboard", "wandb", ... of transformers.
         trainer: further `transformers.TrainingArguments`, such as fsdp, deepspeed or run_name.
@@ -148,10 +149,17 @@ class RunConfig:
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("batch", "accumulation", "log_steps", "eval_steps", "save_steps"):
+        for name in ("batch", "accumulation", "log_steps"):
             _range(name, getattr(self, name), 1)
         _range("warmup", self.warmup, 0, 1, high_open=True)
-        for name in ("max_grad_norm", "weight_decay", "workers", "keep"):
+        for name in (
+            "max_grad_norm",
+            "weight_decay",
+            "workers",
+            "keep",
+            "eval_steps",
+            "save_steps",
+        ):
             _range(name, getattr(self, name), 0)
         if not self.learning_rate > 0 or not self.epochs > 0:
             raise TrainingError(
@@ -193,10 +201,10 @@ class RunConfig:
             "dataloader_num_workers": self.workers,
             "dataloader_pin_memory": torch.cuda.is_available(),
             "logging_steps": self.log_steps,
-            "eval_strategy": "steps" if evaluate else "no",
-            "eval_steps": self.eval_steps,
-            "save_strategy": "steps",
-            "save_steps": self.save_steps,
+            "eval_strategy": "steps" if evaluate and self.eval_steps else "no",
+            "eval_steps": self.eval_steps or None,
+            "save_strategy": "steps" if self.save_steps else "no",
+            "save_steps": self.save_steps or 500,
             "save_total_limit": self.keep or None,
             "report_to": list(self.report_to),
         }

@@ -147,7 +147,10 @@ def rollout_noise(rows: Sequence[VqaRow], group: int, length: int, seed: int, ep
     and the size of the group change nothing about the samples they share.
     """
     numbers = [
-        [seeded(seed, "rollout", epoch, row.id, sample).random(length) for sample in range(group)]
+        [
+            seeded(seed, "rollout", epoch, row.source, row.id, sample).random(length)
+            for sample in range(group)
+        ]
         for row in rows
     ]
     return torch.from_numpy(np.array(numbers, dtype=np.float64).reshape(len(rows), group, length))

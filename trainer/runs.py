@@ -6,8 +6,10 @@ be rows), checkpoint-N/, pictures/, and at the end the policy's own files and su
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
+import operator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,23 +95,31 @@ def run(method: Literal["sft", "grpo"], config: TrainConfig, output: Path) -> di
 
 
 def read_rows(config: DataConfig, *, need_box: bool) -> Rows:
-    """Load the rows that a configuration names."""
-    if not config.source:
-        raise TrainingError("data.source is empty: name a data set, a folder or a file")
+    """Load the rows that a configuration names, of all its sources."""
+    sources = [source.strip() for source in config.source.split(",")]
+    if not all(sources):
+        raise TrainingError(
+            f"data.source={config.source!r} must name a data set, a folder or a file, or several "
+            "with commas between them"
+        )
     columns = [f"{role}={name}" for role, name in config.columns.items()]
-    return load_rows(
-        config.source,
-        preset=config.preset,
-        split=config.split,
-        config=config.subset,
-        columns=ColumnMap.parse(columns) if columns else None,
-        image_folder=config.image_folder,
-        box_units=config.box_units,
-        box_layout=config.box_layout,
-        boxes="need" if need_box else "read",
-        check_images=config.check_images,
-        limit=config.limit,
-    )
+    loaded = [
+        load_rows(
+            source,
+            preset=config.preset,
+            split=config.split,
+            config=config.subset,
+            columns=ColumnMap.parse(columns) if columns else None,
+            image_folder=config.image_folder,
+            box_units=config.box_units,
+            box_layout=config.box_layout,
+            boxes="need" if need_box else "read",
+            check_images=config.check_images,
+            limit=config.limit,
+        )
+        for source in sources
+    ]
+    return functools.reduce(operator.add, loaded)
 
 
 def hold_out(rows: Rows, config: DataConfig) -> tuple[Rows, Rows | None]:

@@ -39,7 +39,7 @@ Data = Annotated[
     str,
     typer.Argument(
         help="textvqa, docvqa, infographicvqa or stvqa; a JSONL or parquet file; a folder; or "
-        "'owner/name' on the hub.",
+        "'owner/name' on the hub. Several with commas between them.",
         show_default=False,
     ),
 ]
