@@ -178,6 +178,13 @@ def test_divergence_is_added_and_masked() -> None:
     close(loss.total - loss.policy, 0.5 * 1.5 / 5)
 
 
+def test_a_divergence_without_weight_is_only_logged() -> None:
+    logp, old, gain, mask = hand_case()
+    endless = torch.full_like(logp, math.inf)  # the reference can't do what the policy does
+    loss = policy_loss(logp, old, gain, mask, max_length=5, kl=endless, beta=0.0)
+    assert loss.total == loss.policy and loss.total.isfinite() and loss.kl == math.inf
+
+
 @pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo"])
 def test_what_is_masked_does_not_matter(variant: Any) -> None:
     logp, old, gain, mask = hand_case()
