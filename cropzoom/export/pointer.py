@@ -136,6 +136,7 @@ def write_pointer(
             f"a pointer policy is exported in fp32 or fp16, not {options.precision}: its heads, "
             "vision and language model are one graph"
         )
+    image, prompt = image_spec(policy.processor), prompt_spec(policy)
     half = options.precision == "fp16"
     (folder / _FOLDER).mkdir()
     graphs = [POINTER, *([FUSED_POINTER] if options.fuse else [])]
@@ -150,8 +151,8 @@ def write_pointer(
     return {
         "kind": "pointer",
         "precision": options.precision,
-        "image": image_spec(policy.processor),
-        "prompt": prompt_spec(policy),
+        "image": image,
+        "prompt": prompt,
         "graphs": {name: f"{_FOLDER}/{name}.onnx" for name in graphs},
         "bins": {
             "subcells": policy.subcells,

@@ -55,7 +55,7 @@ def write_text(
     Raises:
         ExportError: the checkpoint's prompt or tokenizer does not suit a cropper.
     """
-    grammar = box_grammar(policy)
+    grammar, image, prompt = box_grammar(policy), image_spec(policy.processor), prompt_spec(policy)
     if options.precision == "fp16":
         backbone = halved(backbone)
     (folder / _FOLDER).mkdir()
@@ -86,8 +86,8 @@ def write_text(
     return {
         "kind": "text",
         "precision": options.precision,
-        "image": image_spec(policy.processor),
-        "prompt": prompt_spec(policy),
+        "image": image,
+        "prompt": prompt,
         "graphs": {name: f"{_FOLDER}/{name}.onnx" for name in graphs},
         "grammar": {
             "opening": grammar.opening,

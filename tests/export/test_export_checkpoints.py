@@ -137,7 +137,7 @@ def test_a_prompt_with_the_question_before_the_image_is_refused(idefics3_checkpo
     from cropzoom.export.text import prompt_spec
 
     policy: Any = load_policy(idefics3_checkpoint, "text")
-    assert prompt_spec(policy)["template"].startswith("<|im_start|>User: {image}{question}\n")
+    assert prompt_spec(policy)["template"].startswith("<|im_start|>User:{image}{question}\n")
     policy.collate.user = lambda text: {
         "role": "user",
         "content": [{"type": "text", "text": text}, {"type": "image"}],
