@@ -1,20 +1,23 @@
 #!/bin/sh
 # Run tests with other versions of a client library, each in a virtual environment of its own.
 #
-#     tests/compat/run.sh openai-1 openai-2 openai-3 transformers-4
+#     tests/compat/run.sh openai-1 openai-2 openai-3 transformers-4 lmms_eval-0
 #
 # A name is a requirements file beside this script; what is before its hyphen says which tests.
-# Environments are kept in .compat/ and made anew when their file has changed.
+# NAME-bare.txt lists what is installed without dependencies. Environments are kept in .compat/ and
+# made anew when their file has changed.
 set -eu
 cd "$(dirname "$0")/../.."
 mkdir -p .compat
 echo '*' > .compat/.gitignore
 for name in "$@"; do
     requirements=tests/compat/$name.txt
+    bare=tests/compat/$name-bare.txt
     environment=.compat/$name
     case $name in
         openai-*) tests=tests/clients ;;
         transformers-*) tests=tests/pipeline ;;
+        lmms_eval-*) tests=tests/harness ;;
         *) echo "unknown environment $name: see tests/compat/" >&2; exit 2 ;;
     esac
     if ! cmp -s "$requirements" "$environment/requirements.txt"; then
@@ -22,6 +25,10 @@ for name in "$@"; do
         "${PYTHON:-python3}" -m venv "$environment"
         "$environment/bin/python" -m pip install --quiet --disable-pip-version-check \
             -r "$requirements"
+        if [ -e "$bare" ]; then
+            "$environment/bin/python" -m pip install --quiet --disable-pip-version-check \
+                --no-deps -r "$bare"
+        fi
         cp "$requirements" "$environment/requirements.txt"
     fi
     echo "== $("$environment/bin/python" -m pip freeze | grep -E "^${name%-*}==")"
