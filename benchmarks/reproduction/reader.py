@@ -62,8 +62,10 @@ class Size:
 SIZES = {"r1": Size(96, 3, 96, 3, 3, seed=1), "r2": Size(64, 3, 64, 4, 2, seed=2)}
 
 
-def build_reader(size: Size, processor: Idefics3Processor) -> Idefics3ForConditionalGeneration:
-    """Make a reader with random weights."""
+def build_model(
+    size: Size, processor: Idefics3Processor, side: int = VIEW
+) -> Idefics3ForConditionalGeneration:
+    """Make a tiny VLM with random weights, which sees pictures of `side` px."""
     tokenizer = processor.tokenizer
     special = {
         "pad_token_id": tokenizer.pad_token_id,
@@ -79,7 +81,7 @@ def build_reader(size: Size, processor: Idefics3Processor) -> Idefics3ForConditi
             "intermediate_size": 3 * size.vision,
             "num_hidden_layers": size.vision_layers,
             "num_attention_heads": size.heads,
-            "image_size": VIEW,
+            "image_size": side,
             "patch_size": 8,
             "hidden_act": "relu",
         },
@@ -206,7 +208,7 @@ class Training:
     def __init__(self, name: str, steps: int, folder: Path) -> None:
         self.size, self.steps, self.folder = SIZES[name], steps, folder
         self.processor = build_processor()
-        self.model = build_reader(self.size, self.processor)
+        self.model = build_model(self.size, self.processor)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=RATE, betas=(0.9, 0.97), weight_decay=0.03
         )

@@ -12,7 +12,7 @@ from transformers import (
 
 VIEW = 64
 # Patches of 8 px, of which the connector joins 2x2.
-IMAGE_TOKENS = (VIEW // 16) ** 2
+TOKEN = 16
 _SPECIAL = [
     "<pad>",
     "<unk>",
@@ -31,8 +31,12 @@ _CHAT_TEMPLATE = (
 )
 
 
-def build_processor() -> Idefics3Processor:
-    """Make the stock processor: printable ASCII as tokens, and pictures squashed, never split."""
+def build_processor(side: int = VIEW) -> Idefics3Processor:
+    """Make the stock processor: printable ASCII as tokens, and pictures squashed, never split.
+
+    Args:
+        side: of what a model sees of a picture, px.
+    """
     letters = ["\n", *(chr(code) for code in range(32, 127))]
     vocabulary = {token: number for number, token in enumerate([*_SPECIAL, *letters])}
     characters = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -51,13 +55,13 @@ def build_processor() -> Idefics3Processor:
     )
     # Without splitting, a picture is scaled to `size` on its longer side, then squashed.
     images = Idefics3ImageProcessor(
-        size={"longest_edge": VIEW},
-        max_image_size={"longest_edge": VIEW},
+        size={"longest_edge": side},
+        max_image_size={"longest_edge": side},
         do_image_splitting=False,
         resample=Image.Resampling.LANCZOS,
     )
     return Idefics3Processor(
-        images, tokenizer, image_seq_len=IMAGE_TOKENS, chat_template=_CHAT_TEMPLATE
+        images, tokenizer, image_seq_len=(side // TOKEN) ** 2, chat_template=_CHAT_TEMPLATE
     )
 
 
@@ -83,7 +87,7 @@ def prompt(processor: Idefics3Processor, question: str, pictures: int) -> str:
     picture = (
         processor.fake_image_token
         + processor.global_image_tag
-        + processor.image_token * IMAGE_TOKENS
+        + processor.image_token * processor.image_seq_len
         + processor.fake_image_token
     )
     return picture * pictures + question

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -15,8 +17,14 @@ pytest.importorskip("matplotlib")
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "reproduction"
 sys.path.insert(0, str(FOLDER))
 
-from pages import KEYS, PAGE, draw_page, row_of  # noqa: E402
+from cropzoom.trainer.rewards.crops import Look  # noqa: E402
+from measure import load_vlm, rewards_of  # noqa: E402
+from pages import KEYS, PAGE, draw_page, row_of, to_box  # noqa: E402
+from reader import READERS, Training, training_crop  # noqa: E402
+from report import ORDER, in_order  # noqa: E402
 from views import VIEW, build_processor, prompt, view  # noqa: E402
+
+from cropzoom.geometry import Box  # noqa: E402
 
 
 def test_boxes_are_exact_to_the_ink() -> None:
@@ -88,3 +96,70 @@ def test_training_prompts_are_the_processors() -> None:
     ours = processor.tokenizer(prompt(processor, "K=", 2))["input_ids"]
     assert asked["input_ids"][0].tolist() == ours
     assert asked["pixel_values"].shape == (1, 2, 3, VIEW, VIEW)
+
+
+@pytest.mark.parametrize("name", ["r1", "r2"])
+def test_committed_readers_read_the_right_crop_and_not_the_page(name: str) -> None:
+    """Loaded as any reward model is, and asked through the trainer's own rewards."""
+    vlm = load_vlm(READERS / name)
+    assert vlm.model.dtype == torch.float32
+    accuracy, likelihood = rewards_of(vlm)
+    looks: dict[str, list[Look]] = {"none": [], "page again": [], "another": [], "right": []}
+    for index in range(24):
+        page = draw_page("fresh", index)
+        entry, other = page.entries[:2]
+        row = row_of(page, entry, f"fresh/{index}")
+        looks["none"].append(Look(row, page.image, None))
+        looks["page again"].append(Look(row, page.image, Box(0, 0, 1, 1)))
+        looks["another"].append(Look(row, page.image, to_box(other.right_crop)))
+        looks["right"].append(Look(row, page.image, row.box))
+    right = {kind: fmean(accuracy.worth(each)) for kind, each in looks.items()}
+    likely = {kind: fmean(likelihood.worth(each)) for kind, each in looks.items()}
+    assert right["right"] > 0.9
+    assert max(right["none"], right["page again"], right["another"]) < 0.2
+    assert likely["right"] > -1 > -4 > likely["none"]
+
+
+def test_readers_differ_in_size() -> None:
+    sizes = [load_vlm(READERS / name).model.num_parameters() for name in ("r1", "r2")]
+    assert sizes == [721_344, 384_768]
+    for name in ("r1", "r2"):
+        assert (READERS / name / "model.safetensors").stat().st_size < 2_000_000
+
+
+def test_training_crops_hold_the_value() -> None:
+    """However tight, wide or shifted: the answer to be learned can be read in the crop."""
+    rng = random.Random(0)
+    for index in range(100):
+        page = draw_page("test", index)
+        for entry in page.entries:
+            crop = training_crop(rng, entry, spread=rng.random())
+            assert crop[0] <= entry.value_box[0] and crop[1] <= entry.value_box[1]
+            assert crop[2] >= entry.value_box[2] and crop[3] >= entry.value_box[3]
+            assert crop[0] >= 0 and crop[1] >= 0 and crop[2] <= PAGE and crop[3] <= PAGE
+
+
+def test_a_readers_training_resumes_to_the_bit(tmp_path: Path) -> None:
+    """Stopped after one step with one crop, it goes on with page and crop as if it had not been."""
+    whole = Training("r2", 2, tmp_path)
+    losses = [whole.take_step(), whole.take_step()]
+    first = Training("r2", 2, tmp_path)
+    assert first.take_step() == losses[0]
+    first.save_checkpoint()
+    second = Training("r2", 2, tmp_path)
+    second.resume()
+    assert second.take_step() == losses[1]
+    for name, weights in second.model.state_dict().items():
+        assert torch.equal(weights, whole.model.state_dict()[name]), name
+
+
+def test_paper_order_is_strict_but_for_the_two_rewards() -> None:
+    def table(*accuracies: float) -> dict[str, dict[str, tuple[float, float]]]:
+        return {
+            way: {"accuracy": (value, 0.0)} for way, value in zip(ORDER, accuracies, strict=True)
+        }
+
+    assert in_order(table(0.0, 0.3, 0.5, 0.5, 0.9))
+    assert not in_order(table(0.0, 0.3, 0.5, 0.4, 0.9))
+    assert not in_order(table(0.0, 0.3, 0.3, 0.5, 0.9))
+    assert not in_order(table(0.0, 0.3, 0.5, 0.9, 0.9))
