@@ -61,6 +61,9 @@ def test_int8_by_the_numbers(full_text: Any, tmp_path: Path) -> None:
     whole, small = ir.load(path), quantized(ir.load(path))
     kinds = [node.op_type for node in small.graph]
     assert kinds.count("MatMulInteger") == 14 and "DynamicQuantizeLinear" in kinds
+    # The head is left alone, and what is left is what ONNX knows.
+    assert kinds.count("Gemm") == 1 and not {node.domain for node in small.graph} - {""}
+    assert "box_head" in "".join(small.graph.initializers)
     # Attention multiplies activations; that stays.
     assert kinds.count("MatMul") == 4
     values = {name: value.const_value for name, value in small.graph.initializers.items()}
