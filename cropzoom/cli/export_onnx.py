@@ -174,7 +174,7 @@ def _export(
             net_options = {key: getattr(policy, key) for key in ("quantile", "scale", "pad_px")}
             spec = policy.collate.spec
             net_options |= {"longest_edge": spec.longest_edge, "max_upscale": spec.max_upscale}
-        ladder: Ladder | None = export_nano(
+        made: Ladder | None = export_nano(
             net,
             out,
             training,
@@ -185,7 +185,7 @@ def _export(
             progress=progress,
             **{**net_options, **{k: v for k, v in given.items() if k == "longest_edge"}},
         )
-        return ladder
+        return made
     adapter = find_adapter(folder)
     if said is None and adapter is not None and adapter.name == "roi":
         given.setdefault("capitalize", True)
