@@ -45,7 +45,7 @@ class DataError(CropZoomError, ValueError):
 
 
 class LabelError(CropZoomError):
-    """Labelling can't go on: the teacher's server is down or refuses, or the output is another's."""
+    """Labelling can't go on: the teacher's server is down or refuses, or OUT is another's."""
 
 
 class MissingDependencyError(CropZoomError, ImportError):
