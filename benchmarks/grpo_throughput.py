@@ -136,21 +136,19 @@ class Clock(TrainerCallback):
 
 
 def teach(folder: Path, rows: list[VqaRow], steps: int, out: Path) -> tuple[Path, Path]:
-    """Teach the text policy to write boxes, on one tile; return both policies' folders."""
-    policy = load_policy(folder, "text", constrained=False, longest_edge=64)
+    """Teach the text policy to write boxes; return its folder, and that of a pointer on it."""
+    policy = load_policy(folder, "text", constrained=False)
     config = SftConfig(
-        learning_rate=2e-3,
-        batch=8,
+        learning_rate=3e-3,
+        batch=4,
         max_steps=steps,
         workers=0,
-        log_steps=steps,
+        log_steps=10,
         save_steps=0,
         trainer=QUIET,
     )
     SftTrainer(policy, rows, config.arguments(out / "run", evaluate=False)).train()
-    policy.save_pretrained(out / "small")
-    text = load_policy(out / "small", "text", longest_edge=256)
-    text.save_pretrained(out / "text")
+    policy.save_pretrained(out / "text")
     load_policy(out / "text", "pointer").save_pretrained(out / "pointer")
     return out / "text", out / "pointer"
 

@@ -8,6 +8,7 @@ saved in their own format, resuming to the bit, and evaluation as crops rather t
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import logging
 import math
@@ -96,6 +97,20 @@ class PolicyTrainer(Trainer):
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         policy.synced = sharded
         self._whole = copy.deepcopy(policy).cpu() if sharded and args.should_save else None
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As the Trainer does, but FSDP casts weights only."""
+        super().create_accelerator_and_postprocess()
+        plugin = getattr(self.accelerator.state, "fsdp_plugin", None)
+        if plugin is not None and plugin.fsdp_version == 2 and plugin.mixed_precision_policy:
+            # By default it also casts what goes in and out: noise and boxes would lose their
+            # precision, and log-probabilities theirs.
+            plugin.mixed_precision_policy = dataclasses.replace(
+                plugin.mixed_precision_policy,
+                cast_forward_inputs=False,
+                output_dtype=None,
+                reduce_dtype=torch.float32,
+            )
 
     # Data
 

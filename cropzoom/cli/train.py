@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from enum import Enum
 from pathlib import Path
@@ -176,6 +177,9 @@ def _train(
         quiet = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
         with quiet:
             summary = run(method, resolved, out)
+        if os.environ.get("RANK", "0") != "0":
+            # Of several processes, the first tells.
+            return
         output.json(summary)
         metrics = {name: f"{value:.4g}" for name, value in summary["metrics"].items()}
         if metrics:

@@ -46,7 +46,8 @@ def drawn(policy: ToyPolicy, rows: list[VqaRow], trainer: Any) -> Any:
     return policy.sample(policy.collate(rows), noise, config.temperature)
 
 
-def test_one_step_is_the_closed_form_gradient(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scaling", ["none", "group"])
+def test_one_step_is_the_closed_form_gradient(tmp_path: Path, scaling: str) -> None:
     """d/d logits of sum_g A_g log p(a_g) / (G max_length), at the temperature of sampling."""
     rewards = torch.tensor([[3.0, 1.0, 0.0, 0.0]])
     trainer = grpo(
@@ -56,6 +57,7 @@ def test_one_step_is_the_closed_form_gradient(tmp_path: Path) -> None:
         policy=ToyPolicy(1),
         group=4,
         temperature=0.7,
+        scaling=scaling,
         beta=0.0,
         learning_rate=1.0,
         schedule="constant",
@@ -71,6 +73,8 @@ def test_one_step_is_the_closed_form_gradient(tmp_path: Path) -> None:
     trainer.train()
     share = (before.cell.weight[0] / 0.7).softmax(-1)
     gain = rewards[0] - rewards.mean()
+    if scaling == "group":
+        gain = gain / (rewards.std() + 1e-4)
     step = torch.zeros(16)
     for sample in range(4):
         chosen = torch.nn.functional.one_hot(rollout.actions[0, sample, 0], 16)
