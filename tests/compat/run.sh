@@ -20,16 +20,15 @@ for name in "$@"; do
         lmms_eval-*) tests=tests/harness ;;
         *) echo "unknown environment $name: see tests/compat/" >&2; exit 2 ;;
     esac
-    if ! cmp -s "$requirements" "$environment/requirements.txt"; then
+    if [ ! -e "$bare" ]; then bare=/dev/null; fi
+    if ! cat "$requirements" "$bare" | cmp -s - "$environment/requirements.txt"; then
         rm -rf "$environment"
         "${PYTHON:-python3}" -m venv "$environment"
         "$environment/bin/python" -m pip install --quiet --disable-pip-version-check \
             -r "$requirements"
-        if [ -e "$bare" ]; then
-            "$environment/bin/python" -m pip install --quiet --disable-pip-version-check \
-                --no-deps -r "$bare"
-        fi
-        cp "$requirements" "$environment/requirements.txt"
+        "$environment/bin/python" -m pip install --quiet --disable-pip-version-check \
+            --no-deps -r "$bare"
+        cat "$requirements" "$bare" > "$environment/requirements.txt"
     fi
     echo "== $("$environment/bin/python" -m pip freeze | grep -E "^${name%-*}==")"
     # `-m pytest` puts the repository on the path; -rs names every test that is skipped and why.

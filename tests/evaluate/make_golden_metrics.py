@@ -239,6 +239,8 @@ REPLIES = [
     "choose C)",
     "D]",
     "x A. y",
+    "x B one two three",
+    "A B Z",
 ]
 OPTIONS = [
     {"A": "red", "B": "blue", "C": "green", "D": "leather"},

@@ -104,6 +104,14 @@ def test_names_make_croppers(folder: str) -> None:
     assert make_croppers(["random:0.1"], seed=4)[0].identity != found[2].identity
 
 
+def test_the_size_is_taken_from_what_finds_it_fast(folder: str) -> None:
+    pytest.importorskip("rapidocr")
+    centre, _, looking = make_croppers(["centre", "ocr", folder])
+    assert looking.identity in centre.identity
+    centre, named, _, ocr = make_croppers(["centre", "centre:ocr", "none", "ocr"])
+    assert ocr.identity in centre.identity and ocr.identity in named.identity
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [

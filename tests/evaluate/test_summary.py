@@ -28,8 +28,10 @@ ROWS = [
     Row(id="a", image=lambda: PICTURE, question="Q a?", answers=("1",), box=BOX, category="x"),
     Row(id="b", image=lambda: PICTURE, question="Q b?", answers=("2",), box=BOX,
         value=Box(0.1, 0.1, 0.12, 0.12), category="y"),
-    Row(id="c", image=lambda: PICTURE, question="<b>Q c?</b>", answers=("<3>",), category="y"),
+    Row(id="c", image=lambda: PICTURE, question="<b>Q c?</b>", answers=("<3>",), category="y",
+        box=BOX),
     Row(id="d", image=lambda: PICTURE, question="Q d?", answers=("4",), category="y"),
+    Row(id="e", image=lambda: PICTURE, question="Q e?", answers=("5",), category="x"),
 ]  # fmt: skip
 
 
@@ -48,19 +50,22 @@ CROP = {
 BESIDE = {**CROP, "boxes": ((0.5, 0.5, 0.7, 0.6),)}
 TOKENS = {"prompt_tokens": 100, "completion_tokens": 10}
 OUTCOMES = [
-    # a broke, b mended, c stays right, d failed with the crop
+    # a broke, b and e mended, c stays right, d failed with the crop
     outcome("a", "none", 1.0, **TOKENS),
     outcome("b", "none", 0.0, **TOKENS),
     outcome("c", "none", 0.6, **TOKENS),
     outcome("d", "none", 1.0, **TOKENS),
+    outcome("e", "none", 0.0, **TOKENS),
     outcome("a", "nano", 0.4, **BESIDE),
     outcome("b", "nano", 1.0, **CROP),
     outcome("c", "nano", 0.6, reason="low_confidence", prompt_tokens=100, completion_tokens=10),
     outcome("d", "nano", None, failure="request failed", detail="boom <script>"),
+    outcome("e", "nano", 1.0, **CROP),
     outcome("a", "oracle", 1.0, **CROP),
     outcome("b", "oracle", 1.0, **CROP),
     outcome("c", "oracle", 1.0, **CROP),
     outcome("d", "oracle", 1.0, **CROP),
+    outcome("e", "oracle", 1.0, **CROP),
 ]
 TEST = TestSet("set", "set 1", ROWS, [Problem("line 9", "malformed row", "no <question>")], "anls")
 
@@ -76,48 +81,50 @@ def summary() -> dict:
 
 def test_scores(summary: dict) -> None:
     none, nano = (summary["targets"]["t"][name] for name in ("none", "nano"))
-    assert none["score"]["mean"] == pytest.approx((1 + 0 + 0.6 + 1) / 4)
-    assert none["right"]["mean"] == 0.75
-    assert (nano["asked"], nano["failed"]) == (4, 1)
-    assert nano["score"]["mean"] == pytest.approx((0.4 + 1 + 0.6) / 3)
-    low, high = nano["score"]["interval"]
-    # two pictures: only p1 (0.4, 1.0), only p2 (0.6), or both
-    assert (low, high) == pytest.approx((0.6, 0.7))
+    assert none["score"]["mean"] == pytest.approx((1 + 0 + 0.6 + 1 + 0) / 5)
+    assert none["right"]["mean"] == pytest.approx(3 / 5)
+    assert (nano["asked"], nano["failed"]) == (5, 1)
+    assert nano["score"]["mean"] == pytest.approx((0.4 + 1 + 0.6 + 1) / 4)
+    # two pictures: only p1 (0.4, 1.0), only p2 (0.6, 1.0), or both
+    assert nano["score"]["interval"] == pytest.approx([0.7, 0.8])
 
 
 def test_pairs(summary: dict) -> None:
     paired = summary["targets"]["t"]["nano"]["against_none"]
-    assert paired["pairs"] == 3  # d was not answered with the crop
-    assert paired["difference"]["mean"] == pytest.approx((-0.6 + 1 + 0) / 3)
-    assert (paired["broken"], paired["mended"]) == (1, 1)
+    assert paired["pairs"] == 4  # d was not answered with the crop
+    # a -0.6 and b +1 are about one picture, c 0 and e +1 about the other
+    assert paired["difference"]["mean"] == pytest.approx(1.4 / 4)
+    assert paired["difference"]["interval"] == pytest.approx([0.2, 0.5])
+    assert (paired["broken"], paired["mended"]) == (1, 2)
     assert paired["broken_share"]["mean"] == 0.5  # of a and c
-    assert paired["mended_share"]["mean"] == 1.0  # of b
+    assert paired["mended_share"]["mean"] == 1.0  # of b and e
     assert paired["p"] == 1.0
-    # on a, b, c: none 1.6, nano 2.0, oracle 3.0
+    # on a, b, c, e: none 1.6, nano 3.0, oracle 4.0
     gap = summary["targets"]["t"]["nano"]["gap_closed"]
-    assert gap["mean"] == pytest.approx(0.4 / 1.4)
+    assert gap["mean"] == pytest.approx(1.4 / 2.4)
     assert "gap_closed" not in summary["targets"]["t"]["oracle"]
     assert "against_none" not in summary["targets"]["t"]["none"]
 
 
 def test_crops_and_costs(summary: dict) -> None:
     none, nano = (summary["targets"]["t"][name] for name in ("none", "nano"))
-    assert nano["with_crop"] == pytest.approx(2 / 3)
+    assert nano["with_crop"] == pytest.approx(3 / 4)
     assert nano["mean_area"] == pytest.approx(0.02)
-    assert nano["centre_in_region"] == 0.5  # b, not a; c and d have no box
+    # b; not a, whose crop is elsewhere, nor c, which has none; e has no box
+    assert nano["centre_in_region"] == pytest.approx(1 / 3)
     assert nano["no_crop"] == {"low_confidence": 1}
     assert none["mean_area"] is none["centre_in_region"] is None
     assert nano["crop_milliseconds"] == 40
-    assert nano["prompt_tokens"] == pytest.approx(700 / 3)
-    assert nano["dollars"] == pytest.approx((700 * 1 + 30 * 5) / 1e6)
-    assert nano["dollars_per_answer"] == pytest.approx(nano["dollars"] / 3)
+    assert nano["prompt_tokens"] == pytest.approx(1000 / 4)
+    assert nano["dollars"] == pytest.approx((1000 * 1 + 40 * 5) / 1e6)
+    assert nano["dollars_per_answer"] == pytest.approx(nano["dollars"] / 4)
 
 
 def test_groups(summary: dict) -> None:
     nano = summary["targets"]["t"]["nano"]
-    # a's box has 1 %, b's value 0.04 %; c and d have none
+    # the boxes of a and c have 1 %, b's value 0.04 %; e has none
     assert {key: group["rows"] for key, group in nano["by_size"].items()} == {
-        "0.03 to 0.1 %": 1, "1 to 3 %": 1, NO_BOX: 1,
+        "0.03 to 0.1 %": 1, "1 to 3 %": 2, NO_BOX: 1,
     }  # fmt: skip
     assert list(nano["by_size"])[-1] == NO_BOX
     assert nano["by_category"]["y"] == {"rows": 2, "score": pytest.approx(0.8)}
