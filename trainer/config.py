@@ -211,12 +211,15 @@ class RunConfig:
         if "activation_checkpointing" in known:
             # The newer name; the older one warns.
             ours["activation_checkpointing"] = ours.pop("gradient_checkpointing")
+        # Left to itself, accelerate would let processes on CPUs train without knowing each other.
+        seen = getattr(torch, "accelerator", torch.cuda)
+        further = {"use_cpu": not seen.is_available(), **self.trainer}
         for name in self.trainer:
             if name not in known:
                 raise _unknown(f"trainer.{name}", name, known, "a TrainingArguments field")
             if name in ours:
                 raise TrainingError(f"trainer.{name} has a field of its own; set that instead")
-        return TrainingArguments(**ours, **self.trainer)
+        return TrainingArguments(**ours, **further)
 
 
 @dataclass

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,7 +51,8 @@ class PolicyTrainer(Trainer):
         reward: what evaluation measures crops with; None: geometry only.
 
     Raises:
-        TrainingError: no rows, or several GPUs in one process (DataParallel).
+        TrainingError: no rows; several GPUs in one process (DataParallel); or several processes
+            that don't know of each other.
     """
 
     # `compute_loss` returns this micro-batch's share of the step's mean, see `share_of_step`.
@@ -92,6 +94,12 @@ class PolicyTrainer(Trainer):
             train_dataset=RowDataset(rows),
             eval_dataset=RowDataset(eval_rows) if eval_rows else None,
         )
+        started, together = int(os.environ.get("WORLD_SIZE", "1")), self.accelerator.num_processes
+        if started != together:
+            raise TrainingError(
+                f"started as one of {started} processes, but {together} train together: they would "
+                "overwrite each other. On CPUs, set trainer.use_cpu=true"
+            )
         set_seed(args.seed, device_specific=True)
         # Sharded weights are gathered into this one to be saved in the policy's own format.
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
