@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -106,7 +107,8 @@ def test_what_is_a_box_unconstrained_is_the_same_box(
 
 
 def _percents(tokens: list[int]) -> list[int]:
-    return [int(number) for number in text_of(tokens).strip(" [].").split(",")]
+    # Not split and int: other white space than blanks may stand before a number.
+    return [int(number) for number in re.findall(r"\d+", text_of(tokens))]
 
 
 def test_order_and_size_are_put_right() -> None:

@@ -59,10 +59,8 @@ def test_another_graph_is_refused(tmp_path: Path) -> None:
     data = model.SerializeToString()
     (tmp_path / "model.onnx").write_bytes(data)
     manifest = json.loads((BUNDLED / "cropper.json").read_text())
-    manifest["files"]["model.onnx"] = {
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "bytes": len(data),
-    }
+    said = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    manifest["files"] = {"model.onnx": said}
     (tmp_path / "cropper.json").write_text(json.dumps(manifest))
     with pytest.raises(CropperError, match=r"pages\.stem\.0\.0\.weight"):
         restore(tmp_path)
