@@ -1,31 +1,25 @@
-"""What a training run is made of: presets, a YAML file, flags; saved beside the model.
+"""What a training run can be told: one dataclass for each of its parts.
 
-Two presets. `paper` is the recipe of CropVLM (arXiv 2511.19820). `modern` is what we would start
-from today; where it differs, the comment beside the value in `MODERN` says why.
+`recipes.py` has the values to start from, `settings.py` makes a configuration of presets, YAML and
+flags.
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import difflib
-import types
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-import yaml
+from typing import TYPE_CHECKING, Any, Literal
 
 from cropzoom.errors import TrainingError
 
 from .losses import Scaling, Variant
 
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-FILE = "config.yaml"
 SMOLVLM = "HuggingFaceTB/SmolVLM-256M-Instruct"
 PROMPT = "{question}\nOutline the region in the image that would help answer this question."
 
@@ -216,7 +210,7 @@ class RunConfig:
         further = {"use_cpu": not seen.is_available(), **self.trainer}
         for name in self.trainer:
             if name not in known:
-                raise _unknown(f"trainer.{name}", name, known, "a TrainingArguments field")
+                raise unknown_key(f"trainer.{name}", name, known, "a TrainingArguments field")
             if name in ours:
                 raise TrainingError(f"trainer.{name} has a field of its own; set that instead")
         return TrainingArguments(**ours, **further)
@@ -302,266 +296,13 @@ class RewardConfig:
 
 @dataclass
 class TrainConfig:
-    """A whole run. `resolve` makes one, `save` writes it, `load` reads it back."""
+    """A whole run; see `settings.py`."""
 
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     data: DataConfig = field(default_factory=DataConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     sft: SftConfig = field(default_factory=SftConfig)
     grpo: GrpoConfig = field(default_factory=GrpoConfig)
-
-    def save(self, folder: Path) -> Path:
-        """Write config.yaml into a folder, beside first, then renamed."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / FILE
-        part = path.with_suffix(".part")
-        part.write_text(yaml.safe_dump(_plain(self), sort_keys=False), encoding="utf-8")
-        return part.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> TrainConfig:
-        """Read what `save` wrote, or any file of the same form on top of the defaults.
-
-        Raises:
-            TrainingError: unreadable, or a key or value that can't be.
-        """
-        return resolve(None, path)
-
-
-# Every figure that the paper or its scripts give; the rest are this module's defaults.
-PAPER: dict[str, Any] = {
-    "policy": {
-        "kind": "text",
-        "longest_edge": 2048,
-        "prompt": PROMPT,
-        "lora_rank": 128,
-        "lora_alpha": 256,
-        "lora_dropout": 0.05,
-        # Theirs writes freely, and is paid for a valid format.
-        "constrained": False,
-    },
-    "reward": {"spec": "likelihood+valid", "model": SMOLVLM},
-    "sft": {"learning_rate": 5e-5, "batch": 2, "accumulation": 8, "epochs": 1.0},
-    "grpo": {
-        "learning_rate": 5e-6,
-        "group": 6,
-        "temperature": 0.8,
-        "beta": 0.01,
-        "batch": 1,
-        "accumulation": 16,
-        "max_grad_norm": 0.1,
-        "schedule": "cosine",
-        "warmup": 0.03,
-        "epochs": 1.0,
-        "variant": "dr_grpo",
-        "scaling": "none",
-    },
-}
-
-# A starting point, not a result: none of these figures was tuned on the paper's data.
-MODERN: dict[str, Any] = {
-    "policy": {
-        # One forward pass instead of some twenty, and every sample is a box.
-        "kind": "pointer",
-        # A pointer's resolution is that of the image tokens, and 17 tiles of a 2048-px page cost
-        # four times the five of a 1024-px one.
-        "longest_edge": 1024,
-        # Adapters of this rank learn as well as full training on data of this size ("LoRA Without
-        # Regret", Thinking Machines 2025), at a quarter of the paper's memory.
-        "lora_rank": 32,
-        "lora_alpha": 64,
-    },
-    # A pointer's boxes are always valid. Of a long answer, the mean a token: as a sum, a step is
-    # ruled by the rows with the longest answers.
-    "reward": {"spec": "likelihood", "model": SMOLVLM, "options": {"reduce": "mean"}},
-    # The same source: adapters want about ten times the rate of full training.
-    "sft": {"learning_rate": 2e-4, "batch": 4, "accumulation": 8, "weight_decay": 0.01},
-    "grpo": {
-        "learning_rate": 2e-5,
-        # More samples of one image cost almost nothing here: the image is encoded once.
-        "group": 8,
-        # The policy that is trained is the one that is sampled; no malformed text to avoid.
-        "temperature": 1.0,
-        # Held loosely: recent recipes (DAPO, Dr. GRPO) drop the divergence, but boxes collapse to
-        # one place more easily than texts do. In closed form, as a pointer's is cheap and exact.
-        "beta": 0.001,
-        "kl": "exact",
-        "batch": 4,
-        "accumulation": 4,
-        # The paper's .1 clips nearly every step, which makes the rate meaningless.
-        "max_grad_norm": 1.0,
-        # Log-likelihoods have a scale of their own; by the batch's spread, the rate is free of it,
-        # without blowing up groups that hardly differ, as scaling by group does.
-        "scaling": "batch",
-        # DAPO's "clip higher": unlikely good boxes may gain faster. Without effect at one
-        # iteration.
-        "clip_high": 0.28,
-    },
-}
-
-PRESETS: dict[str, dict[str, Any]] = {"paper": PAPER, "modern": MODERN}
-
-
-def resolve(
-    preset: str | None = None,
-    file: Path | None = None,
-    settings: Sequence[str] = (),
-    **flags: Any,
-) -> TrainConfig:
-    """Make a configuration; what comes later wins.
-
-    Where `policy.model` is the folder of an earlier run, that run's policy section lies on top of
-    the preset's: a policy that is trained on should see images and prompts as before.
-
-    Args:
-        preset: "paper" or "modern"; None: the file's `preset`, else "paper".
-        file: YAML with the sections policy, data, reward, sft, grpo, and perhaps `preset`.
-        settings: `section.key=value`, the value in YAML.
-        flags: `section__key=value`; None: not given.
-
-    Raises:
-        TrainingError: an unknown preset, section or key (the nearest is named), or a value of the
-            wrong kind.
-    """
-    content = _read(file) if file else {}
-    chosen = preset or content.pop("preset", None) or "paper"
-    content.pop("preset", None)
-    if chosen not in PRESETS:
-        raise _unknown(f"preset {chosen!r}", str(chosen), PRESETS, "a preset")
-    layers: list[Mapping[str, Any]] = [PRESETS[chosen], content]
-    layers += [_setting(text) for text in settings]
-    for name, value in flags.items():
-        section, _, key = name.partition("__")
-        if value is not None:
-            layers.append({section: {key: value}})
-    config = _build(TrainConfig, _merged(layers), "")
-    earlier = _earlier_policy(Path(config.policy.model))
-    if earlier:
-        layers.insert(1, {"policy": earlier})
-        config = _build(TrainConfig, _merged(layers), "")
-    return config
-
-
-def _earlier_policy(folder: Path) -> dict[str, Any]:
-    """The policy section of the run that left a folder or checkpoint; empty where none did."""
-    for place in (folder, folder.parent):
-        if (place / FILE).is_file():
-            values = dataclasses.asdict(TrainConfig.load(place / FILE).policy)
-            del values["model"]
-            return values
-        if not folder.name.startswith("checkpoint-"):
-            break
-    return {}
-
-
-def differences(first: TrainConfig, second: TrainConfig) -> list[str]:
-    """Name the keys in which two configurations differ, with both values."""
-    a, b = dict(_flat(_plain(first))), dict(_flat(_plain(second)))
-    return [f"{key}: {a.get(key)!r} / {b.get(key)!r}" for key in a | b if a.get(key) != b.get(key)]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise TrainingError(f"can't read the configuration {path}: {error}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise TrainingError(f"{path} must hold sections such as `grpo:`, not {content!r}")
-    return content
-
-
-def _setting(text: str) -> dict[str, Any]:
-    name, equals, value = text.partition("=")
-    section, dot, key = name.strip().partition(".")
-    if not (equals and dot and key):
-        raise TrainingError(f"setting {text!r} must have the form section.key=value")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise TrainingError(f"setting {text!r}: the value is no YAML: {error}") from error
-    *path, last = key.split(".")
-    # grpo.trainer.run_name=x reaches into a field that holds a mapping.
-    entry: Any = {last: parsed}
-    for part in reversed(path):
-        entry = {part: entry}
-    return {section: entry}
-
-
-def _merged(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        _merge(merged, layer)
-    return merged
-
-
-def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
-    for key, value in layer.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = copy.deepcopy(value)
-
-
-T = TypeVar("T")
-
-
-def _build(kind: type[T], values: Mapping[str, Any], prefix: str) -> T:
-    """Make a dataclass of plain values, checking names and types."""
-    if not isinstance(values, Mapping):
-        raise TrainingError(f"{prefix[:-1]} must hold keys and values, not {values!r}")
-    hints = typing.get_type_hints(kind)
-    made = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if key not in hints:
-            raise _unknown(name, str(key), hints, "a key" if prefix else "a section")
-        hint = hints[key]
-        nested = dataclasses.is_dataclass(hint)
-        made[key] = _build(hint, value, f"{name}.") if nested else _typed(name, value, hint)
-    return kind(**made)
-
-
-def _typed(name: str, value: Any, hint: Any) -> Any:
-    origin, options = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in options:
-            return None
-        return _typed(name, value, next(o for o in options if o is not type(None)))
-    if origin is Literal:
-        if value in options:
-            return value
-        raise TrainingError(f"{name}={value!r} must be one of {', '.join(map(repr, options))}")
-    if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_typed(name, item, options[0]) for item in value)
-    if origin is dict and isinstance(value, Mapping):
-        return {str(k): _typed(f"{name}.{k}", v, options[1]) for k, v in value.items()}
-    if hint is Any:
-        return value
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if hint is float:
-        if whole or isinstance(value, float):
-            return float(value)
-        if isinstance(value, str):
-            # YAML takes 1e-5 for a text: it wants a point.
-            try:
-                return float(value)
-            except ValueError:
-                pass
-    elif hint is int:
-        if whole:
-            return value
-    elif isinstance(hint, type) and isinstance(value, hint):
-        return value
-    wanted = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
-    raise TrainingError(f"{name}={value!r} must be of type {wanted}")
-
-
-def _unknown(name: str, key: str, known: Any, what: str) -> TrainingError:
-    near = difflib.get_close_matches(key, [str(k) for k in known], n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
-    return TrainingError(f"{name} is not {what}; {hint}")
 
 
 def _range(
@@ -573,13 +314,9 @@ def _range(
         raise TrainingError(f"{name}={value} must be {limits}")
 
 
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _flat(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for section, values in content.items():
-        for key, value in values.items():
-            yield f"{section}.{key}", value
+def unknown_key(name: str, key: str, known: Iterable[Any], what: str) -> TrainingError:
+    """Return an error that names the nearest key there is, or all."""
+    keys = sorted(str(k) for k in known)
+    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(keys)}"
+    return TrainingError(f"{name} is not {what}; {hint}")

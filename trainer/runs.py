@@ -18,7 +18,7 @@ from accelerate.utils import set_seed
 from cropzoom.errors import DataError, TrainingError
 
 from .columns import ColumnMap
-from .config import FILE, DataConfig, PolicyConfig, RewardConfig, TrainConfig, differences
+from .config import DataConfig, PolicyConfig, RewardConfig, TrainConfig
 from .data import Rows, load_rows, split_rows
 from .grpo import GrpoTrainer
 from .policies import load_policy
@@ -26,6 +26,7 @@ from .policies.base import Policy
 from .policy_trainer import PolicyTrainer, last_checkpoint
 from .rewards import make_reward
 from .rewards.base import Reward
+from .settings import FILE, differences, load_config, save_config
 from .sft import SftTrainer
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def run(method: Literal["sft", "grpo"], config: TrainConfig, output: Path) -> di
     # All have looked at the folder before the first writes to it.
     trainer.accelerator.wait_for_everyone()
     if args.should_save:
-        config.save(output)
+        save_config(config, output)
         rows.skipped.save(output / "skipped.jsonl")
     checkpoint = last_checkpoint(output)
     if checkpoint is not None:
@@ -169,7 +170,7 @@ def _check_folder(config: TrainConfig, output: Path) -> None:
         raise TrainingError(f"{output} is not a folder; choose another output")
     if not (output / FILE).is_file():
         return
-    changed = differences(TrainConfig.load(output / FILE), config)
+    changed = differences(load_config(output / FILE), config)
     if changed:
         raise TrainingError(
             f"{output} holds a run of another configuration (there / here): "

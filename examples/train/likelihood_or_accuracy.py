@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 from cropzoom.trainer.baselines import measure
-from cropzoom.trainer.config import resolve
 from cropzoom.trainer.policies import load_policy
 from cropzoom.trainer.rewards import make_reward
 from cropzoom.trainer.runs import hold_out, read_rows, run
+from cropzoom.trainer.settings import resolve
 from rich.console import Console
 from rich.table import Table
 

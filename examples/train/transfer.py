@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 from cropzoom.trainer.baselines import measure
-from cropzoom.trainer.config import FILE, TrainConfig
 from cropzoom.trainer.policies import load_policy
 from cropzoom.trainer.rewards import make_reward
 from cropzoom.trainer.runs import hold_out, read_rows
+from cropzoom.trainer.settings import FILE, load_config
 from rich.console import Console
 from rich.table import Table
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--target", action="append", required=True, help="another frozen VLM")
     parser.add_argument("--output", type=Path, help="JSON file of the results")
     given = parser.parse_args()
-    config = TrainConfig.load(given.policy / FILE)
+    config = load_config(given.policy / FILE)
     config.data.source = given.data
     _, held_out = hold_out(read_rows(config.data, need_box=False), config.data)
     assert held_out is not None, "data.held_out is 0: nothing was kept to measure on"

@@ -10,14 +10,9 @@ import pytest
 pytest.importorskip("transformers")
 
 import yaml
-from cropzoom.trainer.config import (
-    PRESETS,
-    GrpoConfig,
-    SftConfig,
-    TrainConfig,
-    differences,
-    resolve,
-)
+from cropzoom.trainer.config import GrpoConfig, SftConfig
+from cropzoom.trainer.recipes import PRESETS
+from cropzoom.trainer.settings import differences, load_config, resolve, save_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,8 +59,8 @@ def test_a_saved_configuration_gives_the_same_run(preset: str, tmp_path: Path) -
         policy__kind="pointer",
         data__source="some/where",
     )
-    path = config.save(tmp_path / "new")
-    assert path.name == "config.yaml" and TrainConfig.load(path) == config
+    path = save_config(config, tmp_path / "new")
+    assert path.name == "config.yaml" and load_config(path) == config
     assert [file.name for file in path.parent.iterdir()] == ["config.yaml"]
     # All of it is written: a later change of a preset changes nothing.
     written = yaml.safe_load(path.read_text())

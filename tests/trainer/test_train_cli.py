@@ -14,9 +14,9 @@ import pytest
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
-from cropzoom.trainer.config import TrainConfig
 from cropzoom.trainer.policies import load_policy
 from cropzoom.trainer.policies.pointer import PointerPolicy
+from cropzoom.trainer.settings import load_config
 from cropzoom.trainer.writing import save_rows
 from toy_policy import toy_rows
 from typer.testing import CliRunner
@@ -81,7 +81,7 @@ def test_sft_then_grpo_then_the_same_again(place: Path) -> None:
     assert code == 0, second
     assert {"eval_reward", "eval_gain_none", "eval_gain_random"} <= second["metrics"].keys()
     assert {"reward/mean", "policy/kl", "groups/dead"} <= second["log"][0].keys()
-    saved = TrainConfig.load(place / "grpo" / "config.yaml")
+    saved = load_config(place / "grpo" / "config.yaml")
     # Of the earlier run: kind, rank and heads; the preset has others.
     assert (saved.policy.kind, saved.policy.lora_rank) == ("pointer", 4)
     assert saved.policy.options == {"width": 16}
