@@ -153,7 +153,7 @@ def taught_rows(stream: str, pages: int) -> list[VqaRow]:
 def build_policy(seed: int) -> PointerPolicy:
     """Make the policy with random weights: a tiny Idefics3 that points."""
     processor = build_processor(SIDE)
-    model = build_model(dataclasses.replace(POLICY, seed=seed), processor, SIDE)
+    model = build_model(dataclasses.replace(POLICY, seed=seed, side=SIDE), processor)
     return PointerPolicy(
         model,
         processor,
