@@ -1,1 +1,0 @@
-"""What a cropper costs: latency measurement and its report."""
