@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cropzoom.evaluate.targets import Target
     from cropzoom.options import ZoomOptions
 
-_RENDERED = re.compile(r"rendered:(\d+)(?:@(\d+))?")
+_RENDERED = re.compile(r"rendered:([1-9]\d*)(?:x([1-9]\d*))?(?:@(\d+))?")
 
 
 def eval(
@@ -30,7 +30,8 @@ def eval(
         str,
         typer.Argument(
             help="textvqa, docvqa, infographicvqa, stvqa, vstar, hrbench4k, hrbench8k; a JSONL "
-            "file or a folder with one; rendered:PAGES@SEED for pages made here.",
+            "file or a folder with one; rendered:PAGES@SEED for pages made here, with up to 4 "
+            "questions each (rendered:300x1@7 with one).",
             show_default=False,
         ),
     ],
@@ -183,7 +184,9 @@ def _test_set(
     if rendered:
         # By name: type checkers don't see that trainer/ is installed as cropzoom.trainer.
         renderer = importlib.import_module("cropzoom.trainer.synthetic.rows")
-        test: TestSet = renderer.rendered_test(int(rendered[1]), int(rendered[2] or 0))
+        pages, questions, seed = (int(number or 0) for number in rendered.groups())
+        options = replace(renderer.TEST_PAGES, questions=questions or 4)
+        test: TestSet = renderer.rendered_test(pages, seed, options)
     elif is_preset:
         test = load_preset(data, source=source, split=split, harness=harness, limit=limit)
     elif Path(data).exists():

@@ -1,4 +1,5 @@
-"""Measuring a cropper: a text reader, the matching of answers, baselines to compare with.
+"""Measuring croppers: `cropzoom eval`, its metrics and benchmarks, the OCR stand-in, baselines.
 
-Nothing here is imported by a wrapped client. Needs the `demo` extra (rapidocr).
+Nothing here is imported by a wrapped client. Reading text needs the `demo` extra (rapidocr), the
+benchmarks need `datasets`.
 """

@@ -32,13 +32,13 @@ th, td { text-align: right; padding: 9px 10px; border-bottom: 1px solid var(--li
   white-space: nowrap }
 th { color: var(--soft); font-weight: 500 } th:first-child, td:first-child { text-align: left }
 tr:last-child td { border-bottom: 0 } td small { color: var(--soft) }
-.bar { position: relative; display: block; height: 14px; width: 200px; background: var(--page);
+.bar { position: relative; display: block; height: 14px; width: 160px; background: var(--page);
   border-radius: 4px; overflow: hidden }
 .bar i { position: absolute; inset: 0 auto 0 0; background: var(--accent); opacity: .75 }
 .bar b { position: absolute; top: 6px; height: 2px; background: var(--ink) }
 ul.problems { font-size: 14px; color: var(--soft) } .problems code { color: var(--ink) }
 .example { background: var(--card); border-radius: 20px; box-shadow: var(--shade); padding: 22px;
-  margin-bottom: 22px; display: grid; gap: 24px;
+  margin-bottom: 22px; display: grid; gap: 24px; align-items: start;
   grid-template-columns: minmax(0, 4fr) minmax(0, 5fr) }
 @media (max-width: 800px) { .example { grid-template-columns: minmax(0, 1fr) } }
 .example .crop { max-width: 100%; border: 1px solid var(--line); border-radius: 8px }
@@ -84,11 +84,14 @@ def report_page(
 
 
 def _target(name: str, figures: Mapping[str, Any]) -> str:
-    rows = [_row(cropper, figures[cropper]) for cropper in figures]
     html = f"<h2>Target <code>{escape(name)}</code></h2>" + _table(
-        ["crop", "score", "", "against none", "p", "broke", "mended", "of the gap", "crops",
-         "mean area", "centre in region", "ms", "of it crop", "tokens", "$ an answer", "failed"],
-        rows,
+        ["crop", "score", "", "against none", "p", "broke", "mended", "of the gap", "failed"],
+        [_gains(cropper, found) for cropper, found in figures.items()],
+    )
+    html += "<h3>The crops, and what they cost</h3>" + _table(
+        ["crop", "added", "mean area", "centre in region", "ms an answer", "ms of it crop",
+         "prompt tokens", "$ an answer", "$"],
+        [_costs(cropper, found) for cropper, found in figures.items()],
     )  # fmt: skip
     for key, title in (("by_size", "By size of the answer"), ("by_category", "By category")):
         groups: dict[str, int] = {}
@@ -109,31 +112,43 @@ def _target(name: str, figures: Mapping[str, Any]) -> str:
     return html
 
 
-def _row(cropper: str, found: Mapping[str, Any]) -> list[str]:
+def _gains(cropper: str, found: Mapping[str, Any]) -> list[str]:
     paired = found.get("against_none")
-    score = found["score"]
     cycles = found.get("cycle_accuracy")
+    changes = ["", "", "", ""]
+    if paired:
+        changes = [
+            _estimate(paired["difference"], signed=True),
+            f"{paired['p']:.2g}",
+            *(
+                f"{paired[name]} <small>{_percent(paired[f'{name}_share']['mean'])}</small>"
+                for name in ("broken", "mended")
+            ),
+        ]
     return [
         f"<b>{escape(cropper)}</b>",
-        _estimate(score) + (f"<br><small>by cycle {_percent(cycles)}</small>" if cycles else ""),
-        _bar(score),
-        _estimate(paired["difference"], signed=True) if paired else "",
-        f"{paired['p']:.2g}" if paired else "",
-        f"{paired['broken']} <small>{_percent(paired['broken_share']['mean'])}</small>"
-        if paired
-        else "",
-        f"{paired['mended']} <small>{_percent(paired['mended_share']['mean'])}</small>"
-        if paired
-        else "",
+        _estimate(found["score"])
+        + (f"<br><small>by cycle {_percent(cycles)}</small>" if cycles is not None else ""),
+        _bar(found["score"]),
+        *changes,
         _estimate(found["gap_closed"]) if "gap_closed" in found else "",
-        "" if cropper == "none" else _percent(found["with_crop"]),
+        str(found["failed"] or ""),
+    ]
+
+
+def _costs(cropper: str, found: Mapping[str, Any]) -> list[str]:
+    crop = cropper != "none"
+    spent = found.get("dollars")
+    return [
+        f"<b>{escape(cropper)}</b>",
+        _percent(found["with_crop"]) if crop else "",
         _percent(found["mean_area"]),
         _percent(found["centre_in_region"]),
         _number(found["milliseconds"]),
-        "" if cropper == "none" else _number(found["crop_milliseconds"]),
+        _number(found["crop_milliseconds"]) if crop else "",
         _number(found["prompt_tokens"]),
-        f"{found['dollars_per_answer']:.2g}" if "dollars_per_answer" in found else "",
-        str(found["failed"] or ""),
+        "" if spent is None else f"{found['dollars_per_answer']:.2g}",
+        "" if spent is None else f"{spent:.2f}",
     ]
 
 

@@ -233,9 +233,11 @@ def test_rendered_pages_are_a_seed_and_a_command(tmp_path: Path) -> None:
     for row in first.rows:
         assert row.box is not None and row.value is not None and row.key
         assert row.box.contains_point(*row.value.centre)
-    done = run("rendered:1@3", "--limit", "1", "-c", "none", "-c", "oracle", "--threads", "1",
+    done = run("rendered:1x1@3", "-c", "none", "-c", "oracle", "--threads", "1",
                "-o", str(tmp_path / "out"), "--json")  # fmt: skip
     assert done.exit_code == 0, done.output
-    figures = json.loads(done.stdout)["targets"]["standin:448"]
+    summary = json.loads(done.stdout)
+    assert summary["rows"] == 1
+    figures = summary["targets"]["standin:448"]
     assert figures["oracle"]["with_crop"] == 1
     assert figures["oracle"]["centre_in_region"] == 1

@@ -33,8 +33,7 @@ def rendered_test(pages: int, seed: int, options: PageOptions = TEST_PAGES) -> T
     Raises:
         DataError: there are no held-out fonts on this machine.
     """
-    fonts = len(find_fonts(options.split, options.font_folders))
-    if not fonts:
+    if not find_fonts(options.split, options.font_folders):
         raise DataError(
             "no held-out fonts on this machine, so the pages would not test what they should; "
             "install those in trainer/nano/FONTS.txt"
@@ -64,7 +63,7 @@ def rendered_test(pages: int, seed: int, options: PageOptions = TEST_PAGES) -> T
         made += bool(page.questions)
         number += 1
     # With the questions in it: another renderer, or other fonts, make another set.
-    identity = f"rendered {pages}@{seed} {fonts} fonts {digest.hexdigest()[:16]}"
+    identity = f"rendered {pages}x{options.questions}@{seed} {digest.hexdigest()[:16]}"
     return TestSet(f"{pages} rendered pages, seed {seed}", identity, rows, [], "exact")
 
 
