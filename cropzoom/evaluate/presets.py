@@ -6,7 +6,7 @@ textvqa, DocVQA and ST-VQA (lmms-lab-encoder, formerly lmms-lab), craigwu/vstar_
 DreamMr/HR-Bench. The trainer takes them from here.
 
 V* is read from its authors' own repository, where `image` is a path and a file beside each picture
-gives the boxes of the objects in question; lmms-lab/vstar-bench has the same texts and no boxes.
+gives the boxes of the objects in question; lmms-eval reads a copy with embedded pictures.
 """
 
 from __future__ import annotations
