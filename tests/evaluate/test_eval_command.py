@@ -124,7 +124,14 @@ def test_an_interrupted_run_goes_on(data: Path, tmp_path: Path) -> None:
                "none", "-c", "oracle", "-o", str(out), "--concurrency", "2"]  # fmt: skip
     with ColourServer(delay=0.3) as server:
         command += ["--base-url", server.base_url]
-        first = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ}, text=True)
+        first = subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            env={**os.environ},
+            text=True,
+            # A shell's background jobs ignore interrupts, and so would these tests in one.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         deadline = time.monotonic() + 120
         while server.asked.total() < 3 and time.monotonic() < deadline:
             time.sleep(0.02)
