@@ -9,11 +9,11 @@ and, beyond the hub's, `decoder_model_box`: the same with `box_logits` (B, box t
 `logits`. One decoder graph serves prompts and single tokens. Logits are of the last position
 alone; that is all that generation reads.
 
-Attention is written anew, for what transformers' would become is slower: the portable form
-multiplies grouped queries with their shared keys without copying these; the fused form is ONNX
-Runtime's GroupQueryAttention, put into the graph by hand. (ONNX Runtime's own fusions find the
-pattern in no graph that torch 2.13 exports from this model.) Fused, more than one token behind a
-past goes with a batch of 1 only, so the batch is fixed to it.
+Attention is written anew. The portable form multiplies grouped queries with the keys they share,
+where transformers' own would first copy keys and values for every head. The fused form is ONNX
+Runtime's GroupQueryAttention, put into the graph by hand, since the optimizer that comes with ONNX
+Runtime 1.32 recognizes no attention in this graph; figures are in docs/export.md. Fused, more than
+one token behind a past goes with a batch of 1 only, so the batch is fixed to it.
 """
 
 from __future__ import annotations
