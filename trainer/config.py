@@ -202,9 +202,11 @@ class RunConfig:
             "save_total_limit": self.keep or None,
             "report_to": list(self.report_to),
         }
+        # Names changed in transformers 5.
         if "activation_checkpointing" in known:
-            # The newer name; the older one warns.
             ours["activation_checkpointing"] = ours.pop("gradient_checkpointing")
+        if "warmup_ratio" in known:
+            ours["warmup_ratio"] = ours.pop("warmup_steps")
         # Left to itself, accelerate would let processes on CPUs train without knowing each other.
         seen = getattr(torch, "accelerator", torch.cuda)
         further = {"use_cpu": not seen.is_available(), **self.trainer}
