@@ -59,7 +59,7 @@ def test_the_committed_curves_reach_the_best_box(tiny_idefics3: Path) -> None:
         best = best_of_all(policy, example_row())
         assert results[kind]["best_possible"] == pytest.approx(best, abs=1e-4)
         assert results[kind]["curve"][-1]["chosen"] == pytest.approx(best, abs=1e-4)
-        assert results[kind]["curve"][0]["chosen"] < 0.6 * best
+        assert results[kind]["curve"][0]["chosen"] < 0.8 * best
 
 
 def test_a_pointer_with_adapters_resumes_to_the_bit(tiny_idefics3: Path, tmp_path: Path) -> None:
