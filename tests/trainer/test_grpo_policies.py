@@ -108,3 +108,39 @@ def test_a_pointer_with_adapters_resumes_to_the_bit(tiny_idefics3: Path, tmp_pat
     middle = trainer(tmp_path / "again")
     middle._load_from_checkpoint(str(checkpoint))
     torch.testing.assert_close(middle.model.best(loaded.collate(toy_rows(2))), boxes)
+
+
+@pytest.mark.parametrize("kind", ["pointer", "text"])
+def test_recomputed_activations_change_nothing(
+    tiny_idefics3: Path, tmp_path: Path, kind: str
+) -> None:
+    """Less memory, the same step; the base's layers do run twice."""
+    trained, calls = [], []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        policy = load_policy(tiny_idefics3, kind, longest_edge=32, lora={"r": 4, "alpha": 8})
+        layer = policy.backbone.model.vision_model.encoder.layers[0]
+        count = [0]
+        # Before: recomputing stops as soon as it has all that backward needs.
+        layer.mlp.register_forward_pre_hook(lambda *_, c=count: c.__setitem__(0, c[0] + 1))
+        config = GrpoConfig(
+            batch=2,
+            group=3,
+            max_steps=1,
+            workers=0,
+            save_steps=0,
+            learning_rate=1e-2,
+            warmup=0.0,
+            picture_steps=0,
+            baseline_steps=0,
+            beta=0.0,
+            activation_checkpointing=recompute,
+            trainer={"disable_tqdm": True, "use_cpu": True, "optim": "sgd"},
+        )
+        args = config.arguments(tmp_path, evaluate=False)
+        GrpoTrainer(policy, toy_rows(2), TargetIou(), args, config).train()
+        trained.append({n: p for n, p in policy.named_parameters() if p.requires_grad})
+        calls.append(count[0])
+    for name, value in trained[0].items():
+        torch.testing.assert_close(trained[1][name], value, rtol=1e-4, atol=1e-5)
+    assert calls[1] > calls[0]
