@@ -220,7 +220,7 @@ class GrpoTrainer(PolicyTrainer):
         """Log, and warn of failure signatures."""
         super().log(logs, start_time)
         if "loss" in logs:
-            for warning in self.monitor.update(logs):
+            for warning in self.monitor.update(logs, self.state.global_step):
                 if self.is_world_process_zero():
                     logger.warning("step %d: %s", self.state.global_step, warning)
 

@@ -206,15 +206,15 @@ def box_metrics(boxes: Tensor, truth: Tensor | None = None) -> dict[str, float]:
 
 
 class Monitor:
-    """Watches metrics step by step and warns of each sign once in a while.
+    """Watches metrics and warns of each sign once in a while.
 
     Metrics are smoothed, and nothing is said in the first steps: one odd batch is no failure.
 
     Args:
         signs: what to watch for.
-        first: updates before the first warning.
-        every: updates between two warnings of one sign.
-        smoothing: share of the old mean that an update keeps, in [0, 1).
+        first: step before which nothing is said.
+        every: steps between two warnings of one sign.
+        smoothing: share of the old mean that is left after a step, in [0, 1).
     """
 
     def __init__(
@@ -222,17 +222,17 @@ class Monitor:
         signs: Sequence[Sign] = SIGNS,
         first: int = 20,
         every: int = 200,
-        smoothing: float = 0.9,
+        smoothing: float = 0.95,
     ) -> None:
         self.signs, self.first, self.every, self.smoothing = signs, first, every, smoothing
         self._means: dict[str, float] = {}
         self._seen: dict[str, int] = {}
         self._quiet_until: dict[str, int] = {}
-        self._updates = 0
+        self._step = 0
 
-    def update(self, metrics: Mapping[str, float]) -> list[str]:
-        """Take one step's metrics; return the warnings due."""
-        self._updates += 1
+    def update(self, metrics: Mapping[str, float], step: int) -> list[str]:
+        """Take the metrics logged at a step (means since the last log); return warnings due."""
+        passed, self._step = max(1, step - self._step), step
         warnings = []
         for sign in self.signs:
             value = metrics.get(sign.metric, math.nan)
@@ -240,13 +240,12 @@ class Monitor:
                 continue
             seen = self._seen[sign.metric] = self._seen.get(sign.metric, 0) + 1
             # A plain mean over the first values, then an exponential one.
-            keep = min(self.smoothing, 1 - 1 / seen)
+            keep = min(self.smoothing**passed, 1 - 1 / seen)
             mean = keep * self._means.get(sign.metric, 0.0) + (1 - keep) * value
             self._means[sign.metric] = mean
             bad = mean > sign.limit if sign.above else mean < sign.limit
-            due = self._updates >= max(self.first, self._quiet_until.get(sign.name, 0))
-            if bad and due:
-                self._quiet_until[sign.name] = self._updates + self.every
+            if bad and step >= max(self.first, self._quiet_until.get(sign.name, 0)):
+                self._quiet_until[sign.name] = step + self.every
                 side = "above" if sign.above else "below"
                 warnings.append(
                     f"{sign.name}: {sign.metric} is {mean:.3g}, {side} {sign.limit:g} "

@@ -112,7 +112,7 @@ HEALTHY = {"groups/dead": 0.1, "policy/entropy": 2.0, "policy/kl": 0.1, "gain/ra
 )
 def test_each_signature_is_warned_of(name: str, metrics: dict[str, float]) -> None:
     monitor = Monitor(first=3, every=10)
-    said = [monitor.update({**HEALTHY, **metrics}) for _ in range(14)]
+    said = [monitor.update({**HEALTHY, **metrics}, step) for step in range(1, 15)]
     heard = [warning for step in said for warning in step if warning.startswith(f"{name}: ")]
     # After the first steps, and again only after a while.
     assert [len([w for w in step if w.startswith(name)]) for step in said] == [
@@ -127,14 +127,25 @@ def test_each_signature_is_warned_of(name: str, metrics: dict[str, float]) -> No
 def test_health_is_silent() -> None:
     monitor = Monitor(first=1)
     fine = {**HEALTHY, **box_metrics(spread_boxes()), **reward_metrics(torch.rand(8, 6))}
-    assert [warning for _ in range(50) for warning in monitor.update(fine)] == []
+    assert [warning for step in range(50) for warning in monitor.update(fine, step)] == []
 
 
 def test_one_odd_batch_is_no_failure_and_nothing_known_is_nothing_said() -> None:
     monitor = Monitor(first=1)
     values = [0.1] * 10 + [1.0] + [0.1] * 10
-    assert [w for value in values for w in monitor.update({"groups/dead": value})] == []
-    assert monitor.update({"groups/dead": NAN}) == monitor.update({}) == []
+    said = [monitor.update({"groups/dead": value}, step) for step, value in enumerate(values)]
+    assert [warning for step in said for warning in step] == []
+    assert monitor.update({"groups/dead": NAN}, 30) == monitor.update({}, 31) == []
+
+
+def test_steps_count_and_not_logs() -> None:
+    """A log every fifty steps is fifty times as telling as one every step."""
+    monitor = Monitor(first=20, every=200)
+    dead = {"groups/dead": 1.0}
+    assert [len(monitor.update(dead, step)) for step in range(50, 350, 50)] == [1, 0, 0, 0, 1, 0]
+    # One log of health after fifty steps outweighs what was before.
+    assert monitor.update({"groups/dead": 0.0}, 400) == []
+    assert monitor.update({"groups/dead": 0.0}, 1000) == []
 
 
 def test_every_sign_is_about_a_documented_metric() -> None:

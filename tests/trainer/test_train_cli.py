@@ -135,3 +135,26 @@ def test_it_runs_as_a_module() -> None:
         [sys.executable, "-m", "cropzoom", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip()
+
+
+def test_launch_files_are_well_formed() -> None:
+    """As far as can be told without GPUs: accelerate reads them, the shell parses them."""
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    folder = Path(__file__).parents[2] / "examples" / "train"
+    kinds = {
+        path.stem: str(load_config_from_file(str(path)).distributed_type)
+        for path in folder.glob("*.yaml")
+    }
+    assert {name: kind.split(".")[-1] for name, kind in kinds.items()} == {
+        "ddp": "MULTI_GPU", "fsdp2": "FSDP", "zero3": "DEEPSPEED",
+    }  # fmt: skip
+    for script in folder.glob("*.sh"):
+        subprocess.run(["bash", "-n", str(script)], check=True)
+        # Commands and options that there are.
+        for line in script.read_text().replace("\\\n", " ").splitlines():
+            if "cropzoom train" in line and not line.startswith("#"):
+                method = line.split("cropzoom train ")[1].split()[0]
+                known = runner.invoke(app, ["train", method, "--help"]).stdout
+                for word in line.split("cropzoom train ")[1].split():
+                    assert not word.startswith("--") or word in known, (script, word)
