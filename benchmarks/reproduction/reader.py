@@ -1,19 +1,13 @@
-"""Train the tiny VLMs of the reproduction: two frozen readers, and what policies start from.
+"""Train a frozen tiny VLM that reads a crop and can't read a page: the reproduction's reward model.
 
-    python benchmarks/reproduction/reader.py r2              # about 25 minutes on one CPU thread
+    python benchmarks/reproduction/reader.py r2              # about 16 minutes on one idle core; r1: 32
     python benchmarks/reproduction/reader.py r2 --measure    # only measure the committed reader
-    python benchmarks/reproduction/reader.py start
 
 A reader is a stock `Idefics3ForConditionalGeneration` of less than a million parameters, trained
 from random weights on `pages.py`. It sees every picture squashed to 64x64 px in one tile. First it
 learns from one crop alone, at the start a well-centred one, then ever looser, tighter and more
 stretched ones; afterwards from the page and a crop, as it is asked later, where the crop may be
-missing, show another entry, or nothing.
-
-`start` sees a page at 96x96 px and learns to list its keys, in the order of the alphabet. So it
-knows the letters, as a pretrained VLM would; it is never asked where one stands, nor for a value.
-
-A killed training goes on from its last checkpoint.
+missing, show another entry, or nothing. A killed training goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -23,7 +17,6 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,13 +47,9 @@ RIGHT = 0.6
 GATE, WIDENING = 0.5, 1500
 
 
-# Pictures, question, answer.
-Example = tuple[list[Image.Image], str, str]
-
-
 @dataclass(frozen=True)
 class Size:
-    """Widths, layers and heads of a VLM, the seed of its weights and pages, and px that it sees."""
+    """Widths, layers and heads of a reader, and the seed of its weights and pages."""
 
     vision: int
     vision_layers: int
@@ -68,19 +57,15 @@ class Size:
     text_layers: int
     heads: int
     seed: int
-    side: int = VIEW
 
 
-START = "start"
-SIZES = {
-    "r1": Size(96, 3, 96, 3, 3, seed=1),
-    "r2": Size(64, 3, 64, 4, 2, seed=2),
-    START: Size(64, 3, 64, 2, 2, seed=3, side=96),
-}
+SIZES = {"r1": Size(96, 3, 96, 3, 3, seed=1), "r2": Size(64, 3, 64, 4, 2, seed=2)}
 
 
-def build_model(size: Size, processor: Idefics3Processor) -> Idefics3ForConditionalGeneration:
-    """Make a tiny VLM with random weights."""
+def build_model(
+    size: Size, processor: Idefics3Processor, side: int = VIEW
+) -> Idefics3ForConditionalGeneration:
+    """Make a tiny VLM with random weights, which sees pictures of `side` px."""
     tokenizer = processor.tokenizer
     special = {
         "pad_token_id": tokenizer.pad_token_id,
@@ -96,7 +81,7 @@ def build_model(size: Size, processor: Idefics3Processor) -> Idefics3ForConditio
             "intermediate_size": 3 * size.vision,
             "num_hidden_layers": size.vision_layers,
             "num_attention_heads": size.heads,
-            "image_size": size.side,
+            "image_size": side,
             "patch_size": 8,
             "hidden_act": "relu",
         },
@@ -154,8 +139,10 @@ def training_crop(rng: random.Random, entry: Entry, spread: float) -> Pixels:
     )
 
 
-def reading_example(rng: random.Random, page: Page, spread: float, alone: bool) -> Example:
-    """Return a crop, alone or after its page, a question and the answer."""
+def training_example(
+    rng: random.Random, page: Page, spread: float, alone: bool
+) -> tuple[list[Image.Image], str, str]:
+    """Return the pictures, the question and the answer."""
     entry = rng.choice(page.entries)
     question = f"{entry.key}="
     if alone:
@@ -175,29 +162,18 @@ def reading_example(rng: random.Random, page: Page, spread: float, alone: bool) 
     return pictures, question, entry.value
 
 
-def listing_example(page: Page, side: int) -> Example:
-    """Return the page, and its keys in the order of the alphabet as the answer."""
-    keys = sorted(entry.key for entry in page.entries)
-    return [view(page.image, side=side)], "keys=", "".join(keys)
-
-
 def training_batch(
-    processor: Idefics3Processor,
-    size: Size,
-    step: int,
-    draw: Callable[[random.Random, Page], Example],
+    processor: Idefics3Processor, seed: int, step: int, spread: float, alone: bool
 ) -> dict[str, Tensor]:
     """Draw a batch: `input_ids` (B, L), `attention_mask`, `labels` (-100 but for the answers) and
-    `pixel_values` (B, pictures, 3, side, side), zero where a row has fewer. Depends on its
-    arguments alone.
+    `pixel_values` (B, 1 or 2, 3, 64, 64), zero where a row has no crop. Depends on its arguments
+    alone.
     """
-    rng = random.Random(f"{size.seed}/{step}")
-    pages = (draw_page(f"reader-{size.seed}", step * BATCH + row) for row in range(BATCH))
-    examples = [draw(rng, page) for page in pages]
-    most = max(len(pictures) for pictures, _, _ in examples)
-    pixels = torch.zeros(BATCH, most, 3, size.side, size.side)
-    texts, answers = [], []
-    for row, (pictures, question, answer) in enumerate(examples):
+    rng = random.Random(f"{seed}/{step}")
+    texts, answers, pixels = [], [], torch.zeros(BATCH, 1 if alone else 2, 3, VIEW, VIEW)
+    for row in range(BATCH):
+        page = draw_page(f"reader-{seed}", step * BATCH + row)
+        pictures, question, answer = training_example(rng, page, spread, alone)
         for number, picture in enumerate(pictures):
             grey = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float()
             pixels[row, number] = grey / 127.5 - 1
@@ -221,17 +197,17 @@ def learning_rate(step: int, steps: int) -> float:
 
 
 class Training:
-    """A tiny VLM in training, which can be saved and go on.
+    """A reader in training, which can be saved and go on.
 
     Args:
-        name: one of `SIZES`.
+        name: of the reader: "r1" or "r2".
         steps: in all.
         folder: for the log and the checkpoint.
     """
 
     def __init__(self, name: str, steps: int, folder: Path) -> None:
-        self.name, self.size, self.steps, self.folder = name, SIZES[name], steps, folder
-        self.processor = build_processor(self.size.side)
+        self.size, self.steps, self.folder = SIZES[name], steps, folder
+        self.processor = build_processor()
         self.model = build_model(self.size, self.processor)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=RATE, betas=(0.9, 0.97), weight_decay=0.03
@@ -241,13 +217,7 @@ class Training:
     def take_step(self) -> float:
         """Learn from one batch; return its loss, nats a token."""
         alone = self.step < ALONE * self.steps
-
-        def draw(rng: random.Random, page: Page) -> Example:
-            if self.name == START:
-                return listing_example(page, self.size.side)
-            return reading_example(rng, page, self.spread, alone)
-
-        batch = training_batch(self.processor, self.size, self.step, draw)
+        batch = training_batch(self.processor, self.size.seed, self.step, self.spread, alone)
         labels = batch.pop("labels")[:, 1:]
         logits = self.model(**batch).logits[:, :-1]
         asked = labels != -100
@@ -337,8 +307,6 @@ def main() -> None:
         training.resume()
         training.run()
         training.save_reader(reader)
-    if arguments.name == START:
-        return
     results = measure(reader, arguments.pages)
     (reader / "measured.json").write_text(json.dumps(results, indent=2) + "\n")
     print(json.dumps(results, indent=2))

@@ -65,11 +65,7 @@ def build_processor(side: int = VIEW) -> Idefics3Processor:
     )
 
 
-def view(
-    image: Image.Image,
-    box: tuple[float, float, float, float] | None = None,
-    side: int = VIEW,
-) -> Image.Image:
+def view(image: Image.Image, box: tuple[float, float, float, float] | None = None) -> Image.Image:
     """What the processor makes of a picture, or of a crop of it (whole px), before it normalises.
 
     The processor itself takes ten times as long a picture as drawing a page does.
@@ -78,12 +74,12 @@ def view(
     width, height = crop.size
     # As Idefics3ImageProcessor: the shorter side is truncated, then made even.
     if width >= height:
-        size = side, int(side / (width / height))
+        size = VIEW, int(VIEW / (width / height))
     else:
-        size = int(side * (width / height)), side
+        size = int(VIEW * (width / height)), VIEW
     size = tuple(max(1, side + side % 2) for side in size)
     crop = crop.resize(size, Image.Resampling.LANCZOS)
-    return crop.resize((side, side), Image.Resampling.LANCZOS)
+    return crop.resize((VIEW, VIEW), Image.Resampling.LANCZOS)
 
 
 def prompt(processor: Idefics3Processor, question: str, pictures: int) -> str:
