@@ -1,6 +1,6 @@
 """Train a frozen tiny VLM that reads a crop and can't read a page: the reproduction's reward model.
 
-    python benchmarks/reproduction/reader.py r2              # about 16 minutes on one idle core; r1: 32
+    python benchmarks/reproduction/reader.py r2              # 16 minutes on an idle core; r1: 32
     python benchmarks/reproduction/reader.py r2 --measure    # only measure the committed reader
 
 A reader is a stock `Idefics3ForConditionalGeneration` of less than a million parameters, trained
