@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -97,10 +98,11 @@ def export_onnx(
 
     Example: `cropzoom export-onnx runs/grpo my-cropper --longest-edge 1024`
     """
-    from cropzoom.export import ExportOptions
-    from cropzoom.export.make import LadderError
-
     with Output(as_json) as output:
+        _require("torch", "onnx", "onnxscript", "onnxruntime")
+        from cropzoom.export import ExportOptions
+        from cropzoom.export.make import LadderError
+
         options = ExportOptions(
             precision=precision.value,
             fuse=fuse,
@@ -135,6 +137,19 @@ def export_onnx(
         size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
         output.json(_result(out, ladder) | {"bytes": size})
         output.text(f"{out}: {size / 1e6:.0f} MB. load_cropper({str(out)!r}) loads it.")
+
+
+def _require(*packages: str) -> None:
+    from cropzoom.errors import MissingDependencyError
+
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"exporting needs {package}: pip install 'cropzoom[export,cpu]' "
+                "(or gpu instead of cpu: they exclude each other)"
+            ) from error
 
 
 def _export(

@@ -67,8 +67,9 @@ def export_policy(
     """Export a policy made of a vision-language model as a cropper folder.
 
     Args:
-        policy: a `TextPolicy` or `PointerPolicy` of `cropzoom.trainer.policies`, on the CPU, in
-            evaluation mode, with or without an adapter; it is not changed.
+        policy: a (constrained) `TextPolicy` or a `PointerPolicy` of `cropzoom.trainer.policies`,
+            in float32 on the CPU, in evaluation mode, with or without an adapter; it is not
+            changed.
         out: the folder to write: a new one, an empty one, or a cropper's, which is replaced.
         source: where the policy comes from, for the manifest and the card.
         options: see `ExportOptions`.
@@ -114,14 +115,22 @@ def export_policy(
 
 
 def merged(policy: Any) -> Any:
-    """Return the policy's model in fp32, with its adapter merged; the policy is left as it is."""
+    """Return the policy's model with its adapter merged; the policy is left as it is.
+
+    Raises:
+        ExportError: the policy is not what its cropper is to be held against.
+    """
     import torch
 
     model = policy.model
+    if model.dtype != torch.float32 or model.device.type != "cpu":
+        raise ExportError(
+            f"the policy is in {model.dtype} on {model.device}; load it in float32 on the CPU"
+        )
+    if not getattr(policy, "constrained", True):
+        raise ExportError("croppers write boxes only; load the policy with constrained=True")
     if hasattr(model, "merge_and_unload"):
         model = copy.deepcopy(model).merge_and_unload()
-    if model.dtype != torch.float32:
-        model = (copy.deepcopy(model) if model is policy.model else model).float()
     return model.eval()
 
 

@@ -222,3 +222,19 @@ def test_a_large_image_is_seen_whole(cropper: TextCropper) -> None:
     noisy = Image.fromarray(np.zeros((400, 400, 3), np.uint8))
     noisy.paste("white", (300, 300, 400, 400))
     assert cropper.predict(noisy, "What?")[0].box == box_of(ANSWERS[1])
+
+
+def test_the_command_that_crops_takes_it(folder: Path, tmp_path: Path) -> None:
+    import json
+
+    from typer.testing import CliRunner
+
+    from cropzoom.cli import app
+
+    BRIGHT.save(tmp_path / "page.png")
+    arguments = ["crop", str(tmp_path / "page.png"), "a z", "--cropper", str(folder), "--json"]
+    done = CliRunner().invoke(app, [*arguments, "-o", str(tmp_path / "out.png")])
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert result["cropper"]["name"] == "digits"
+    assert result["crops"][0]["box"] == [0.03, 0.05, 0.07, 0.09]

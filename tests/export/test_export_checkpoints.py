@@ -159,3 +159,32 @@ def test_no_code_of_a_checkpoint_is_run(idefics3_checkpoint: Path, tmp_path: Pat
     done = run(folder, tmp_path / "out")
     assert done.exit_code == 1 and not (tmp_path / "ran").exists()
     assert not (tmp_path / "out").exists()
+
+
+def test_policies_that_are_no_reference_are_refused(
+    idefics3_checkpoint: Path, tmp_path: Path
+) -> None:
+    from cropzoom.trainer.policies import load_policy
+
+    from cropzoom.errors import ExportError
+    from cropzoom.export import export_policy
+
+    for options, message in (
+        ({"dtype": "bfloat16"}, "load it in float32 on the CPU"),
+        ({"constrained": False}, "load the policy with constrained=True"),
+    ):
+        policy = load_policy(idefics3_checkpoint, "text", **options)
+        with pytest.raises(ExportError, match=message):
+            export_policy(policy, tmp_path / "out")
+    with pytest.raises(ExportError, match="exported by `cropzoom export-onnx`"):
+        export_policy(load_policy("nano"), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    done = run("nano", tmp_path / "out")
+    assert done.exit_code == 1
+    assert _matches(r"needs onnxscript: pip install 'cropzoom\[export,cpu\]'", done.output)
