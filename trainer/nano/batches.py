@@ -186,12 +186,17 @@ def plan(
         width, height = rng.choice([(256, 256), (224, 288), (320, 224), (288, 256)])
         low = 9.0 if index < reading // 2 else 7.5
         return PageOptions(width, height, min_text=low, max_text=24.0, layout="dense"), 12
+    if rng.random() < 0.03:
+        width, height, count = rng.choice(_SIZES)
+        return PageOptions(width, height, layout="picture", questions=2), count
     weights = [a + (b - a) * progress for a, b in zip(_EARLY, _LATE, strict=True)]
     width, height, count = rng.choices(_SIZES, weights)[0]
     # Small print is what crops are for, and the last to be learnt.
     low, high = (8.0, 24.0) if max(width, height) < 700 else (8.5, 32.0)
-    high -= 8.0 * progress
-    options = PageOptions(width, height, min_text=low, max_text=high, questions=6, absent=0.12)
+    high -= 8.0 * progress if max(width, height) < 700 else 13.0 * progress
+    # Pages side by side hold a few questions each; one alone is read for as many as two would be.
+    asked = 6 if count > 2 else 10
+    options = PageOptions(width, height, min_text=low, max_text=high, questions=asked, absent=0.17)
     return options, count
 
 

@@ -128,6 +128,7 @@ class _Strip(nn.Module):
 
     def __init__(self, channels: int, summary: int, dilation: int) -> None:
         super().__init__()
+        self.dilation = dilation
         reach = 7 * dilation
         self.near = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
         self.row = nn.Conv2d(
@@ -156,9 +157,38 @@ class _Strip(nn.Module):
         self.film = nn.Linear(summary, 4 * channels)
 
     def forward(self, x: Tensor, summary: Tensor) -> Tensor:
-        y = self.norm(self.near(x) + self.row(x) + self.column(x))
+        if self.training:  # the same sums, several times faster to differentiate on a CPU
+            along = _undilated(x.transpose(2, 3), self.row.weight.transpose(2, 3), self.dilation)
+            strips = along.transpose(2, 3) + _undilated(x, self.column.weight, self.dilation)
+        else:
+            strips = self.row(x) + self.column(x)
+        y = self.norm(self.near(x) + strips)
         gain, shift = self.film(summary)[:, :, None, None].chunk(2, 1)
         return x + self.project(F.relu(self.expand(y) * (1 + gain) + shift))
+
+
+def _undilated(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+    """A depthwise convolution down dilated columns, as a dense one over every `dilation`-th row.
+
+    oneDNN has no fast backward pass for dilated, nor for horizontal, depthwise kernels.
+
+    Args:
+        x: (B, C, H, W).
+        weight: (C, 1, K, 1), K odd.
+        dilation: rows between two taps.
+
+    Returns:
+        (B, C, H, W), as `conv2d` with padding K // 2 * dilation.
+    """
+    batch, channels, height, width = x.shape
+    x = F.pad(x, (0, 0, 0, -height % dilation))
+    x = x.reshape(batch, channels, -1, dilation, width).transpose(2, 3).transpose(1, 2)
+    x = x.reshape(batch * dilation, channels, -1, width).contiguous(
+        memory_format=torch.channels_last
+    )
+    x = F.conv2d(x, weight, padding=(weight.shape[2] // 2, 0), groups=channels)
+    x = x.view(batch, dilation, channels, -1, width).transpose(1, 2).transpose(2, 3)
+    return x.reshape(batch, channels, -1, width)[:, :, :height]
 
 
 class PageReader(nn.Module):

@@ -26,7 +26,8 @@ class PageOptions:
         width, height: the finished page, px.
         split: fonts and words of the training or of the held-out part.
         min_text, max_text: em size of body text on the finished page, px (drawn log-uniformly).
-        layout: "page" for blocks in columns, "dense" for words side by side (to learn reading).
+        layout: "page" for blocks in columns, "dense" for words side by side (to learn reading),
+            "picture" for something without a word on it, as photographs are.
         questions: how many to ask at most.
         absent: share of questions that nothing on the page answers.
         clean: no blur, noise, rotation or JPEG.
@@ -83,7 +84,9 @@ def render_page(rng: random.Random, options: PageOptions) -> Page:
         ink,
         paper,
     )
-    if options.layout == "dense":
+    if options.layout == "picture":
+        _picture(rng, canvas)
+    elif options.layout == "dense":
         _dense(pen, width, height)
     else:
         _columns(pen, width, height)
@@ -98,6 +101,8 @@ def render_page(rng: random.Random, options: PageOptions) -> Page:
         else ask(rng, field, canvas.fields)
         for field in chosen
     ]
+    if options.layout == "picture":
+        questions = [ask_absent(rng, pen.lexicon, []) for _ in range(options.questions)]
     return Page(canvas.image, canvas.words, fields, questions)
 
 
@@ -169,6 +174,28 @@ def _dense(pen: Pen, width: int, height: int) -> None:
                 break
             box = pen.canvas.text(x, y, text, font, pen.ink)
             x = box[2] + pen.size * rng.uniform(0.4, 2.0)
+
+
+def _picture(rng: random.Random, canvas: Canvas) -> None:
+    """Cloudy noise of all sizes under shapes with soft and hard edges: a stand-in for nature."""
+    width, height = canvas.image.size
+    draw = np.random.default_rng(rng.getrandbits(32))
+    scene = np.zeros((height, width), np.float32)
+    cell, weight = max(width, height), 1.0
+    while cell >= 2:
+        coarse = draw.standard_normal((height // cell + 2, width // cell + 2)).astype(np.float32)
+        cloud = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        scene += weight * np.asarray(cloud)
+        cell, weight = cell // 2, weight * rng.uniform(0.5, 0.9)
+    scene = (scene - scene.min()) / (float(np.ptp(scene)) + 1e-6) * 255
+    canvas.image.paste(Image.fromarray(scene.astype(np.uint8)))
+    for _ in range(rng.randint(0, 25)):
+        x, y = rng.uniform(0, width), rng.uniform(0, height)
+        w, h = (width * rng.uniform(0.01, 0.4) for _ in range(2))
+        shape = rng.choice([canvas.draw.ellipse, canvas.draw.rectangle, canvas.draw.line])
+        shape((x, y, x + w, y + h), fill=rng.randint(0, 255))
+    if rng.random() < 0.5:
+        canvas.image.paste(canvas.image.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 4))))
 
 
 def _scaled(box: Rect, x: float, y: float) -> Rect:
