@@ -12,7 +12,7 @@ from cropzoom.trainer.synthetic import PageOptions, render_page
 from cropzoom.trainer.synthetic.canvas import Canvas
 from cropzoom.trainer.synthetic.fonts import find_fonts, load_font
 from cropzoom.trainer.synthetic.lexicon import Lexicon, is_heldout
-from cropzoom.trainer.synthetic.pages import _damage
+from cropzoom.trainer.synthetic.damage import damage
 
 
 def clean(**changes: object) -> PageOptions:
@@ -71,7 +71,7 @@ def test_rotation_moves_boxes_with_the_ink() -> None:
 
     canvas = Canvas(Image.new("L", (400, 400), 255))
     canvas.text(280, 60, "MMMM", load_font(None, 20), 0)
-    turned = _damage(Turned(), canvas, 255)
+    turned = damage(Turned(), canvas, 255)
     rows, columns = np.nonzero(np.asarray(turned.image) < 128)
     x0, y0, x1, y1 = turned.words[0].box
     assert abs(columns.min() - x0) <= 4 and abs(columns.max() - x1) <= 4

@@ -27,7 +27,9 @@ class Field:
 
     `kind` says how: "pair" (key beside or above its value), "cell" (row and column of a table;
     `key` is the row's name, `column` the column's), "contents" (a heading and its page number),
-    "after" (a phrase and the words after it on the line).
+    "after" (a phrase and the words after it on the line), "under" (as "pair", below the heading
+    `column` that tells it from the same key elsewhere), "whole" (a text without a key, such as a
+    title; both boxes are its own). `questions` fit this field alone, besides the general forms.
     """
 
     key: str
@@ -37,6 +39,7 @@ class Field:
     kind: str
     value_kind: str = "word"
     column: str | None = None
+    questions: tuple[str, ...] = ()
 
 
 @dataclass

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import math
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
-from .canvas import Canvas, Field, Rect, Word
+from .canvas import Canvas, Field, Word
+from .damage import damage, shrunk
 from .fonts import Split, find_fonts
 from .layouts import BLOCKS, Pen
 from .lexicon import Lexicon
 from .questions import Question, ask, ask_absent
+from .scenery import draw_scene
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,15 @@ def render_page(rng: random.Random, options: PageOptions) -> Page:
         paper,
     )
     if options.layout == "picture":
-        _picture(rng, canvas)
+        draw_scene(rng, canvas)
     elif options.layout == "dense":
         _dense(pen, width, height)
     else:
         _columns(pen, width, height)
-    canvas = _shrunk(canvas, options.width, options.height)
+    canvas = shrunk(canvas, options.width, options.height)
     if not options.clean:
-        canvas = _damage(rng, canvas, paper)
-    fields = _unambiguous(canvas.fields)
+        canvas = damage(rng, canvas, paper)
+    fields = unambiguous(canvas.fields)
     chosen = rng.sample(fields, min(len(fields), options.questions))
     questions = [
         ask_absent(rng, pen.lexicon, canvas.fields)
@@ -176,79 +176,7 @@ def _dense(pen: Pen, width: int, height: int) -> None:
             x = box[2] + pen.size * rng.uniform(0.4, 2.0)
 
 
-def _picture(rng: random.Random, canvas: Canvas) -> None:
-    """Cloudy noise of all sizes under shapes with soft and hard edges: a stand-in for nature."""
-    width, height = canvas.image.size
-    draw = np.random.default_rng(rng.getrandbits(32))
-    scene = np.zeros((height, width), np.float32)
-    cell, weight = max(width, height), 1.0
-    while cell >= 2:
-        coarse = draw.standard_normal((height // cell + 2, width // cell + 2)).astype(np.float32)
-        cloud = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-        scene += weight * np.asarray(cloud)
-        cell, weight = cell // 2, weight * rng.uniform(0.5, 0.9)
-    scene = (scene - scene.min()) / (float(np.ptp(scene)) + 1e-6) * 255
-    canvas.image.paste(Image.fromarray(scene.astype(np.uint8)))
-    for _ in range(rng.randint(0, 25)):
-        x, y = rng.uniform(0, width), rng.uniform(0, height)
-        w, h = (width * rng.uniform(0.01, 0.4) for _ in range(2))
-        shape = rng.choice([canvas.draw.ellipse, canvas.draw.rectangle, canvas.draw.line])
-        shape((x, y, x + w, y + h), fill=rng.randint(0, 255))
-    if rng.random() < 0.5:
-        canvas.image.paste(canvas.image.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 4))))
-
-
-def _scaled(box: Rect, x: float, y: float) -> Rect:
-    return (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
-
-
-def _mapped(canvas: Canvas, image: Image.Image, change: Callable[[Rect], Rect]) -> Canvas:
-    words = [replace(word, box=change(word.box)) for word in canvas.words]
-    fields = [
-        replace(f, key_box=change(f.key_box), value_box=change(f.value_box)) for f in canvas.fields
-    ]
-    return Canvas(image, words, fields)
-
-
-def _shrunk(canvas: Canvas, width: int, height: int) -> Canvas:
-    if canvas.image.size == (width, height):
-        return canvas
-    x, y = width / canvas.image.width, height / canvas.image.height
-    image = canvas.image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return _mapped(canvas, image, lambda box: _scaled(box, x, y))
-
-
-def _damage(rng: random.Random, canvas: Canvas, paper: int) -> Canvas:
-    image = canvas.image
-    if rng.random() < 0.2:
-        angle = rng.gauss(0, 0.7)
-        image = image.rotate(angle, Image.Resampling.BILINEAR, fillcolor=paper)
-        turn, (cx, cy) = math.radians(angle), (image.width / 2, image.height / 2)
-        cos, sin = math.cos(turn), math.sin(turn)
-
-        def rotated(box: Rect) -> Rect:
-            corners = [(box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3])]
-            xs = [cx + (x - cx) * cos + (y - cy) * sin for x, y in corners]
-            ys = [cy - (x - cx) * sin + (y - cy) * cos for x, y in corners]
-            return (min(xs), min(ys), max(xs), max(ys))
-
-        canvas = _mapped(canvas, image, rotated)
-    if rng.random() < 0.2:
-        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.8)))
-    if rng.random() < 0.35:
-        noise = np.random.default_rng(rng.getrandbits(32)).normal(
-            0, rng.uniform(1, 12), (image.height, image.width)
-        )
-        image = Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
-    if rng.random() < 0.3:
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=rng.randint(30, 90))
-        image = Image.open(buffer).convert("L")
-    canvas.image = image
-    return canvas
-
-
-def _unambiguous(fields: list[Field]) -> list[Field]:
+def unambiguous(fields: list[Field]) -> list[Field]:
     """Fields whose key (with column) stands once on the page, large enough to point at."""
 
     def name(f: Field) -> tuple[str, str]:
