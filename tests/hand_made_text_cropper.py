@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from random_checkpoints import smol_tokenizer
 
+from cropzoom.bench.random_weights import smol_tokenizer
 from cropzoom.cropper.grammar import BoxGrammar
 
 TILE, TOKENS = 32, 4

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 from idefics3_cases import CASES, PROMPTS, TEMPLATE, picture
-from random_checkpoints import smol_tokenizer
+
+from cropzoom.bench.random_weights import smol_tokenizer
 
 OUT = Path(__file__).parent / "core" / "golden"
 

@@ -9,26 +9,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cropzoom.bench import random_weights
+from cropzoom.bench.random_weights import SPECIAL_TOKENS
+
 # One small model on a shared machine: more threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 IMAGE_TOKEN = "<image>"
-SPECIAL_TOKENS = [
-    "<pad>",
-    "<|im_start|>",
-    "<end_of_utterance>",
-    "<fake_token_around_image>",
-    IMAGE_TOKEN,
-    "<global-img>",
-    *(f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)),
-]
-# SmolVLM's, in short: images and texts of a turn in their order.
-CHAT_TEMPLATE = (
-    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}: "
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for block in message['content'] %}{% if block['type'] == 'text' %}{{ block['text'] }}"
-    "{% elif block['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}{% endif %}"
-    "<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+# SmolVLM's, in short, and with a space after every role.
+CHAT_TEMPLATE = random_weights.CHAT_TEMPLATE.replace(
+    ":{% if message['role'] == 'assistant' %} {% endif %}", ": "
 )
 
 

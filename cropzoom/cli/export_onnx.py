@@ -99,7 +99,7 @@ def export_onnx(
     Example: `cropzoom export-onnx runs/grpo my-cropper --longest-edge 1024`
     """
     with Output(as_json) as output:
-        _require("torch", "onnx", "onnxscript", "onnxruntime")
+        require_export()
         from cropzoom.export import ExportOptions
         from cropzoom.export.make import LadderError
 
@@ -139,10 +139,15 @@ def export_onnx(
         output.text(f"{out}: {size / 1e6:.0f} MB. load_cropper({str(out)!r}) loads it.")
 
 
-def _require(*packages: str) -> None:
+def require_export() -> None:
+    """Check that all is installed that an export needs.
+
+    Raises:
+        MissingDependencyError: something is not.
+    """
     from cropzoom.errors import MissingDependencyError
 
-    for package in packages:
+    for package in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime"):
         try:
             importlib.import_module(package)
         except ImportError as error:

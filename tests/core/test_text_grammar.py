@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_checkpoints import smol_tokenizer
 
+from cropzoom.bench.random_weights import smol_tokenizer
 from cropzoom.cropper.grammar import BoxGrammar, Walk, decode_box
 from cropzoom.geometry import Box
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from idefics3_cases import CASES, PROMPTS, TEMPLATE, picture
 from PIL import Image
-from random_checkpoints import smol_tokenizer
 
+from cropzoom.bench.random_weights import smol_tokenizer
 from cropzoom.cropper.idefics3 import TileSpec, image_text, layout, tiles
 
 GOLDEN = Path(__file__).parent / "golden"

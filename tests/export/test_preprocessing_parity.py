@@ -16,8 +16,8 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5")
 
 from make_idefics3_golden import reference_processor
-from random_checkpoints import smol_tokenizer
 
+from cropzoom.bench.random_weights import smol_tokenizer
 from cropzoom.cropper.idefics3 import TileSpec, image_text, layout, tiles
 from cropzoom.images import load_image
 

@@ -13,9 +13,9 @@ pytest.importorskip("onnxscript")
 # ruff: noqa: E402
 
 from cropzoom.trainer.policies import load_policy
-from random_checkpoints import SMOLVLM_256M, build_checkpoint
 
 from cropzoom import load_cropper
+from cropzoom.bench.random_weights import ARCHITECTURES, build_checkpoint
 from cropzoom.cropper.text import TextCropper
 from cropzoom.cropper.trace import Trace
 from cropzoom.export import ExportOptions, export_policy
@@ -24,7 +24,7 @@ from cropzoom.export.ladder import samples
 
 @pytest.mark.slow
 def test_smolvlm_256m(tmp_path: Path) -> None:
-    checkpoint = build_checkpoint(tmp_path / "256m", sizes=SMOLVLM_256M, longest_edge=512)
+    checkpoint = build_checkpoint(tmp_path / "256m", ARCHITECTURES["smolvlm-256m"])
     policy = load_policy(checkpoint, "text")
     count = sum(weights.numel() for weights in policy.parameters())
     assert 250e6 < count < 262e6

@@ -1,0 +1,146 @@
+"""What is timed: a cropper, or a torch model in one of its ways."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from PIL import Image
+
+from cropzoom.cropper.manifest import Manifest, TextManifest
+from cropzoom.cropper.session import Device, usable_threads
+from cropzoom.cropper.trace import Trace
+from cropzoom.geometry import Box
+
+
+class Predict(Protocol):
+    """One prediction: fills in the trace, and returns the box or None."""
+
+    def __call__(self, image: Image.Image, question: str, trace: Trace) -> Box | None: ...
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How to make a candidate; plain values, so that a fresh process can make it, too.
+
+    Args:
+        label: its name in the results.
+        source: a cropper ("nano", folder, hub name); for the other ways a torch checkpoint.
+        way: "cropper", ONNX; "generate", transformers' own on a text policy's prompt, as the
+            authors of the paper do; "policy", the torch policy's best box.
+        device, threads, longest_edge: as for `load_cropper`.
+        tokens: `generate` writes exactly so many, for weights that would never end; None to let
+            it end by itself.
+    """
+
+    label: str
+    source: str
+    way: Literal["cropper", "generate", "policy"] = "cropper"
+    device: Device = "auto"
+    threads: int | None = None
+    longest_edge: int | None = None
+    tokens: int | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return it ready for `json.dumps`; `Spec(**plain)` is the same."""
+        return asdict(self)
+
+
+@dataclass
+class Candidate:
+    """Something to time.
+
+    Args:
+        label: as in its `Spec`.
+        predict: one prediction.
+        about: kind, name, hash, device, ...: what the results say of it.
+        longest_edge, grey: how it takes images, see `Cropper`.
+        keeps: whether it keeps its work on an image, so that a second question costs less.
+        threadsafe: whether `predict` may run in several threads at once.
+        close: frees it.
+    """
+
+    label: str
+    predict: Predict
+    about: dict[str, Any] = field(default_factory=dict)
+    longest_edge: int | None = None
+    grey: bool = False
+    keeps: bool = False
+    threadsafe: bool = False
+    close: Callable[[], None] = lambda: None
+
+
+def load(spec: Spec) -> Candidate:
+    """Make a candidate.
+
+    Raises:
+        CropperError: there is no such cropper or checkpoint, or it can't be loaded.
+        MissingDependencyError: onnxruntime, torch or transformers is not installed.
+        OptionsError: an option is out of range.
+    """
+    if spec.way != "cropper":
+        from cropzoom.bench.torch_ways import load_torch
+
+        return load_torch(spec)
+    from cropzoom.cropper import load_cropper
+
+    cropper = load_cropper(
+        spec.source, device=spec.device, threads=spec.threads, longest_edge=spec.longest_edge
+    )
+
+    def predict(image: Image.Image, question: str, trace: Trace) -> Box | None:
+        crops = cropper.predict(image, question, trace=trace)
+        return crops[0].box if crops else None
+
+    manifest = cropper.manifest
+    text = isinstance(manifest, TextManifest)
+    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[cropper.device]
+    return Candidate(
+        spec.label,
+        predict,
+        {
+            "runtime": "onnxruntime",
+            "kind": "text" if text else "pointer",
+            "name": manifest.name,
+            "version": manifest.version,
+            "precision": manifest.precision,
+            "hash": model_hash(manifest),
+            "device": cropper.device,
+            "provider": provider,
+            "threads": spec.threads or usable_threads(),
+            "longest_edge": cropper.longest_edge,
+        },
+        longest_edge=cropper.longest_edge,
+        grey=getattr(cropper, "grey", False),
+        keeps=text,
+        threadsafe=True,
+        close=cropper.close,
+    )
+
+
+def model_hash(manifest: Manifest) -> str:
+    """Return a SHA-256 over all that decides what a cropper says: its files, and how to use them.
+
+    Not its name, nor where it comes from.
+    """
+    said = asdict(manifest)
+    for name in ("name", "version", "training"):
+        del said[name]
+    # What the ladder found is beside the model, not of it.
+    said["files"].pop("parity.json", None)
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def weights_hash(folder: Path) -> str:
+    """Return the SHA-256 over a checkpoint's weights and configurations."""
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
+        digest.update(path.name.encode() + b"\0")
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

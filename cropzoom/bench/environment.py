@@ -1,0 +1,75 @@
+"""Where figures come from: processor, cores, versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cropzoom.cropper.session import usable_threads
+
+PACKAGES = (
+    "cropzoom",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "numpy",
+    "pillow",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
+# What matrix products use, on x86 and on ARM.
+_FLAG = re.compile(
+    r"avx2|fma|f16c|avx512\w*|avx_vnni\w*|amx_\w+|asimd|asimddp|asimdhp|i8mm|bf16|svei8mm|svebf16|sve2?"
+)
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, list[str]]:
+    """Return the processor's name, and which of its instructions speed up matrix products.
+
+    Args:
+        cpuinfo: Linux's list; without it, the name is what Python knows and the flags are none.
+    """
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    said: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        said.setdefault(key.strip().lower(), value.strip())
+    flags = (said.get("flags") or said.get("features") or "").split()
+    name = said.get("model name") or platform.processor() or platform.machine()
+    return name, sorted(flag for flag in flags if _FLAG.fullmatch(flag))
+
+
+def environment() -> dict[str, Any]:
+    """Return what figures depend on besides the model, ready for `json.dumps`."""
+    name, flags = processor()
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return {
+        "cpu": name,
+        "flags": flags,
+        "cpus": os.cpu_count(),
+        "affinity": affinity,
+        "usable_cores": usable_threads(),
+        "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions(PACKAGES),
+    }
