@@ -76,6 +76,16 @@ What comes after "{k}"?|What follows "{k}"?|Which words come after {k}?|{k} ...
 What stands after "{k}"?|Complete the sentence: {k}|What is written after {k}?
 Which word follows "{k}"?|Continue: {k}
 """
+_UNDER = """
+What is the {k} under {c}?|What is the {k} in the section {c}?|What {k} is given under "{c}"?
+Under {c}, what is the {k}?|In {c}, what does {k} say?|{c}: {k}?|Find the {k} in {c}.
+"""
+_WHOLE = """
+What is the {k}?|Which {k} is shown?|Read the {k}.|{k}?|Tell me the {k}
+"""
+_FACT = """
+What comes after "{k}"?|What follows "{k}"?|{k} ...|Complete the sentence: {k}
+"""
 _SUFFIXES = [
     "Answer briefly.",
     "Give a very brief answer.",
@@ -105,9 +115,13 @@ FORMS = {
     "cell": _forms(_CELL),
     "contents": _forms(_CONTENTS),
     "after": _forms(_AFTER),
+    "under": _forms(_UNDER),
+    "whole": _forms(_WHOLE),
+    "fact": _forms(_FACT),
     **{kind: _forms(text) for kind, text in _BY_KIND.items()},
 }
 _ALIASES = {name.lower(): aliases for name, (_, aliases) in FIELDS.items() if aliases}
+_OWN = {"whole": 0.8, "fact": 0.85}  # how often a field's own questions are asked
 _BY_TYPE = {  # askable without a key when only one value of the kind is on the page
     "email": "What is the e-mail address?|Which e-mail is given?|What mail address is shown?",
     "phone": "What is the phone number?|Which telephone number is given?|What number can I call?",
@@ -125,7 +139,9 @@ def ask(rng: random.Random, field: Field, others: list[Field]) -> Question:
     alone = sum(f.value_kind == field.value_kind for f in others) == 1
     aliases = _ALIASES.get(field.key.lower(), ())
     roll = rng.random()
-    if field.kind == "pair" and aliases and roll < 0.3:
+    if field.questions and rng.random() < _OWN.get(field.kind, 0.35):
+        form = rng.choice(field.questions)
+    elif field.kind == "pair" and aliases and roll < 0.3:
         form = rng.choice(aliases)
     elif field.kind == "pair" and alone and field.value_kind in _BY_TYPE and roll < 0.5:
         form = rng.choice(_BY_TYPE[field.value_kind].split("|"))

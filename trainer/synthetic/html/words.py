@@ -1,0 +1,260 @@
+"""More kinds of words and values than `lexicon.py` has, in one style a page."""
+
+from __future__ import annotations
+
+import random
+
+from ..fonts import Split
+from ..lexicon import Lexicon, in_case, is_heldout
+
+_ACCENTS = {
+    "a": "áàâäãåą",
+    "c": "çčć",
+    "d": "ď",
+    "e": "éèêëęě",
+    "g": "ğ",
+    "i": "íìîï",
+    "l": "ĺľ",
+    "n": "ñńň",
+    "o": "óòôöõő",
+    "r": "řŕ",
+    "s": "šśş",
+    "t": "ťţ",
+    "u": "úùûüůű",
+    "y": "ýÿ",
+    "z": "žźż",
+}
+
+
+def _split(text: str) -> dict[Split, list[str]]:
+    words = text.split("|") if "|" in text else text.split()
+    parts: dict[Split, list[str]] = {"train": [], "heldout": []}
+    for word in (w.strip() for w in words):
+        # A name counts as held out by its first word, for few have one alone.
+        parts["heldout" if is_heldout(word.split()[0]) else "train"].append(word)
+    return parts
+
+
+_FIRST = _split("""Anna Ben Carla David Elena Felix Grace Hugo Irene Jonas Karin Liam Maria Nora
+Oscar Paula Quentin Rosa Simon Tara Ursula Victor Wendy Xavier Yara Zoe André Beatriz Chloé Dvořák
+Émile François Gökhan Håkan Íñigo José Kateřina Łukasz Márta Noël Óscar Piotr René Søren Tomáš
+Ümit Věra Zoë Amara Chen Deepak Farah Hiro Ivana Kwame Leila Mei Ngozi Omar Priya Rashid Sofia""")
+_LAST = _split("""Adams Baker Carter Dawson Evans Fischer Garcia Hansen Ito Jones Keller Lopez
+Moore Novak Olsen Peters Quinn Rossi Smith Turner Ueda Vogel Walker Xu Young Zimmer Müller Schäfer
+Björk Castañeda Desprès Encinas Fernández Gómez Håland Järvinen Kovács Lefèvre Muñoz Nuñez Öztürk
+Pérez Řezníček Sørensen Šimek Türk Varga Weiß Żak Okafor Patel Singh Tanaka Wang Yilmaz Costa Silva
+Brandt Lindqvist Moreau Dubois Weber Hofmann Steiner Bauer Koch Horvat Popescu Ionescu Nagy""")
+_CITIES = _split(
+    """Lyon|Graz|Porto|Malmö|Kraków|Zürich|Gdańsk|Köln|Bergen|Leeds|Bristol|Dover
+Turin|Bern|Ghent|Brno|Plzeň|Košice|Győr|Pécs|Riga|Tartu|Vaasa|Umeå|Tromsø|Århus|Córdoba|León
+Cádiz|Málaga|Orléans|Nîmes|Besançon|Münster|Düsseldorf|Genève|Saint-Étienne|São Paulo|Bogotá
+New York|Boston|Denver|Austin|Toronto|Montréal|Québec|Osaka|Kyoto|Pune|Lagos|Nairobi|Cairo|Oslo
+Central Station|Airport|North Gate|Old Town|Harbour|Market Square|University|Main Street
+Riverside|Hill Park|Airport Terminal 2|West End""".replace("\n", "|")
+)
+_GOODS = _split(
+    """Desk lamp|Office chair|USB cable|Wireless mouse|Notebook A5|Ballpoint pens
+Printer paper|Coffee beans|Green tea|Olive oil|Whole milk|Rye bread|Orange juice|Dark chocolate
+Mineral water|Tomato sauce|Basmati rice|Paper towels|Hand soap|Toothpaste|Batteries AA|Light bulb
+Extension lead|Phone case|Screen protector|HDMI adapter|Keyboard|Monitor stand|Webcam|Headphones
+Backpack|Water bottle|Running shoes|Cotton T-shirt|Wool socks|Rain jacket|Garden hose|Paint brush
+Wood screws|Drill bits|Consulting|Web design|Hosting|Annual licence|Site visit|Installation
+Training day|Support hours|Translation|Delivery|Labour|Spare parts|Oil filter|Brake pads|Wiper set
+Bananas|Apples|Carrots|Potatoes|Onions|Yoghurt|Butter|Cheddar|Eggs|Chicken breast|Salmon fillet
+Crème fraîche|Jalapeños|Gruyère|Pâté|Brötchen|Müsli|Café crème|Croissant|Baguette""".replace(
+        "\n", "|"
+    )
+)
+_DISHES = _split(
+    """Tomato soup|Caesar salad|Grilled salmon|Mushroom risotto|Beef burger|Fish tacos
+Pad Thai|Chicken curry|Lamb shank|Roast duck|Spinach lasagne|Margherita|Quattro formaggi|Gnocchi
+French onion soup|Bruschetta|Garlic bread|Goat cheese tart|Steak frites|Wiener Schnitzel|Ramen
+Vegetable dumplings|Spring rolls|Miso soup|Crème brûlée|Tiramisu|Apple pie|Lemon sorbet|Cheesecake
+Espresso|Flat white|Café au lait|Hot chocolate|Ginger ale|House red|Riesling|Pale ale|Rosé
+Jalapeño poppers|Paëlla|Gazpacho|Sauerbraten|Käsespätzle|Köfte|Ćevapi|Smørrebrød""".replace(
+        "\n", "|"
+    )
+)
+_STATUS = _split(
+    """Paid|Open|Pending|Active|Inactive|Shipped|Delivered|Cancelled|Approved|Draft
+Overdue|Closed|In progress|On hold|Confirmed|Expired|Failed|Passed|On time|Delayed|Enabled
+Disabled|Connected|Offline|Full-time|Part-time|Single|Married|Yes|No|None|N/A|High|Medium|Low
+Credit card|Bank transfer|Debit|Visa|Standard|Express|Economy|Business|First|Return|One way
+Red|Blue|Green|Black|White|Silver|English|German|French|Spanish|Dark|Light|Automatic|Weekly
+Monthly|Daily|Never|Public|Private""".replace("\n", "|")
+)
+_COUNTRIES = _split(
+    """Germany|France|Spain|Italy|Poland|Norway|Sweden|Denmark|Austria|Portugal
+Greece|Ireland|Canada|Mexico|Brazil|Chile|Japan|India|Kenya|Ghana|Egypt|Turkey|Vietnam|Iceland
+Côte d'Ivoire|Curaçao|España|Österreich|Türkiye|Česko""".replace("\n", "|")
+)
+_FOREIGN = ["Αθήνα", "Λογαριασμός", "Σύνολο", "Ημερομηνία", "Ποσότητα", "Διεύθυνση", "Καλημέρα", "Τιμή", "Όνομα", "Πόλη", "Итого", "Дата", "Сумма", "Адрес", "Город", "Москва", "Спасибо", "Цена", "Количество", "Имя", "Україна", "Рахунок", "Київ", "Вулиця", "Разом", "Софія", "Цена", "Внимание", "Выход", "Вход", "Номер", "Телефон", "Ελλάδα", "Τηλέφωνο", "Έξοδος"]
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+LONG_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_LEGAL = ["Ltd", "Inc.", "GmbH", "& Co.", "LLC", "S.A.", "AB", "Group", "Partners", "AG", "plc"]
+
+ASKED_AS = {
+    "person": "name",
+    "hours": "time",
+    "datetime": "time",
+    "grams": "measure",
+    "mg": "measure",
+    "kcal": "measure",
+    "kilobytes": "measure",
+    "duration": "measure",
+    "count": "int",
+    "address2": "address",
+    "delta": "percent",
+    "share": "percent",
+}
+"""The kinds of this file that have a kind of `questions.py` asking for the same; the others are
+asked for as words."""
+
+
+class Words(Lexicon):
+    """Words and values of one page: its money, dates and letters keep one form.
+
+    Held-out pages draw real names from the words that training pages don't use, and so do training
+    pages from theirs; half of the time the words are made up, as in `Lexicon`.
+    """
+
+    def __init__(self, rng: random.Random, split: Split) -> None:
+        super().__init__(rng, split)
+        self.accents = rng.uniform(0.08, 0.4) if rng.random() < 0.25 else 0.0
+        self._money = rng.choice(["$", "$", "€", "£", "", "", "€ ", "CHF ", "kr ", "-€", "-USD"])
+        self._comma = rng.random() < 0.2
+        self._date = rng.randrange(8)
+        self._clock = rng.random() < 0.25
+
+    def word(self) -> str:
+        """A lower-case word, on some pages with diacritics."""
+        word = super().word()
+        if self.accents and self.rng.random() < self.accents:
+            at = [i for i, c in enumerate(word) if c in _ACCENTS]
+            if at:
+                i = self.rng.choice(at)
+                word = word[:i] + self.rng.choice(_ACCENTS[word[i]]) + word[i + 1 :]
+        return word
+
+    def foreign(self) -> str:
+        """One to three words in Greek or Cyrillic."""
+        return " ".join(self.rng.sample(_FOREIGN, self.rng.randint(1, 3)))
+
+    def title(self, low: int = 1, high: int = 3) -> str:
+        """A heading's words."""
+        return self.phrase(low, high, self.rng.choice(["title", "title", "sentence", "upper"]))
+
+    def sentence(self, low: int = 5, high: int = 14) -> str:
+        """Words with a capital and a full stop, and a comma at times."""
+        words = [self.word() for _ in range(self.rng.randint(low, high))]
+        if len(words) > 6 and self.rng.random() < 0.4:
+            words[len(words) // 2] += ","
+        return in_case(" ".join(words), "sentence") + self.rng.choice([".", ".", ".", "!", "?"])
+
+    def company(self) -> str:
+        """A firm's name."""
+        name = self.rng.choice([self.phrase(1, 2, "title"), self.phrase(1, 1, "upper")])
+        return f"{name} {self.rng.choice(_LEGAL)}" if self.rng.random() < 0.6 else name
+
+    def money(self, amount: float, signed: bool = True) -> str:
+        """An amount in the page's form."""
+        text = f"{amount:,.2f}"
+        if self._comma:
+            text = text.replace(",", " ").replace(".", ",").replace(" ", ".")
+        if not signed or not self._money:
+            return text
+        mark = self._money
+        return f"{text} {mark[1:]}" if mark[0] == "-" else f"{mark}{text}"
+
+    def date(self, day: int, month: int, year: int) -> str:
+        """A date in the page's form."""
+        long, short = LONG_MONTHS[month - 1], MONTHS[month - 1]
+        return [
+            f"{day:02}/{month:02}/{year}",
+            f"{month}/{day}/{year % 100:02}",
+            f"{year}-{month:02}-{day:02}",
+            f"{day} {long} {year}",
+            f"{long} {day}, {year}",
+            f"{short} {day}, {year}",
+            f"{day:02}.{month:02}.{year}",
+            f"{day:02} {short} {year}",
+        ][self._date]
+
+    def time(self, minutes: int) -> str:
+        """A time of day in the page's form."""
+        hour, minute = divmod(minutes % 1440, 60)
+        if self._clock:
+            return f"{(hour - 1) % 12 + 1}:{minute:02} {'pm' if hour >= 12 else 'am'}"
+        return f"{hour:02}:{minute:02}"
+
+    def value(self, kind: str) -> str:
+        """A value of a kind of `Lexicon`, or of this file."""
+        rng = self.rng
+        made_up = rng.random() < 0.4
+        lists = {
+            "person": (_FIRST, "name"),
+            "name": (_FIRST, "name"),
+            "city": (_CITIES, "word"),
+            "goods": (_GOODS, "word"),
+            "dish": (_DISHES, "word"),
+            "status": (_STATUS, "word"),
+            "country": (_COUNTRIES, "word"),
+        }
+        if kind in lists:
+            source, plain = lists[kind]
+            if made_up and kind != "status":
+                return self.phrase(1, 3, "title") if plain == "word" else super().value(plain)
+            chosen = rng.choice(source[self.split])
+            return f"{chosen} {rng.choice(_LAST[self.split])}" if plain == "name" else chosen
+        if kind == "money":
+            return self.money(round(10 ** rng.uniform(0, 4.2), 2), rng.random() < 0.9)
+        if kind == "date":
+            return self.date(rng.randint(1, 28), rng.randint(1, 12), rng.randint(1990, 2031))
+        if kind == "time":
+            return self.time(rng.randint(0, 1439))
+        if kind == "hours":
+            start = rng.randint(12, 44) * 15
+            return f"{self.time(start)} – {self.time(start + rng.randint(4, 40) * 15)}"
+        if kind == "datetime":
+            return f"{self.value('date')} {self.time(rng.randint(0, 1439))}"
+        if kind == "duration":
+            return rng.choice(
+                [
+                    f"{rng.randint(1, 12)} h {rng.randint(0, 59):02} min",
+                    f"{rng.randint(2, 90)} min",
+                    f"{rng.randint(1, 30)} days",
+                    f"{rng.randint(1, 24)} months",
+                ]
+            )
+        if kind == "grams":
+            return f"{rng.uniform(0, 60):.{rng.randint(0, 1)}f}{rng.choice(['g', ' g'])}"
+        if kind == "mg":
+            return f"{rng.randint(1, 900)}{rng.choice(['mg', ' mg'])}"
+        if kind == "kcal":
+            return f"{rng.randint(20, 900)} {rng.choice(['kcal', 'kJ', 'Cal'])}"
+        if kind == "kilobytes":
+            return f"{rng.uniform(1, 999):.{rng.randint(0, 1)}f} {rng.choice(['KB', 'MB', 'GB'])}"
+        if kind == "count":
+            return str(round(10 ** rng.uniform(0, 3)))
+        if kind == "small":
+            return str(rng.randint(1, 12))
+        if kind == "delta":
+            sign = rng.choice(["+", "-", "▲ ", "▼ "])
+            return f"{sign}{rng.uniform(0, 40):.1f}{rng.choice(['%', ' %'])}"
+        if kind == "share":
+            return f"{rng.randint(0, 100)}%"
+        if kind == "address2":
+            city = rng.choice(_CITIES[self.split])
+            return f"{super().value('address')}, {rng.randint(1000, 99999)} {city}"
+        if kind == "company":
+            return self.company()
+        if kind == "sentence":
+            return self.sentence(4, 16)
+        if kind in ("email", "url"):
+            keep, self.accents = self.accents, 0.0
+            try:
+                return super().value(kind)
+            finally:
+                self.accents = keep
+        return super().value(kind)
