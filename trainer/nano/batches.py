@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from cropzoom.cropper.words import character_class, encode_question, phoc, split_words
+from cropzoom.cropper.words import character_class, encode_question, fold, phoc, split_words
 
 from ..synthetic import Page, PageOptions, render_page
 from ..synthetic.canvas import Rect
 from ..synthetic.fonts import Split
+from ..synthetic.html.pool import Pool, pooled_page
 from .network import CELL, COLUMN, EDGE_BINS, ROW
 
 WORDS_A_PAGE = 40
@@ -108,12 +110,14 @@ def make_batch(pages: list[Page], rng: random.Random) -> Batch:
             y, x = (y0 + y1) / 2, x0 + (x1 - x0) * rng.uniform(0.25, 0.75)
             if len(folded) != 1 or not (0 <= x < width and 0 <= y < height):
                 continue
+            if folded[0].isalpha() and not any(c.isascii() for c in folded[0]):
+                continue  # letters of another script are one class: nothing to read off
             entry = vocabulary.setdefault(folded[0], len(vocabulary))
             words.append((index, int(y / ROW), int(x / COLUMN), entry))
             for i in rng.sample(range(len(word.text)), min(len(word.text), CHARACTERS_A_WORD)):
                 cx = x0 + (x1 - x0) * word.centres[i]
                 if 0 <= cx < width:
-                    kind = character_class(word.text[i].lower())
+                    kind = character_class(fold(word.text[i]))
                     characters.append((index, int(y / 8), int(cx / 8), kind))
     asked = [(i, q) for i, page in enumerate(pages) for q in page.questions]
     encoded = [encode_question(q.text) for _, q in asked]
@@ -201,10 +205,27 @@ def plan(
 
 
 class Batches(IterableDataset[Batch]):
-    """Batches `start` to `total`, shared out among the loader's workers in order."""
+    """Batches `start` to `total`, shared out among the loader's workers in order.
 
-    def __init__(self, seed: int, start: int, reading: int | None, total: int) -> None:
+    Args:
+        seed: of all batches.
+        start, total: which.
+        reading: as in `plan`.
+        pool: a folder of pages that a browser laid out, or None.
+        share: of the batches of pages with questions, those that come from the pool.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        start: int,
+        reading: int | None,
+        total: int,
+        pool: Path | None = None,
+        share: float = 0.4,
+    ) -> None:
         self.seed, self.start, self.reading, self.total = seed, start, reading, total
+        self.pool, self.share = (Pool(pool) if pool else None), share
 
     def __iter__(self) -> Iterator[Batch]:
         info = torch.utils.data.get_worker_info()
@@ -212,7 +233,23 @@ class Batches(IterableDataset[Batch]):
         for index in range(self.start + worker, self.total, workers):
             rng = random.Random(f"{self.seed}/{index}")
             options, count = plan(index, self.reading, self.total, rng)
-            yield make_batch([render_page(rng, options) for _ in range(count)], rng)
+            # By a number of its own, so that the other batches are as they are without a pool.
+            pooled = random.Random(f"{self.seed}/{index}/pool").random() < self.share
+            if self.pool and pooled and options.layout == "page":
+                pages = pooled_pages(self.pool, rng, options, count)
+            else:
+                pages = [render_page(rng, options) for _ in range(count)]
+            yield make_batch(pages, rng)
+
+
+def pooled_pages(pool: Pool, rng: random.Random, options: PageOptions, count: int) -> list[Page]:
+    """Windows of a pool's pages, up to three of one page, for loading costs more than cutting."""
+    pages: list[Page] = []
+    while len(pages) < count:
+        index = rng.randrange(len(pool))
+        for _ in range(min(3, count - len(pages))):
+            pages.append(pooled_page(pool, index, rng, options))
+    return pages
 
 
 def heldout_batches(seed: int, count: int, pages: int, options: PageOptions) -> list[Batch]:
@@ -220,6 +257,16 @@ def heldout_batches(seed: int, count: int, pages: int, options: PageOptions) -> 
     rng = random.Random(f"measure/{seed}")
     return [
         make_batch([render_page(rng, options) for _ in range(pages)], rng) for _ in range(count)
+    ]
+
+
+def pooled_batches(folder: Path, seed: int, count: int) -> list[Batch]:
+    """Fixed batches of full-size pages of a pool, one page each, to measure on."""
+    pool, rng = Pool(folder), random.Random(f"measure/{seed}")
+    options = replace(measure_options(736, 1024), min_text=8.0, max_text=14.0)
+    return [
+        make_batch([pooled_page(pool, rng.randrange(len(pool)), rng, options)], rng)
+        for _ in range(count)
     ]
 
 

@@ -5,6 +5,9 @@
 With `--start-from nano` (or a nano's folder) it goes on from an exported net instead of random
 weights, on full-size pages from the first batch.
 
+With `--pool` a share of the pages comes from a folder of pages that a browser laid out, made by
+`python -m cropzoom.trainer.synthetic.html`.
+
 Stops and resumes at any time: the same command goes on from the last checkpoint. The rate is
 constant until the last `decay` share of the steps, so `--steps` may be changed on the way.
 `runs/nano/log.jsonl` holds the curve.
@@ -28,7 +31,7 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from .batches import Batch, Batches, heldout_batches, measure_options
+from .batches import Batch, Batches, heldout_batches, measure_options, pooled_batches
 from .losses import pointing_losses, reading_losses, retrieval
 from .network import CELL, EDGE_BINS, Nano, NanoConfig, Pointing
 from .restore import restore
@@ -102,6 +105,18 @@ def train(
     start_from: Annotated[
         str | None, typer.Option(help="A nano to go on from: 'nano' or its folder.")
     ] = None,
+    pool: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of pages that a browser laid out (cropzoom.trainer.synthetic.html)."
+        ),
+    ] = None,
+    pool_share: Annotated[
+        float, typer.Option(help="Share of the batches of pages that come from the pool.")
+    ] = 0.4,
+    pool_heldout: Annotated[
+        Path | None, typer.Option(help="Such a folder of the held-out split, to measure on.")
+    ] = None,
     seed: Annotated[int, typer.Option()] = 1,
     workers: Annotated[int, typer.Option(help="Rendering processes.")] = 1,
     threads: Annotated[int, typer.Option(help="Threads of the step.")] = 2,
@@ -131,8 +146,10 @@ def train(
         "320": heldout_batches(2, 6, 8, measure_options(320, 320)),
         "768x1024": heldout_batches(3, 16, 1, measure_options(768, 1024)),
     }
+    if pool_heldout is not None:
+        tests["html 736x1024"] = pooled_batches(pool_heldout, 4, 24)
     loader = torch.utils.data.DataLoader(
-        Batches(seed, start, reading if fresh else None, steps),
+        Batches(seed, start, reading if fresh else None, steps, pool, pool_share),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=8 if workers else None,

@@ -29,8 +29,8 @@ class Field:
     `key` is the row's name, `column` the column's), "contents" (a heading and its page number),
     "after" (a phrase and the words after it on the line), "under" (as "pair", below the heading
     `column` that tells it from the same key elsewhere), "whole" (a text without a key, such as a
-    title; both boxes are its own), "fact" (a sentence's beginning and what it tells). `questions`
-    fit this field alone, besides the general forms.
+    title; both boxes are its own), "fact" (a sentence's beginning and what it tells), "reverse" (a
+    field asked for by its value). `questions` fit this field alone, besides the general forms.
     """
 
     key: str

@@ -86,6 +86,11 @@ What is the {k}?|Which {k} is shown?|Read the {k}.|{k}?|Tell me the {k}
 _FACT = """
 What comes after "{k}"?|What follows "{k}"?|{k} ...|Complete the sentence: {k}
 """
+_REVERSE = """
+Which entry says {k}?|What is {k}?|What does {k} belong to?|What is listed with {k}?|{k}?
+Which item has {k}?|Which row has {k}?|What stands next to {k}?|To what does "{k}" belong?
+What is {k} the value of?|Which one is {k}?
+"""
 _SUFFIXES = [
     "Answer briefly.",
     "Give a very brief answer.",
@@ -118,6 +123,7 @@ FORMS = {
     "under": _forms(_UNDER),
     "whole": _forms(_WHOLE),
     "fact": _forms(_FACT),
+    "reverse": _forms(_REVERSE),
     **{kind: _forms(text) for kind, text in _BY_KIND.items()},
 }
 _ALIASES = {name.lower(): aliases for name, (_, aliases) in FIELDS.items() if aliases}
@@ -160,9 +166,16 @@ def ask(rng: random.Random, field: Field, others: list[Field]) -> Question:
     return Question(text, field.value, region, field.key_box, field.value_box)
 
 
-def ask_absent(rng: random.Random, lexicon: Lexicon, fields: list[Field]) -> Question:
-    """A question about a key that is not on the page."""
-    present = " ".join(f"{f.key} {f.column or ''}" for f in fields).lower()
+def turned(field: Field) -> Field:
+    """The field asked the other way round: by its value, for its key."""
+    return Field(field.value, field.key, field.value_box, field.key_box, "reverse")
+
+
+def ask_absent(
+    rng: random.Random, lexicon: Lexicon, fields: list[Field], text: str = ""
+) -> Question:
+    """A question about a key that is not on the page, neither in a field nor in its `text`."""
+    present = " ".join([*(f"{f.key} {f.column or ''}" for f in fields), text]).lower()
     while True:
         key, kind = lexicon.key()
         if not any(word in present for word in key.lower().split()):

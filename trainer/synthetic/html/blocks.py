@@ -229,7 +229,8 @@ def table(
             shown = values(r, c) if values else draw_value(sheet, column)
             css_cell = f"{pad}{border}text-align:{aligns[c]}"
             if rng.random() < empty:
-                cells.append(f'<td style="{css_cell}">{rng.choice(["–", "-", "", "n/a"])}</td>')
+                blank = rng.choice(["&ndash;", "-", "", "n/a"])
+                cells.append(f'<td style="{css_cell}">{blank}</td>')
                 continue
             value = sheet.part(shown)
             kind = ASKED_AS.get(column.kind, column.kind)

@@ -19,7 +19,7 @@ from ..canvas import Field, Rect, Word
 from ..fonts import Split
 from .faces import FONT_URL
 from .record import PageRecord
-from .sheet import Sheet
+from .sheet import Draft, Sheet
 from .templates import draw_template
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
@@ -215,17 +215,18 @@ class Browser:
                 d.questions,
             )
             for d in sheet.drafts
-            if d.key_part in parts and d.value_part in parts and _one_line(d.kind, parts, d)
+            if d.key_part in parts and d.value_part in parts and _one_line(d, parts)
         ]
         return PageRecord(image, name, split, sheet.em, words, fields)
 
 
-def _one_line(kind: str, parts: dict[int, Any], draft: Any) -> bool:
-    """Whether a phrase and what comes after it stand on one line."""
+def _one_line(draft: Draft, parts: dict[int, Any]) -> bool:
+    """Whether a phrase in prose and what follows it are unbroken; "after" asks for one line."""
     key, value = parts[draft.key_part], parts[draft.value_part]
-    return kind != "after" or (
-        key["lines"] == value["lines"] == 1 and abs(key["box"][3] - value["box"][3]) < 3
-    )
+    if draft.kind not in ("after", "fact"):
+        return True
+    beside = draft.kind == "fact" or abs(key["box"][3] - value["box"][3]) < 3
+    return bool(key["lines"] == value["lines"] == 1 and beside)
 
 
 def _rect(box: list[float]) -> Rect:

@@ -162,7 +162,9 @@ def lines(sheet: Sheet, width: float, height: float) -> str:
     css, bold = f"font-size:{small:.1f}px;color:{look.soft}", f"font-size:{small:.1f}px"
     count = max(2, min(rng.randint(3, 9), int(width / (6.5 * small))))
     names = labels(sheet, count)
-    count = max(2, min(count, int((width - 6 * small) / (0.6 * small * (2 + max(map(len, names)))))))
+    count = max(
+        2, min(count, int((width - 6 * small) / (0.6 * small * (2 + max(map(len, names))))))
+    )
     names = names[:count]
     series = rng.choice([1, 1, 2])
     legend = [sheet.words.phrase(1, 2, "sentence") for _ in range(series)]

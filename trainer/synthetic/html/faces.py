@@ -28,18 +28,10 @@ _ORNATE = {
 }
 # Dingbats, and keys of a keyboard, under the codes of letters.
 _NO_LETTERS = {"D050000L", "Linux Biolinum Keyboard O"}
-_WEIGHTS = {
-    "thin": 200,
-    "extralight": 200,
-    "light": 300,
-    "book": 400,
-    "medium": 500,
-    "semibold": 600,
-    "demi": 600,
-    "bold": 700,
-    "extrabold": 800,
-    "black": 900,
-    "heavy": 900,
+_WEIGHTS = {  # the first that a face's name contains
+    **{"extralight": 200, "ultralight": 200, "hairline": 200, "thin": 200},
+    **{"semibold": 600, "demi": 600, "extrabold": 800, "bold": 700, "medium": 500},
+    **{"black": 900, "heavy": 900, "light": 300},
 }
 
 
@@ -54,18 +46,30 @@ class Face:
 
 @lru_cache(maxsize=4)
 def families(split: Split, folders: tuple[str, ...] = ()) -> dict[str, tuple[Face, ...]]:
-    """Faces by family. A script's own Noto file is left out: its Latin letters are Noto Sans's."""
+    """Faces by family, of families that have an upright face of normal weight.
+
+    A script's own Noto file is left out: its Latin letters are Noto Sans's.
+    """
     found: dict[str, list[Face]] = {}
-    for path in find_fonts(split, folders):
-        family, style = ImageFont.truetype(path, 16).getname()
-        family, style = str(family), str(style or "")
+    for path in sorted(find_fonts(split, folders), key=lambda path: (len(Path(path).stem), path)):
+        family, style = (str(part or "") for part in ImageFont.truetype(path, 16).getname())
         if re.match(r"Noto (Sans|Serif) (?!Display|Mono)", family) or family in _NO_LETTERS:
             continue
-        words = re.findall("[a-z]+", style.lower().replace("italic", " italic"))
-        weight = next((_WEIGHTS[w] for w in words if w in _WEIGHTS), 400)
-        italic = bool({"italic", "oblique", "it"} & set(words))
-        found.setdefault(family, []).append(Face(path, weight, italic))
-    return {family: tuple(faces) for family, faces in sorted(found.items())}
+        # Some files name their face in one place only.
+        name = re.sub("[^a-z]", "", f"{style} {Path(path).stem}".lower())
+        weight = next((w for word, w in _WEIGHTS.items() if word in name), 400)
+        italic = any(word in name for word in ("italic", "oblique", "slant"))
+        for width in ("cond", "expanded"):
+            if width in name and width not in family.lower():
+                family += f" {width}"
+        faces = found.setdefault(family, [])
+        if all((face.weight, face.italic) != (weight, italic) for face in faces):
+            faces.append(Face(path, weight, italic))
+    return {
+        family: tuple(faces)
+        for family, faces in sorted(found.items())
+        if any(not face.italic and face.weight <= 500 for face in faces)
+    }
 
 
 def draw_family(rng: random.Random, split: Split, kind: str = "body") -> str:

@@ -101,6 +101,7 @@ def draw_look(rng: random.Random, split: Split, dark: float = 0.15) -> Look:
     value = f"font-weight:{value_weight};color:{rng.choice([ink, ink, ink, ink, soft, accent])}"
     if rng.random() < 0.2:
         value += f";font-size:{rng.uniform(0.9, 1.3):.2f}em"
+    stroke = ["solid"] * 6 + ["dotted", "dashed"]
     body = draw_family(rng, split)
     head = body if rng.random() < 0.5 else draw_family(rng, split, "head")
     return Look(
@@ -117,7 +118,7 @@ def draw_look(rng: random.Random, split: Split, dark: float = 0.15) -> Look:
         head=head,
         mono=draw_family(rng, split, "mono"),
         radius=rng.choice(["0", "0", "2px", ".3em", ".6em", "1em"]),
-        border=f"{rng.choice([1, 1, 1, 2])}px {rng.choice(['solid'] * 6 + ['dotted', 'dashed'])} {line}",
+        border=f"{rng.choice([1, 1, 1, 2])}px {rng.choice(stroke)} {line}",
         leading=rng.uniform(1.12, 1.75),
         pad=rng.uniform(0.2, 0.9),
         mark=rng.choice([":", ":", ":", "", "", "", "", " :", "."]),
@@ -157,7 +158,9 @@ class Sheet:
             low, high: the body text's em when the longer side is 1024 px.
             fit: the page ends where its content does.
         """
-        long = math.exp(self.rng.uniform(math.log(800), math.log(2400)))
+        # Mostly near the 1024 px that nano sees: a large page costs more and teaches the same.
+        most = 1400 if self.rng.random() < 0.7 else 2500
+        long = math.exp(self.rng.uniform(math.log(800), math.log(most)))
         if ratio < 1:
             long = max(long, min(2400, 700 / ratio))
         self.height = round(long if ratio >= 1 else long * ratio)

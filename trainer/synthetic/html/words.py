@@ -88,9 +88,58 @@ _COUNTRIES = _split(
 Greece|Ireland|Canada|Mexico|Brazil|Chile|Japan|India|Kenya|Ghana|Egypt|Turkey|Vietnam|Iceland
 Côte d'Ivoire|Curaçao|España|Österreich|Türkiye|Česko""".replace("\n", "|")
 )
-_FOREIGN = ["Αθήνα", "Λογαριασμός", "Σύνολο", "Ημερομηνία", "Ποσότητα", "Διεύθυνση", "Καλημέρα", "Τιμή", "Όνομα", "Πόλη", "Итого", "Дата", "Сумма", "Адрес", "Город", "Москва", "Спасибо", "Цена", "Количество", "Имя", "Україна", "Рахунок", "Київ", "Вулиця", "Разом", "Софія", "Цена", "Внимание", "Выход", "Вход", "Номер", "Телефон", "Ελλάδα", "Τηλέφωνο", "Έξοδος"]
+_FOREIGN = [
+    "Αθήνα",
+    "Λογαριασμός",
+    "Σύνολο",
+    "Ημερομηνία",
+    "Ποσότητα",
+    "Διεύθυνση",
+    "Καλημέρα",
+    "Τιμή",
+    "Όνομα",
+    "Πόλη",
+    "Итого",
+    "Дата",
+    "Сумма",
+    "Адрес",
+    "Город",
+    "Москва",
+    "Спасибо",
+    "Цена",
+    "Количество",
+    "Имя",
+    "Україна",
+    "Рахунок",
+    "Київ",
+    "Вулиця",
+    "Разом",
+    "Софія",
+    "Цена",
+    "Внимание",
+    "Выход",
+    "Вход",
+    "Номер",
+    "Телефон",
+    "Ελλάδα",
+    "Τηλέφωνο",
+    "Έξοδος",
+]
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-LONG_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+LONG_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _LEGAL = ["Ltd", "Inc.", "GmbH", "& Co.", "LLC", "S.A.", "AB", "Group", "Partners", "AG", "plc"]
 
@@ -215,7 +264,7 @@ class Words(Lexicon):
             return self.time(rng.randint(0, 1439))
         if kind == "hours":
             start = rng.randint(12, 44) * 15
-            return f"{self.time(start)} – {self.time(start + rng.randint(4, 40) * 15)}"
+            return f"{self.time(start)} \u2013 {self.time(start + rng.randint(4, 40) * 15)}"
         if kind == "datetime":
             return f"{self.value('date')} {self.time(rng.randint(0, 1439))}"
         if kind == "duration":

@@ -278,7 +278,7 @@ def bank_statement(sheet: Sheet) -> str:
         if column == len(columns) - 1:
             return words.money(left_over, False)
         if split and (amount > 0) != (column == 2):
-            return "–"
+            return "\u2013"
         return (
             words.money(abs(amount), False)
             if split

@@ -122,7 +122,7 @@ def settings(sheet: Sheet) -> str:
                     else ""
                 )
                 end = control(sheet, value.html) + (
-                    "&ensp;<span class='faint'>›</span>" if rng.random() < 0.3 else ""
+                    "&ensp;<span class='faint'>&rsaquo;</span>" if rng.random() < 0.3 else ""
                 )
                 rows.append(
                     f'<div style="display:flex;align-items:center;gap:.6em;padding:{look.pad:.2f}em .6em;border-bottom:1px solid {look.line}">{sign}<div class="grow">{key.html}{hint}</div><div style="text-align:right">{end}</div></div>'

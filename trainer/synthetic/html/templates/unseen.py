@@ -115,7 +115,7 @@ def lab_report(sheet: Sheet) -> str:
                 if c == 0
                 else rng.choice(units)
                 if c == 1
-                else f"{rng.uniform(0, 50):.1f} – {rng.uniform(50, 200):.1f}"
+                else f"{rng.uniform(0, 50):.1f} \u2013 {rng.uniform(50, 200):.1f}"
             ),
             first="Test",
         )
