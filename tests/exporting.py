@@ -16,6 +16,15 @@ class Exported:
     ladder: Any
 
 
+@dataclass
+class Timed:
+    """What `cropzoom bench` said of exports: how it was asked, their folder, and its result."""
+
+    arguments: list[str]
+    work: Path
+    result: dict[str, Any]
+
+
 def adapt(model: Any, name: str, folder: Path, *, seed: int) -> None:
     """Save a random LoRA adapter of a model as the authors' scripts do: in a folder of its name."""
     import peft

@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,30 @@ def build_checkpoint(
     return folder
 
 
+def random_checkpoint(name: str, folder: Path, questions: Iterable[str]) -> Path:
+    """Build a checkpoint of an architecture in `folder / "checkpoint"`; one that is there is kept.
+
+    Args:
+        name: of `ARCHITECTURES`.
+        folder: where; made if missing.
+        questions: their words, and those of the paper's prompt, get a token each.
+
+    Raises:
+        OptionsError: there is no such architecture.
+    """
+    if name not in ARCHITECTURES:
+        raise OptionsError(f"architecture {name!r} must be one of {', '.join(ARCHITECTURES)}")
+    from cropzoom.trainer.policies.vlm import PROMPT
+
+    out = folder / "checkpoint"
+    if not out.exists():
+        words = sorted(set(re.findall("[A-Za-z]+", " ".join([PROMPT, *questions]))))
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as beside:
+            build_checkpoint(Path(beside) / "made", ARCHITECTURES[name], words=words).rename(out)
+    return out
+
+
 def export_variants(
     checkpoint: Path,
     folder: Path,
@@ -230,13 +255,6 @@ def export_variants(
         options = ExportOptions(precision=precision, samples=0, name=variant)
         export_policy(policy, out, str(checkpoint), options, progress)
     return made
-
-
-def words_of(questions: Iterable[str]) -> list[str]:
-    """Return the words of questions and of the paper's prompt, for `smol_tokenizer`."""
-    from cropzoom.trainer.policies.vlm import PROMPT
-
-    return sorted(set(re.findall("[A-Za-z]+", " ".join([PROMPT, *questions]))))
 
 
 def answer_tokens() -> int:

@@ -52,6 +52,10 @@ def bench(
             "cropper, exported from random weights."
         ),
     ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder to keep what --random-weights builds in, for the next time."),
+    ] = None,
     image: Annotated[
         Path | None, typer.Option(help="Picture; by default a receipt of the package.")
     ] = None,
@@ -123,7 +127,8 @@ def bench(
             specs = [Spec(name, name, **common) for name in names]
             tokens = None
             if random_weights:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                kept = work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                folder = kept / random_weights
                 made, tokens = _random(random_weights, folder, questions, progress)
                 specs.append(Spec(f"{random_weights} text", str(made), **common))
                 checkpoint = str(folder / "checkpoint")
@@ -183,24 +188,17 @@ def _random(
 ) -> tuple[Path, int]:
     """Build and export a random checkpoint; return the cropper and the tokens of an answer."""
     from cropzoom.bench.random_weights import (
-        ARCHITECTURES,
         answer_tokens,
-        build_checkpoint,
         export_variants,
-        words_of,
+        random_checkpoint,
     )
     from cropzoom.bench.torch_ways import import_torch
     from cropzoom.cli.export_onnx import require_export
-    from cropzoom.errors import OptionsError
 
-    if name not in ARCHITECTURES:
-        raise OptionsError(f"--random-weights {name!r} must be one of {', '.join(ARCHITECTURES)}")
     require_export()
     import_torch()
     progress(f"Building {name}")
-    checkpoint = build_checkpoint(
-        folder / "checkpoint", ARCHITECTURES[name], words=words_of(questions)
-    )
+    checkpoint = random_checkpoint(name, folder, questions)
     made = export_variants(checkpoint, folder, ["text fused"], progress)
     return made["text fused"], answer_tokens()
 

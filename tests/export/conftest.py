@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
-from exporting import Exported, adapt, pointer_policy
+from exporting import Exported, Timed, adapt, pointer_policy
 
 # The server that the clients' tests talk to.
 sys.path.append(str(Path(__file__).parents[1] / "clients"))
@@ -61,3 +63,35 @@ def full_pointer(idefics3_checkpoint: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("full-pointer") / "cropper"
     ladder = export_policy(policy, folder, "org/name", ExportOptions(samples=2))
     return Exported(policy, folder, ladder)
+
+
+@pytest.fixture(scope="session")
+def timed(
+    idefics3_checkpoint: Path,
+    full_text: Exported,
+    full_pointer: Exported,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Timed:
+    """The command on a tiny architecture; it finds built and exported what it would make."""
+    from PIL import Image
+    from random_checkpoints import TINY
+    from typer.testing import CliRunner
+
+    from cropzoom.bench.random_weights import ARCHITECTURES
+    from cropzoom.cli import app
+    from cropzoom.demo.samples import load_samples
+
+    ARCHITECTURES["tiny"] = TINY
+    work = tmp_path_factory.mktemp("work")
+    shutil.copytree(idefics3_checkpoint, work / "tiny" / "checkpoint")
+    shutil.copytree(full_text.folder, work / "tiny" / "text-fused")
+    shutil.copytree(full_pointer.folder, work / "tiny" / "pointer")
+    with Image.open(load_samples()[0].path) as image:
+        image.crop((450, 1000, 1010, 1200)).save(work / "page.png")
+    wanted = "--random-weights tiny --against torch --rounds 3 --longest-edge 64 --threads 1"
+    arguments = ["bench", "--latency", *wanted.split(), "--cold", "0", "--json"]
+    arguments += ["--work", str(work), "--image", str(work / "page.png")]
+    arguments += ["-q", "What is the total?", "-q", "And the date?"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    return Timed(arguments, work / "tiny", json.loads(done.stdout))
