@@ -9,9 +9,9 @@ from typing import Any
 
 from cropzoom.bench.candidates import Spec, load
 from cropzoom.bench.cold import cold
-from cropzoom.bench.environment import environment
 from cropzoom.bench.measure import Picture, concurrently, interleaved
 from cropzoom.bench.results import SCHEMA, candidate_result, concurrency_result
+from cropzoom.environment import environment
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from typing import Literal
 
 import typer
 from rich.text import Text
 
 from cropzoom.cli.output import JsonFlag, Output
+from cropzoom.environment import processor, versions
 from cropzoom.errors import CropZoomError
 
 _STYLES = {"ok": "green", "absent": "dim", "warning": "yellow", "broken": "bold red"}
@@ -72,9 +72,11 @@ def run_checks() -> Iterator[Check]:
     yield Check("cropzoom", "ok", __version__)
     yield Check("python", "ok", f"{platform.python_version()} at {sys.executable}")
     yield Check("platform", "ok", platform.platform())
-    yield Check("threads", "ok", f"{usable_threads()} usable")
+    name, flags = processor()
+    yield Check("cpu", "ok", f"{name}, {usable_threads()} threads usable; {' '.join(flags)}")
+    found = versions(_PACKAGES)
     for name in _PACKAGES:
-        version = _version(name)
+        version = found.get(name)
         if version is None:
             yield Check(name, "broken", "not installed", f"pip install {name}")
         else:
@@ -86,7 +88,7 @@ def run_checks() -> Iterator[Check]:
 
 
 def _client(name: str, oldest: tuple[int, int], extra: str) -> Check:
-    version = _version(name)
+    version = versions([name]).get(name)
     install = f"pip install 'cropzoom[{extra}]'"
     if version is None:
         return Check(name, "absent", f"not installed; {install} if you use it")
@@ -145,10 +147,3 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
     except Exception as error:
         # A broken installation fails in any way; the doctor must still report the rest.
         return Check(name, "broken", f"{type(error).__name__}: {error}", "reinstall cropzoom")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

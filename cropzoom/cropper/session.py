@@ -7,12 +7,12 @@ import logging
 import os
 import posixpath
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from cropzoom.cropper.folder import Content
 from cropzoom.cropper.onnx_file import external_tensors
+from cropzoom.environment import versions
 from cropzoom.errors import CropperError, MissingDependencyError, OptionsError
 
 logger = logging.getLogger("cropzoom")
@@ -51,13 +51,7 @@ def import_onnxruntime() -> Any:
 
 def installed_runtimes() -> dict[str, str]:
     """Return the versions of the onnxruntime builds installed; two of them break each other."""
-    found: dict[str, str] = {}
-    for name in _DISTRIBUTIONS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return versions(_DISTRIBUTIONS)
 
 
 def usable_threads(cgroups: Path = Path("/sys/fs/cgroup")) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from cropzoom.environment import versions
 from cropzoom.errors import ExportError, OptionsError
 
 if TYPE_CHECKING:
@@ -144,9 +144,4 @@ def provenance(policy: Any, source: str) -> dict[str, Any]:
     base = getattr(policy.model, "name_or_path", "")
     if said["adapter"] == "merged" and base:
         said["base"] = Path(base).name if Path(base).exists() else base
-    for package in ("cropzoom", "torch", "transformers", "onnxscript"):
-        try:
-            said[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return said
+    return said | versions(("cropzoom", "torch", "transformers", "onnxscript"))

@@ -10,7 +10,6 @@ import json
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cropzoom.demo.samples import load_samples
+from cropzoom.environment import versions
 from cropzoom.geometry import Box
 from cropzoom.images import load_image
 
@@ -128,7 +128,7 @@ class Ladder:
             "precision": self.precision,
             "device": self.device,
             "machine": platform.machine(),
-            "versions": {name: version for name in packages if (version := _version(name))},
+            "versions": versions(packages),
             "rungs": [asdict(rung) | {"passed": rung.passed} for rung in self.rungs],
             "boxes": self.boxes,
             **self.notes,
@@ -163,10 +163,3 @@ class Worst:
 
 def _corners(box: Box | None) -> list[float] | None:
     return None if box is None else [round(v, 6) for v in (box.x0, box.y0, box.x1, box.y1)]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

@@ -1,4 +1,4 @@
-"""Where figures come from: processor, cores, versions."""
+"""Where this runs: processor, cores, versions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-from cropzoom.cropper.session import usable_threads
 
 PACKAGES = (
     "cropzoom",
@@ -59,7 +57,9 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, list[str]]:
 
 
 def environment() -> dict[str, Any]:
-    """Return what figures depend on besides the model, ready for `json.dumps`."""
+    """Return what times depend on besides the model, ready for `json.dumps`."""
+    from cropzoom.cropper.session import usable_threads
+
     name, flags = processor()
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     return {
