@@ -261,7 +261,9 @@ def number(value: float | None, form: str = ".0f") -> str:
 
 
 def ratio(slow: float | None, fast: float | None) -> str:
-    return "" if slow is None or not fast else f"{slow / fast:.2g}" + "x"
+    if slow is None or not fast:
+        return ""
+    return f"{slow / fast:.{1 if slow < 10 * fast else 0}f}x"
 
 
 def put_into(docs: Path, figures: str) -> None:

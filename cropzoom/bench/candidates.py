@@ -138,7 +138,8 @@ def model_hash(manifest: Manifest) -> str:
 def weights_hash(folder: Path) -> str:
     """Return the SHA-256 over a checkpoint's weights and configurations."""
     digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
+    # An adapter may lie in a folder of its own name.
+    for path in sorted([*folder.rglob("*.safetensors"), *folder.rglob("*.json")]):
         digest.update(path.name.encode() + b"\0")
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):

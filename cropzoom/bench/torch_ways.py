@@ -53,6 +53,7 @@ def load_torch(spec: Spec) -> Candidate:
     """Make a candidate of a torch checkpoint; see `load`."""
     torch = import_torch()
     from cropzoom.trainer.policies import load_policy
+    from cropzoom.trainer.policies.folders import find_source
 
     device = spec.device
     if device == "auto":
@@ -60,6 +61,7 @@ def load_torch(spec: Spec) -> Candidate:
     threads = spec.threads or usable_threads()
     torch.set_num_threads(threads)
     edge = {} if spec.longest_edge is None else {"longest_edge": spec.longest_edge}
+    nano = spec.source == "nano"
     policy: Any = load_policy(spec.source, policy_kind(spec.source), **edge)
     if spec.way == "generate" and policy.kind != "text":
         raise OptionsError(f"{spec.source} is a {policy.kind} policy, which generates no text")
@@ -67,11 +69,11 @@ def load_torch(spec: Spec) -> Candidate:
     about = {
         "runtime": "torch",
         "kind": policy.kind,
-        "name": "nano" if spec.source == "nano" else Path(spec.source).name,
+        "name": Path(spec.source).name,
         "precision": "fp32",
-        "hash": None if spec.source == "nano" else weights_hash(Path(spec.source)),
+        "hash": None if nano else weights_hash(find_source(spec.source)),
         "device": device,
-        "provider": f"torch {spec.way}, eager",
+        "provider": f"torch in eager mode ({spec.way})",
         "threads": threads,
         "longest_edge": spec.longest_edge,
     }

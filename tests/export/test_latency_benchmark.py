@@ -58,7 +58,13 @@ def test_the_table(measured: dict[str, Any], tmp_path: Path) -> None:
         found[label]["first"]["total"]["p50"] for label in ("transformers generate", "nano")
     )
     nano = next(row for row in rows if row.startswith("| nano"))
-    assert nano.startswith(f"| nano | {fast:.0f} | {slow / fast:.2g}x | as the first |")
+    assert nano.startswith(f"| nano | {fast:.0f} | {latency.ratio(slow, fast)} | as the first |")
+    assert [latency.ratio(value, 2.0) for value in (3.0, 19.0, 250.0, None)] == [
+        "1.5x",
+        "9.5x",
+        "125x",
+        "",
+    ]
     docs = tmp_path / "docs.md"
     docs.write_text(f"before\n{''.join(latency.MARKS)}after\n")
     for _ in range(2):
