@@ -276,16 +276,19 @@ class Training:
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.spread, self.right, self.seconds = state["progress"]
 
-    def save_reader(self, folder: Path) -> None:
-        """Write the usual folder of transformers: configuration, weights, processor.
 
-        Weights are stored in half precision, to be small in a repository, and load as float32.
-        """
-        self.model.save_pretrained(folder)
-        self.processor.save_pretrained(folder)
-        weights = folder / "model.safetensors"
-        halves = {name: tensor.half() for name, tensor in load_file(weights).items()}
-        save_file(halves, weights, metadata={"format": "pt"})
+def save_halved(
+    model: Idefics3ForConditionalGeneration, processor: Idefics3Processor, folder: Path
+) -> None:
+    """Write the usual folder of transformers: configuration, weights, processor.
+
+    Weights are stored in half precision, to be small in a repository, and load as float32.
+    """
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    weights = folder / "model.safetensors"
+    halves = {name: tensor.half() for name, tensor in load_file(weights).items()}
+    save_file(halves, weights, metadata={"format": "pt"})
 
 
 def main() -> None:
@@ -306,7 +309,7 @@ def main() -> None:
         training = Training(arguments.name, arguments.steps, folder)
         training.resume()
         training.run()
-        training.save_reader(reader)
+        save_halved(training.model, training.processor, reader)
     results = measure(reader, arguments.pages)
     (reader / "measured.json").write_text(json.dumps(results, indent=2) + "\n")
     print(json.dumps(results, indent=2))

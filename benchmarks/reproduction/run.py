@@ -3,11 +3,12 @@
     python benchmarks/reproduction/run.py            # three seeds; not yet run to its end
     python benchmarks/reproduction/run.py --quick    # a short check that it runs
 
-For each seed: a pointer policy with random weights learns from boxes as a careless teacher would
-propose them (SFT); from there it learns what helps the reader, once from whether the reader's
-answer is right and once from how likely the right answer is (GRPO). All of them then crop fresh
-pages, for the reader they learned from and, unchanged, for another one. Policies, trainers and
-rewards are those of `cropzoom.trainer`; only pages, teacher and readers belong to this folder.
+For each seed: a pointer policy on a tiny VLM that can read keys (`start.py`) learns from boxes as a
+careless teacher would propose them (SFT); from there it learns what helps the reader, once from
+whether the reader's answer is right and once from how likely the right answer is (GRPO). All of
+them then crop fresh pages, for the reader they learned from and, unchanged, for another one.
+Policies, trainers and rewards are those of `cropzoom.trainer`; only pages, teacher, start and
+readers belong to this folder.
 
 A stopped run goes on with the stage it was in.
 """
@@ -45,17 +46,13 @@ from cropzoom.trainer.rows import VqaRow
 from cropzoom.trainer.sft import SftTrainer
 from measure import load_vlm, moved, rewards_of, scaled
 from pages import Entry, Page, Pixels, draw_page, row_of, to_box
-from PIL import Image
-from reader import READERS, Size, build_model
+from reader import READERS
 from report import write_report
+from start import SIZE, START, SUBCELLS, squashed
 from torch import Tensor
-from transformers import TrainerCallback
-from views import build_processor
+from transformers import Idefics3ForConditionalGeneration, Idefics3Processor, TrainerCallback
 
 READER, OTHER = "r2", "r1"
-# What a policy sees of a page, px: the keys, but not the values.
-SIDE = 96
-POLICY = Size(vision=64, vision_layers=3, text=64, text_layers=2, heads=2, seed=0)
 REWARDS = ("accuracy", "likelihood")
 # Rows that each page gives, of its six to nine entries.
 QUESTIONS = 6
@@ -78,16 +75,16 @@ class Settings:
 
     seeds: tuple[int, ...] = (0, 1, 2)
     sft_pages: int = 2500
-    sft_steps: int = 4000
+    sft_steps: int = 600
     sft_batch: int = 32
     sft_rate: float = 2e-3
-    grpo_steps: int = 150
+    grpo_steps: int = 200
     grpo_batch: int = 32
     group: int = 6
     grpo_rate: float = 3e-4
     beta: float = 0.01
-    curve: tuple[int, int] = (100, 25)
-    held_out: int = 500
+    curve: tuple[int, int] = (200, 25)
+    held_out: int = 1000
 
 
 QUICK = Settings(
@@ -142,7 +139,7 @@ def taught_rows(stream: str, pages: int) -> list[VqaRow]:
     for index in range(pages):
         page = draw_page(stream, index)
         rng = random.Random(f"{stream}/{index}/teacher")
-        small = page.image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        small = squashed(page)
         for entry in page.entries[:QUESTIONS]:
             row = row_of(page, entry, f"{stream}/{index}")
             box = to_box(teachers_box(rng, page, entry))
@@ -151,15 +148,14 @@ def taught_rows(stream: str, pages: int) -> list[VqaRow]:
 
 
 def build_policy(seed: int) -> PointerPolicy:
-    """Make the policy with random weights: a tiny Idefics3 that points."""
-    processor = build_processor(SIDE)
-    model = build_model(dataclasses.replace(POLICY, seed=seed), processor, SIDE)
+    """Make the policy: the tiny VLM with random heads for pointing."""
+    torch.manual_seed(seed)
     return PointerPolicy(
-        model,
-        processor,
+        Idefics3ForConditionalGeneration.from_pretrained(START, dtype=torch.float32),
+        Idefics3Processor.from_pretrained(START),
         prompt="{question}",
-        subcells=2,
-        width=POLICY.text,
+        subcells=SUBCELLS,
+        width=SIZE.text,
         reach=(0.01, 0.5, 24),
     )
 
