@@ -15,7 +15,7 @@ from cropzoom.trainer.nano import export as nano_export
 from cropzoom.trainer.nano import train as nano_train
 from cropzoom.trainer.nano.batches import Batches, cell_cover, edge_bins, make_batch
 from cropzoom.trainer.nano.losses import pointing_losses, reading_losses
-from cropzoom.trainer.nano.network import EDGE_BINS, Nano, NanoConfig, Pointing
+from cropzoom.trainer.nano.network import EDGE_BINS, Nano, NanoConfig, Pointing, undilated
 from cropzoom.trainer.synthetic import PageOptions, render_page
 
 from cropzoom.export.make import LadderError
@@ -184,3 +184,29 @@ def test_a_graph_that_differs_is_not_written(
         nano_export.export_nano(net, tmp_path / "out", {}, count=1)
     assert not caught.value.ladder.rungs[0].passed
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "dilation"), [(46, 37, 1), (46, 37, 2), (45, 7, 4), (3, 5, 4)]
+)
+def test_strips_are_the_dilated_convolutions(height: int, width: int, dilation: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 8, height, width, dtype=torch.double, generator=draw)
+    kernel = torch.randn(8, 1, 15, 1, dtype=torch.double, generator=draw)
+    conv = torch.nn.functional.conv2d
+    expected = conv(x, kernel, None, 1, (7 * dilation, 0), (dilation, 1), 8)
+    assert torch.allclose(undilated(x, kernel, dilation), expected)
+    expected = conv(x, kernel.transpose(2, 3), None, 1, (0, 7 * dilation), (1, dilation), 8)
+    across = undilated(x.transpose(2, 3), kernel, dilation).transpose(2, 3)
+    assert torch.allclose(across, expected)
+
+
+def test_pictures_without_words_are_asked_what_nothing_answers() -> None:
+    page = render_page(random.Random(0), PageOptions(320, 256, layout="picture", questions=3))
+    assert not page.words and len(page.questions) == 3 and all(q.absent for q in page.questions)
+    assert np.asarray(page.image).std() > 5
+    batch = make_batch([page], random.Random(0))
+    assert not len(batch.edge) and bool((batch.target[:, -1] == 1).all())
+    net = Nano(TINY)
+    pointing = net(batch.image.float(), batch.words, batch.mask, batch.page)
+    assert list(pointing_losses(pointing, batch)) == ["cell"]

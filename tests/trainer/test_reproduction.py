@@ -22,6 +22,8 @@ from measure import load_vlm, rewards_of  # noqa: E402
 from pages import KEYS, PAGE, draw_page, row_of, to_box  # noqa: E402
 from reader import READERS, Training, training_crop  # noqa: E402
 from report import ORDER, in_order  # noqa: E402
+from run import build_policy  # noqa: E402
+from start import GRID, draw_batch, key_map  # noqa: E402
 from views import VIEW, build_processor, prompt, view  # noqa: E402
 
 from cropzoom.geometry import Box  # noqa: E402
@@ -163,3 +165,49 @@ def test_paper_order_is_strict_but_for_the_two_rewards() -> None:
     assert not in_order(table(0.0, 0.3, 0.5, 0.4, 0.9))
     assert not in_order(table(0.0, 0.3, 0.3, 0.5, 0.9))
     assert not in_order(table(0.0, 0.3, 0.5, 0.9, 0.9))
+
+
+def test_the_keys_that_a_policys_start_learns_stand_where_they_are_drawn() -> None:
+    page = draw_page("test", 0)
+    cells = key_map(page)
+    assert (cells != len(KEYS)).sum() == len(page.entries)
+    for entry in page.entries:
+        left, top, right, bottom = entry.key_box
+        row, column = (
+            int((low + high) / 2 * GRID / PAGE) for low, high in ((top, bottom), (left, right))
+        )
+        assert KEYS[cells[row, column]] == entry.key
+    pixels, keys, asked = draw_batch(0)
+    assert pixels.shape[0] == len(keys) == len(asked) and asked.min() >= 0
+    assert pixels.min() >= -1 and pixels.max() <= 1
+
+
+def test_the_committed_start_tells_keys_apart() -> None:
+    """The states of two pages' tokens at the same key are nearer than those of two keys.
+
+    Without training, the place decides.
+    """
+    policy = build_policy(0)
+    vectors: dict[str, list[torch.Tensor]] = {}
+    for index in range(40):
+        page = draw_page("start-test", index)
+        batch = policy.collate([row_of(page, page.entries[0], "x")])
+        with torch.no_grad():
+            mask = batch["attention_mask"]
+            states = policy.read(policy.embed(batch), mask, mask.cumsum(-1) - 1)[0]
+        side = GRID // 2
+        for entry in page.entries:
+            left, top, right, bottom = entry.key_box
+            row, column = ((top + bottom) * side // (2 * PAGE), (left + right) * side // (2 * PAGE))
+            token = batch["image_token"][0, int(row * side + column)]
+            vectors.setdefault(entry.key, []).append(states[token])
+    means = {key: torch.stack(found[::2]).mean(0) for key, found in vectors.items()}
+    names = list(means)
+    centre = torch.stack(list(means.values()))
+    right = [
+        names[int(torch.cosine_similarity(centre - centre.mean(0), one - centre.mean(0)).argmax())]
+        == key
+        for key, found in vectors.items()
+        for one in found[1::2]
+    ]
+    assert fmean(right) > 0.5  # guessing: 1 in 16

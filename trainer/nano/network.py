@@ -158,8 +158,8 @@ class _Strip(nn.Module):
 
     def forward(self, x: Tensor, summary: Tensor) -> Tensor:
         if self.training:  # the same sums, several times faster to differentiate on a CPU
-            along = _undilated(x.transpose(2, 3), self.row.weight.transpose(2, 3), self.dilation)
-            strips = along.transpose(2, 3) + _undilated(x, self.column.weight, self.dilation)
+            along = undilated(x.transpose(2, 3), self.row.weight.transpose(2, 3), self.dilation)
+            strips = along.transpose(2, 3) + undilated(x, self.column.weight, self.dilation)
         else:
             strips = self.row(x) + self.column(x)
         y = self.norm(self.near(x) + strips)
@@ -167,7 +167,7 @@ class _Strip(nn.Module):
         return x + self.project(F.relu(self.expand(y) * (1 + gain) + shift))
 
 
-def _undilated(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+def undilated(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
     """A depthwise convolution down dilated columns, as a dense one over every `dilation`-th row.
 
     oneDNN has no fast backward pass for dilated, nor for horizontal, depthwise kernels.
