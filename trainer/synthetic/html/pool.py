@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -136,17 +137,26 @@ class Pool:
     def __len__(self) -> int:
         return len(self._starts)
 
+    def name(self, index: int) -> str:
+        """The picture's path in the folder."""
+        return str(_entry(self.file, self._starts[index])["image"])
+
     def record(self, index: int) -> PageRecord:
         """A page as it was laid out, its picture grey."""
-        return _load(self.folder, self._starts[index])
+        return _load(self.file, self._starts[index])
+
+
+def _entry(file: Path, start: int) -> dict[str, Any]:
+    with file.open("rb") as lines:
+        lines.seek(start)
+        entry: dict[str, Any] = json.loads(lines.readline())
+        return entry
 
 
 @lru_cache(maxsize=8)  # neighbours in a batch are windows of one page
-def _load(folder: Path, start: int) -> PageRecord:
-    with (folder / "pages.jsonl").open("rb") as file:
-        file.seek(start)
-        entry = json.loads(file.readline())
-    with Image.open(folder / entry["image"]) as image:
+def _load(file: Path, start: int) -> PageRecord:
+    entry = _entry(file, start)
+    with Image.open(file.parent / entry["image"]) as image:
         return parse_record(entry, image.convert("L"))
 
 
