@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,12 @@ def test_smolvlm_256m(tmp_path: Path) -> None:
     out = tmp_path / "cropper"
     ladder = export_policy(policy, out, "random SmolVLM-256M", ExportOptions(samples=2))
     assert ladder is not None and ladder.passed
-    print(json.dumps([[r.name, r.measure, r.value] for r in ladder.rungs], indent=1))
+    # For docs/export.md.
+    print("| rung | measure | value | limit |\n|---|---|---|---|")
+    for rung in ladder.rungs:
+        sign = ">=" if rung.at_least else "<="
+        print(f"| {rung.name} | {rung.measure} | {rung.value:.2g} | {sign} {rung.limit:g} |")
+    print(ladder.notes)
     # Every weight once, in fp32, and the rows of the head for the box's tokens again.
     stored = (out / "onnx" / "model.onnx_data").stat().st_size
     assert stored == pytest.approx(4 * count, rel=0.002)
