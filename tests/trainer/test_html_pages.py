@@ -14,9 +14,9 @@ from PIL import Image, ImageFont
 
 pytest.importorskip("torch")
 
-from cropzoom.trainer.nano.batches import Batch, Batches
-from cropzoom.trainer.synthetic import PageOptions, lexicon, render_page
-from cropzoom.trainer.synthetic.canvas import Canvas, Field
+from cropzoom.trainer.nano.batches import Batch, Batches, make_batch
+from cropzoom.trainer.synthetic import Page, PageOptions, lexicon, render_page
+from cropzoom.trainer.synthetic.canvas import Canvas, Field, Word
 from cropzoom.trainer.synthetic.damage import (
     corners_of,
     homography,
@@ -32,6 +32,7 @@ from cropzoom.trainer.synthetic.html.questions import write_questions
 from cropzoom.trainer.synthetic.html.record import PageRecord
 from cropzoom.trainer.synthetic.html.templates import HELDOUT, TRAIN
 
+from cropzoom.cropper.words import character_class
 from cropzoom.errors import DataError
 from cropzoom.evaluate.rows import load_file
 
@@ -117,7 +118,7 @@ def test_a_photograph_shows_words_where_it_says(seed: int) -> None:
     canvas = Canvas(Image.new("L", (600, 500), 255))
     for i in range(9):
         canvas.text(30 + 55 * i, 40 + 50 * i, "Mgm", load_font(None, 20), 0)
-    shot = photograph(random.Random(seed), canvas)
+    shot = photograph(random.Random(seed), canvas, 20.0)
     pixels = np.asarray(shot.image).astype(int)
     assert len(shot.words) >= 7 and shot.image.size == (600, 500)
     for word in shot.words:
@@ -237,6 +238,21 @@ def test_a_pool_changes_only_its_share_of_the_batches(hand_made: Path) -> None:
     assert all(a.image.equal(b.image) for a, b in zip(plain, none, strict=True))
     other = [b for a, b in zip(plain, pooled, strict=True) if not a.image.equal(b.image)]
     assert other and all(len(batch.page) and len(batch.word) for batch in other)
+
+
+def test_diacritics_are_read_and_other_scripts_are_not() -> None:
+    image = Image.new("L", (320, 64), 255)
+    even = (0.1, 0.3, 0.5, 0.7, 0.9, 0.95)
+    words = [
+        Word("Zü", (10, 10, 90, 26), (0.2, 0.6)),
+        Word("Москва", (110, 10, 190, 26), even),
+        Word("12.50€", (210, 10, 290, 26), even),
+    ]
+    batch = make_batch([Page(image, words, [], [])], random.Random(1))
+    # Columns of 16 px: the words that are read stand at their own places.
+    assert sorted(int(column) * 16 // 100 for column in batch.word[:, 2]) == [0, 2]
+    first = {int(row[2]) * 8: int(row[3]) for row in batch.character if row[2] * 8 < 100}
+    assert first == {24: character_class("z"), 56: character_class("u")}
 
 
 def test_a_pool_as_questions_for_the_evaluation(hand_made: Path) -> None:

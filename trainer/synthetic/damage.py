@@ -116,13 +116,18 @@ def inside(canvas: Canvas) -> Canvas:
     return Canvas(canvas.image, words, fields)
 
 
-def photograph(rng: random.Random, canvas: Canvas) -> Canvas:
+LEGIBLE = 7.0
+"""Damage leaves text that was larger at least this size, px."""
+
+
+def photograph(rng: random.Random, canvas: Canvas, text: float) -> Canvas:
     """The page held before a camera: on a table or close by, a little aslant, unevenly lit."""
     width, height = canvas.image.size
     behind = Image.new("L", (width, height), rng.randint(0, 255))
     if rng.random() < 0.6:
         draw_scene(rng, Canvas(behind))
-    near = rng.uniform(-0.01, 0.09)  # above 0 the background shows
+    # Above 0 the background shows, and the text shrinks.
+    near = rng.uniform(-0.01, max(0.0, min(0.09, (1 - LEGIBLE / text) / 2)))
     lean = rng.uniform(0.0, 0.035)
     corners = []
     for x, y in corners_of(1.0, 1.0):
@@ -146,7 +151,7 @@ def lit(rng: random.Random, image: Image.Image) -> Image.Image:
 def resampled(rng: random.Random, canvas: Canvas, text: float) -> Canvas:
     """Shrunk and enlarged again, as what is sent on is, as far as text of `text` px allows."""
     width, height = canvas.image.size
-    share = max(min(1.0, 8.5 / text), rng.uniform(0.5, 0.95))
+    share = max(min(1.0, 1.2 * LEGIBLE / text), rng.uniform(0.5, 0.95))
     small = canvas.image.resize(
         (max(1, round(width * share)), max(1, round(height * share))), Image.Resampling.BILINEAR
     )

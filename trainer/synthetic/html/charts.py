@@ -78,16 +78,17 @@ def _quiet(x: float, y: float, shown: str, css: str, anchor: str = "end") -> str
     )
 
 
-def _questions(subject: str, label: str, kind: str) -> tuple[str, ...]:
+def _questions(subject: str, label: str) -> tuple[str, ...]:
     if not subject:
         return ()
     thing = subject.lower()
-    first = (
-        f"How many {thing} were there in {label}?"
-        if kind == "int"
-        else f"How much {thing} in {label}?"
+    return (
+        f"What was the {thing} of {label}?",
+        f"What is the {thing} for {label}?",
+        f"How high is {label}?",
+        f"What does the chart show for {label}?",
+        f"What was {thing} in {label}?",
     )
-    return (first, f"What was the {thing} of {label}?", f"What is the {thing} for {label}?")
 
 
 def bars(sheet: Sheet, width: float, height: float, subject: str = "") -> str:
@@ -131,7 +132,7 @@ def bars(sheet: Sheet, width: float, height: float, subject: str = "") -> str:
             at = y + 1.2 * small if inside and share > 0.3 else y - 0.4 * small
             key = sheet.svg(x, height - 0.4 * small, name, key_css, "middle")
             value = sheet.svg(x, at, shown, value_css, "middle")
-            sheet.field(key, value, kind, questions=_questions(subject, name, kind))
+            sheet.field(key, value, kind, questions=_questions(subject, name))
             made += [key.html, value.html]
     else:
         slot = height / count
@@ -150,7 +151,7 @@ def bars(sheet: Sheet, width: float, height: float, subject: str = "") -> str:
             value = sheet.svg(
                 x, y + 0.35 * small, shown, value_css, "end" if right_edge else "start"
             )
-            sheet.field(key, value, kind, questions=_questions(subject, name, kind))
+            sheet.field(key, value, kind, questions=_questions(subject, name))
             made += [key.html, value.html]
     return _frame(sheet, width, height, "".join(made))
 
@@ -195,7 +196,7 @@ def lines(sheet: Sheet, width: float, height: float) -> str:
             )
             made.append(value.html)
             if series == 1:
-                sheet.field(keys[i], value, kind, questions=_questions(legend[0], names[i], kind))
+                sheet.field(keys[i], value, kind, questions=_questions(legend[0], names[i]))
             else:
                 sheet.field(keys[i], value, kind, kind="cell", column=legend[s])
         made.append(

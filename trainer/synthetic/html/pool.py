@@ -180,13 +180,13 @@ def pooled_page(pool: Pool, index: int, rng: random.Random, options: PageOptions
     canvas, text = window(rng, record, options)
     if not options.clean:
         if rng.random() < 0.2:
-            canvas = photograph(rng, canvas)
+            canvas = photograph(rng, canvas, text)
         elif rng.random() < 0.1:
             canvas.image = lit(rng, canvas.image)
         if rng.random() < 0.12:
             canvas = resampled(rng, canvas, text)
         canvas = inside(damage(rng, canvas, _paper(canvas.image)))
-        if rng.random() < 0.07:
+        if rng.random() < 0.1 and text > 10:
             canvas = squeezed(rng, canvas)
     fields = askable(canvas.fields)
     questions = ask_some(rng, record, canvas, fields, options)

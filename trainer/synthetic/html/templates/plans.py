@@ -22,7 +22,8 @@ def menu(sheet: Sheet) -> str:
     columns = 2 if sheet.columns > 60 and rng.random() < 0.6 else 1
     described = rng.random() < 0.5
     lines = sheet.rows * columns * (0.4 if described else 0.55)
-    sections, seen = [], set()
+    sections: list[str] = []
+    seen: set[str] = set()
     mode = rng.choice(["edge", "edge", "leader", "next", "below", "sizes"])
     weight, italic = rng.choice([400, 600, 700]), rng.choice(["", "font-style:italic;"])
     signed = rng.random() < 0.4

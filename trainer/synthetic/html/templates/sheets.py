@@ -19,7 +19,7 @@ def data_table(sheet: Sheet) -> str:
     widths = {"places": 14, "goods": 16, "people": 15, "years": 7, "words": 14, "codes": 10}
     count = max(2, min(9, int((sheet.columns - widths[kind]) / rng.uniform(6.5, 10))))
     room = sheet.rows - 10
-    blocks = []
+    blocks: list[str] = []
     number = 0
     while room > 8 and len(blocks) < 3:
         number += 1
@@ -211,7 +211,8 @@ def form(sheet: Sheet) -> str:
     if hand:
         look.value_css += f";font-family:'{look.mono}',monospace"
     room = sheet.rows - 8
-    sections, used = [], set()
+    sections: list[str] = []
+    used: set[str] = set()
     number = 0
     style = rng.choice(["boxed", "boxed", "line", "line", "table", "above", "grid"])
     subjects = ["person", "person", "meeting", "invoice", "travel", "health", "product"]

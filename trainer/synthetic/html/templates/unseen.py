@@ -93,7 +93,8 @@ def lab_report(sheet: Sheet) -> str:
     )
     units = ["mmol/L", "g/dL", "U/L", "mg/L", "%", "10^9/L", "µg/L"]
     sections = []
-    room, seen = sheet.rows - 22, set()
+    room = sheet.rows - 22
+    seen: set[str] = set()
     while room > 5:
         rows = []
         for _ in range(min(int(room) - 2, rng.randint(3, 9))):
