@@ -29,7 +29,7 @@ PAIR_STYLES = {
 }
 
 
-def text(sheet: Sheet, value: str) -> str:
+def text(value: str) -> str:
     """A text without a mark, escaped."""
     return html.escape(value)
 
@@ -215,7 +215,7 @@ def table(
     numbered = rng.random() < 0.15
     number = (lambda label: f'<td style="{pad}{border}">{label}</td>') if numbered else lambda _: ""
     heads = [sheet.part(c.text) for c in columns]
-    head = number("#") + f'<th style="{pad}{head_css}{border}">{text(sheet, first)}</th>'
+    head = number("#") + f'<th style="{pad}{head_css}{border}">{text(first)}</th>'
     head += "".join(
         f'<th style="{pad}{head_css}{border}text-align:{a}">{h.html}</th>'
         for h, a in zip(heads, aligns, strict=True)
@@ -244,7 +244,7 @@ def table(
         top = f"border-top:2px solid {look.ink};font-weight:700;"
         cells = [number(""), f'<td style="{pad}{top}">{label}</td>']
         cells += [
-            f'<td style="{pad}{top}text-align:{a}">{text(sheet, t)}</td>'
+            f'<td style="{pad}{top}text-align:{a}">{text(t)}</td>'
             for t, a in zip(total, aligns, strict=True)
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")
@@ -286,9 +286,9 @@ def paragraph(sheet: Sheet, sentences: int, css: str = "") -> str:
             value = sheet.part(" ".join(words[at + size : at + size + after]))
             sheet.field(key, value, kind="after")
             before, rest = " ".join(words[:at]), " ".join(words[at + size + after :])
-            made.append(f"{text(sheet, before)} {key.html} {value.html} {text(sheet, rest)}")
+            made.append(f"{text(before)} {key.html} {value.html} {text(rest)}")
         else:
-            made.append(text(sheet, line))
+            made.append(text(line))
     return f'<p style="{css}">{" ".join(made)}</p>'
 
 

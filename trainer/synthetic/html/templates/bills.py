@@ -19,7 +19,7 @@ def address_block(sheet: Sheet, heading: str | None) -> str:
         key = sheet.part(heading, rng.choice(["", ":"]), sheet.look.key_css)
         sheet.field(key, who, "name")
         head = f"<div>{key.html}</div>"
-    rest = "".join(f"<div>{text(sheet, line)}</div>" for line in lines)
+    rest = "".join(f"<div>{text(line)}</div>" for line in lines)
     return f"<div>{head}<div>{who.html}</div>{rest}</div>"
 
 
@@ -208,9 +208,7 @@ def receipt(sheet: Sheet) -> str:
             strips.append(f'<rect x="{x}" width="{w}" height="40"/>')
             x += w + rng.randint(1, 4)
         bars = f'<svg viewBox="0 0 {x} 40" style="width:80%;height:3em;margin:1em 10% 0;fill:{look.ink}" preserveAspectRatio="none">{"".join(strips)}</svg>'
-    thanks = (
-        f'<div style="text-align:center;margin-top:1em">{text(sheet, words.sentence(2, 5))}</div>'
-    )
+    thanks = f'<div style="text-align:center;margin-top:1em">{text(words.sentence(2, 5))}</div>'
     inner = f'{head}{rule}{particulars}{rule}{goods}{rule}<div style="{big}">{total}</div>{rule}{foot}{bars}{thanks}'
     photo = rng.random() < 0.25  # the strip on a table
     pad = f"padding:{rng.uniform(0.8, 2):.1f}em"
@@ -313,8 +311,8 @@ def bank_statement(sheet: Sheet) -> str:
     return (
         f'<div style="padding:{margin}">{head}<div class="row" style="gap:3em;{gap}">'
         f'{who}<div class="grow">{left}</div><div class="grow">{right}</div></div>'
-        f'<h2 style="{gap};font-size:1.2em">{text(sheet, words.title(1, 3))}</h2>'
+        f'<h2 style="{gap};font-size:1.2em">{text(words.title(1, 3))}</h2>'
         f'<div style="margin-top:.5em">{bookings}</div>'
         f'<div style="{gap};color:{look.soft};font-size:.85em">{key.html} {value.html} '
-        f"{text(sheet, words.sentence(8, 20))}</div></div>"
+        f"{text(words.sentence(8, 20))}</div></div>"
     )

@@ -92,7 +92,7 @@ def nutrition_label(sheet: Sheet) -> str:
                 f'</span><span style="margin-left:{"auto" if close else "2em"};min-width:3em;text-align:right">{right}</span></div>'
             )
         body = "".join(rows)
-    foot = f'<div style="font-size:.75em;border-top:1px solid {look.ink};padding-top:.3em">{text(sheet, words.sentence(8, 24))}</div>'
+    foot = f'<div style="font-size:.75em;border-top:1px solid {look.ink};padding-top:.3em">{text(words.sentence(8, 24))}</div>'
     frame = f"border:{rng.choice([1, 2, 3])}px solid {look.ink};" if rng.random() < 0.7 else ""
     inner = f'<div style="{frame}background:{look.paper};padding:.6em .8em">{head}{serving}{bar}{body}{bar}{foot}</div>'
     back = rng.choice([look.paper, look.panel, look.accent])
@@ -138,7 +138,7 @@ def product_label(sheet: Sheet) -> str:
         f'<span style="border:1.5px solid;padding:.3em;margin-right:.5em">{icon(sheet, 1.6)}</span>'
         for _ in range(rng.randint(0, 5))
     )
-    notice = f'<div style="font-size:.8em;margin-top:.8em">{"".join(text(sheet, words.sentence()) + " " for _ in range(rng.randint(1, 5)))}</div>'
+    notice = f'<div style="font-size:.8em;margin-top:.8em">{"".join(text(words.sentence()) + " " for _ in range(rng.randint(1, 5)))}</div>'
     bars = barcode(sheet) if rng.random() < 0.5 else ""
     image = (
         picture(sheet, f"width:100%;height:{rng.uniform(5, 12):.1f}em")

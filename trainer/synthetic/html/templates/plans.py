@@ -80,7 +80,7 @@ def menu(sheet: Sheet) -> str:
                 sheet.field(key, value, "money", questions=(f"What does the {dish.lower()} cost?",))
                 what = ""
                 if described and rng.random() < 0.8:
-                    what = f'<div style="{italic}color:{look.soft};font-size:.85em">{text(sheet, words.sentence(3, 9))}</div>'
+                    what = f'<div style="{italic}color:{look.soft};font-size:.85em">{text(words.sentence(3, 9))}</div>'
                 sign = f" {icon(sheet, 0.9)}" if rng.random() < 0.1 else ""
                 if mode == "edge":
                     made.append(
@@ -97,14 +97,14 @@ def menu(sheet: Sheet) -> str:
             body = "".join(made)
         css = f"font-size:{rng.uniform(1.1, 1.6):.2f}em;color:{look.accent};margin:1em 0 .4em;text-align:{rng.choice(['left', 'center'])}"
         sections.append(
-            f'<section style="break-inside:avoid"><h2 style="{css}">{text(sheet, head)}</h2>{body}</section>'
+            f'<section style="break-inside:avoid"><h2 style="{css}">{text(head)}</h2>{body}</section>'
         )
     image = (
         picture(sheet, f"width:100%;height:{rng.uniform(6, 14):.1f}em;margin-top:1em")
         if rng.random() < 0.3
         else ""
     )
-    foot = f'<div style="margin-top:1.5em;text-align:center;color:{look.soft}">{text(sheet, words.sentence())}</div>'
+    foot = f'<div style="margin-top:1.5em;text-align:center;color:{look.soft}">{text(words.sentence())}</div>'
     hours = (
         pairs(
             sheet,
@@ -198,5 +198,7 @@ def timetable(sheet: Sheet) -> str:
         if rng.random() < 0.5
         else ""
     )
-    note = f'<div class="soft" style="font-size:.85em;margin-top:1em">{text(sheet, words.sentence())}</div>'
+    note = (
+        f'<div class="soft" style="font-size:.85em;margin-top:1em">{text(words.sentence())}</div>'
+    )
     return f'<div style="padding:{rng.uniform(1, 4):.1f}em">{head}<div style="margin:.8em 0">{facts}</div>{body}{note}</div>'

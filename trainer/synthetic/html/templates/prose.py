@@ -17,7 +17,7 @@ def letter(sheet: Sheet) -> str:
     look = sheet.look
     sheet.size(rng.choice([1.414, 1.294]), 9, 15)
     company = words.company()
-    head = f'<div style="display:flex;justify-content:space-between;align-items:flex-end">{logo(sheet, company)}<div class="soft" style="font-size:.85em;text-align:right">{text(sheet, words.value("address2"))}<br>{text(sheet, words.value("phone"))}</div></div>'
+    head = f'<div style="display:flex;justify-content:space-between;align-items:flex-end">{logo(sheet, company)}<div class="soft" style="font-size:.85em;text-align:right">{text(words.value("address2"))}<br>{text(words.value("phone"))}</div></div>'
     refs = pairs(
         sheet,
         sheet.names("meeting", rng.randint(2, 4)),
@@ -39,7 +39,7 @@ def letter(sheet: Sheet) -> str:
         lines = rng.randint(1, 4)
         block = []
         for _ in range(lines):
-            block.append(fact(sheet) if rng.random() < 0.3 else text(sheet, words.sentence(6, 16)))
+            block.append(fact(sheet) if rng.random() < 0.3 else text(words.sentence(6, 16)))
         body.append(
             f'<p style="margin-top:1em;text-align:{rng.choice(["left", "justify"])}">{" ".join(block)}</p>'
         )
@@ -52,7 +52,7 @@ def letter(sheet: Sheet) -> str:
         "Who wrote the letter?",
         "Whose name is at the bottom?",
     )
-    sign = f'<p style="margin-top:1.5em">{rng.choice(["Yours sincerely", "Yours faithfully", "Kind regards"])},</p><div style="margin-top:2.5em">{signer.html}<div class="soft">{text(sheet, words.title(1, 3))}</div></div>'
+    sign = f'<p style="margin-top:1.5em">{rng.choice(["Yours sincerely", "Yours faithfully", "Kind regards"])},</p><div style="margin-top:2.5em">{signer.html}<div class="soft">{text(words.title(1, 3))}</div></div>'
     foot = (
         f'<div class="soft" style="margin-top:2em;border-top:1px solid {look.line};font-size:.75em">{pairs(sheet, sheet.names("invoice", 4), style="run")}</div>'
         if rng.random() < 0.4
@@ -82,7 +82,7 @@ def report(sheet: Sheet) -> str:
         lead = f"{number}.{len(blocks) + 1} " if numbered else ""
         if rng.random() < 0.5:
             blocks.append(
-                f'<h2 style="font-size:{rng.uniform(1.1, 1.4):.2f}em;margin-top:.9em;color:{rng.choice([look.ink, look.accent])}">{lead}{text(sheet, words.title(1, 4))}</h2>'
+                f'<h2 style="font-size:{rng.uniform(1.1, 1.4):.2f}em;margin-top:.9em;color:{rng.choice([look.ink, look.accent])}">{lead}{text(words.title(1, 4))}</h2>'
             )
             room -= 2.5
         if kind == "prose":
@@ -92,8 +92,7 @@ def report(sheet: Sheet) -> str:
         elif kind == "facts":
             count = rng.randint(2, 5)
             lines = [
-                fact(sheet) if rng.random() < 0.6 else text(sheet, words.sentence())
-                for _ in range(count)
+                fact(sheet) if rng.random() < 0.6 else text(words.sentence()) for _ in range(count)
             ]
             blocks.append(f'<p style="margin-top:.6em;text-align:{align}">{" ".join(lines)}</p>')
             room -= count * 60 / max(15, width * 2) + 1
@@ -145,7 +144,7 @@ def report(sheet: Sheet) -> str:
             )
         elif kind == "list":
             items = [
-                f"<li>{fact(sheet) if rng.random() < 0.3 else text(sheet, words.sentence(3, 10))}</li>"
+                f"<li>{fact(sheet) if rng.random() < 0.3 else text(words.sentence(3, 10))}</li>"
                 for _ in range(rng.randint(3, 6))
             ]
             tag = rng.choice(["ul", "ol"])
@@ -167,9 +166,9 @@ def report(sheet: Sheet) -> str:
             sheet.part(words.value("person")),
         )
         sheet.field(by, who, "name", questions=("Who is the author?", "Who wrote it?"))
-        author = f'<div class="soft">{by.html} {who.html}, {text(sheet, words.value("date"))}</div>'
+        author = f'<div class="soft">{by.html} {who.html}, {text(words.value("date"))}</div>'
     strip = (
-        f'<div class="faint" style="display:flex;justify-content:space-between;font-size:.8em;margin-bottom:1em"><span>{text(sheet, words.title(2, 4))}</span><span>{rng.randint(1, 300)}</span></div>'
+        f'<div class="faint" style="display:flex;justify-content:space-between;font-size:.8em;margin-bottom:1em"><span>{text(words.title(2, 4))}</span><span>{rng.randint(1, 300)}</span></div>'
         if rng.random() < 0.5
         else ""
     )
@@ -196,7 +195,7 @@ def slide(sheet: Sheet) -> str:
         lines = []
         for _ in range(max(2, min(6, int(room / 3)))):
             lines.append(
-                f'<li style="margin:.5em 0">{fact(sheet) if rng.random() < 0.5 else text(sheet, words.phrase(3, 8, "sentence"))}</li>'
+                f'<li style="margin:.5em 0">{fact(sheet) if rng.random() < 0.5 else text(words.phrase(3, 8, "sentence"))}</li>'
             )
         return f'<ul style="padding-left:1.2em">{"".join(lines)}</ul>'
 
@@ -233,5 +232,5 @@ def slide(sheet: Sheet) -> str:
     if rng.random() < 0.25:
         halves = halves[:1]
     body = "".join(f'<div style="flex:1;min-width:0">{half}</div>' for half in halves)
-    foot = f'<div class="faint" style="position:absolute;left:2em;right:2em;bottom:.6em;display:flex;justify-content:space-between;font-size:.6em"><span>{text(sheet, words.company())}</span><span>{rng.randint(1, 60)}</span></div>'
+    foot = f'<div class="faint" style="position:absolute;left:2em;right:2em;bottom:.6em;display:flex;justify-content:space-between;font-size:.6em"><span>{text(words.company())}</span><span>{rng.randint(1, 60)}</span></div>'
     return f'<div style="position:relative;height:{sheet.height}px;overflow:hidden;padding:1.4em 2em;{back}">{head}<div class="row" style="gap:2em;margin-top:1em">{body}</div>{foot}</div>'

@@ -27,13 +27,13 @@ def top_bar(sheet: Sheet) -> str:
         [(look.accent, look.on_accent), (look.panel, look.ink), (look.paper, look.ink)]
     )
     links = "".join(
-        f'<span style="margin-left:1.5em">{text(sheet, words.title(1, 1))}</span>'
+        f'<span style="margin-left:1.5em">{text(words.title(1, 1))}</span>'
         for _ in range(rng.randint(0, 5))
     )
     search = f'<span style="border:1px solid {look.line};border-radius:{look.radius};padding:.2em 3em .2em .6em;opacity:.8">{rng.choice(["Search", "Find…", words.word()])}</span>'
     return (
         f'<div style="display:flex;align-items:center;gap:1em;white-space:nowrap;overflow:hidden;padding:.7em 1em;background:{colour[0]};color:{colour[1]};'
-        f'border-bottom:1px solid {look.line}">{icon(sheet, 1.4)}<b>{text(sheet, words.title(1, 2))}</b><span class="grow">{links}</span>'
+        f'border-bottom:1px solid {look.line}">{icon(sheet, 1.4)}<b>{text(words.title(1, 2))}</b><span class="grow">{links}</span>'
         f"{sheet.maybe(0.6, search)}{icon(sheet)}</div>"
     )
 
@@ -52,7 +52,7 @@ def side_bar(sheet: Sheet) -> str:
         )
         sign = icon(sheet) + "&ensp;" if rng.random() < 0.8 else ""
         entries.append(
-            f'<div style="display:flex;padding:.45em .8em;border-radius:{look.radius};{css}"><span>{sign}{text(sheet, words.title(1, 2))}</span>{count}</div>'
+            f'<div style="display:flex;padding:.45em .8em;border-radius:{look.radius};{css}"><span>{sign}{text(words.title(1, 2))}</span>{count}</div>'
         )
     return f'<div style="width:{rng.uniform(11, 17):.1f}em;flex:none;padding:.8em;background:{look.panel};border-right:1px solid {look.line}">{"".join(entries)}</div>'
 
@@ -93,7 +93,7 @@ def settings(sheet: Sheet) -> str:
     while room > 4 and names:
         count = min(len(names), rng.randint(2, 6))
         mine, names = names[:count], names[count:]
-        head = f'<h2 style="font-size:{rng.uniform(1, 1.4):.2f}em;margin:1em 0 .4em">{text(sheet, words.title(1, 3))}</h2>'
+        head = f'<h2 style="font-size:{rng.uniform(1, 1.4):.2f}em;margin:1em 0 .4em">{text(words.title(1, 3))}</h2>'
         if style == "pairs":
             columns = 1 if narrow else rng.choice([1, 1, 2, 3])
             body = pairs(
@@ -112,7 +112,7 @@ def settings(sheet: Sheet) -> str:
                 )
                 add(sheet, name, key, value)
                 hint = (
-                    f'<div class="faint" style="font-size:.82em">{text(sheet, words.sentence(3, 9))}</div>'
+                    f'<div class="faint" style="font-size:.82em">{text(words.sentence(3, 9))}</div>'
                     if rng.random() < 0.35
                     else ""
                 )
@@ -129,7 +129,7 @@ def settings(sheet: Sheet) -> str:
                 )
             for _ in range(rng.choice([0, 0, 1, 2])):
                 rows.append(
-                    f'<div style="display:flex;padding:{look.pad:.2f}em .6em;border-bottom:1px solid {look.line}"><span class="grow">{text(sheet, words.title(2, 4))}</span>{toggle(sheet)}</div>'
+                    f'<div style="display:flex;padding:{look.pad:.2f}em .6em;border-bottom:1px solid {look.line}"><span class="grow">{text(words.title(2, 4))}</span>{toggle(sheet)}</div>'
                 )
             rng.shuffle(rows)
             card = (
@@ -139,7 +139,7 @@ def settings(sheet: Sheet) -> str:
             room -= len(rows) * (1.4 + look.pad) + 4
         sections.append(head + body)
     buttons = "".join(
-        f'<span style="background:{c};color:{i};border:1px solid {look.line};border-radius:{look.radius};padding:.4em 1.2em;margin-right:.8em">{text(sheet, w)}</span>'
+        f'<span style="background:{c};color:{i};border:1px solid {look.line};border-radius:{look.radius};padding:.4em 1.2em;margin-right:.8em">{text(w)}</span>'
         for c, i, w in ((look.accent, look.on_accent, "Save"), (look.paper, look.ink, "Cancel"))
     )
     limit = rng.choice(["", f"max-width:{rng.randint(34, 60)}em"])
@@ -195,7 +195,7 @@ def dashboard(sheet: Sheet) -> str:
                 kind="cell",
                 column=rng.choice(["change", "trend", "growth"]),
             )
-            delta = f"<div>{change.html} <span class='faint' style='font-size:.85em'>{text(sheet, words.phrase(1, 3, 'lower'))}</span></div>"
+            delta = f"<div>{change.html} <span class='faint' style='font-size:.85em'>{text(words.phrase(1, 3, 'lower'))}</span></div>"
         sign = (
             f'<span class="accent" style="float:right">{icon(sheet, 1.5)}</span>'
             if rng.random() < 0.4
@@ -221,7 +221,7 @@ def dashboard(sheet: Sheet) -> str:
         made = []
         for _ in range(wide):
             subject = rng.choice(sheet.names("metrics", 3))
-            head = f'<h3 style="font-size:1.05em;margin-bottom:.5em">{text(sheet, subject.text if rng.random() < 0.6 else words.title(1, 3))}</h3>'
+            head = f'<h3 style="font-size:1.05em;margin-bottom:.5em">{text(subject.text if rng.random() < 0.6 else words.title(1, 3))}</h3>'
             if rng.random() < 0.7 or room < 18:
                 inner = chart(
                     sheet, (room - 2 * look.pad - 2.2) * sheet.em, height * sheet.em, subject
@@ -282,7 +282,7 @@ def email(sheet: Sheet) -> str:
     )
     room = sheet.rows - 16
     body = [
-        f"<p>{rng.choice(['Hi', 'Dear', 'Hello', 'Good morning'])} {text(sheet, receiver.split()[0])},</p>"
+        f"<p>{rng.choice(['Hi', 'Dear', 'Hello', 'Good morning'])} {text(receiver.split()[0])},</p>"
     ]
     while room > 3 and len(body) < 9:
         sentences = rng.randint(1, 5)
@@ -295,12 +295,12 @@ def email(sheet: Sheet) -> str:
             )
             room -= count * 1.8 + 1
     body.append(
-        f'<p style="margin-top:1em">{rng.choice(["Best regards", "Kind regards", "Cheers", "Thanks"])},<br>{text(sheet, sender)}</p>'
+        f'<p style="margin-top:1em">{rng.choice(["Best regards", "Kind regards", "Cheers", "Thanks"])},<br>{text(sender)}</p>'
     )
     side = ""
     if not narrow and rng.random() < 0.6:
         listed = "".join(
-            f'<div style="padding:.5em .7em;border-bottom:1px solid {look.line}"><div class="row"><b class="grow">{text(sheet, words.value("person"))}</b><span class="faint" style="font-size:.8em">{words.time(rng.randint(0, 1439))}</span></div><div style="white-space:nowrap;overflow:hidden;text-overflow:ellipsis">{text(sheet, words.sentence(5, 9))}</div></div>'
+            f'<div style="padding:.5em .7em;border-bottom:1px solid {look.line}"><div class="row"><b class="grow">{text(words.value("person"))}</b><span class="faint" style="font-size:.8em">{words.time(rng.randint(0, 1439))}</span></div><div style="white-space:nowrap;overflow:hidden;text-overflow:ellipsis">{text(words.sentence(5, 9))}</div></div>'
             for _ in range(int(sheet.rows / 3.4))
         )
         side = f'<div style="width:{rng.uniform(14, 20):.1f}em;flex:none;border-right:1px solid {look.line}">{listed}</div>'

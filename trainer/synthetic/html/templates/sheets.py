@@ -57,7 +57,7 @@ def data_table(sheet: Sheet) -> str:
             columns = [Name(c.text, same) for c in columns]
         caption = ""
         if rng.random() < 0.6:
-            caption = f'<div style="margin:.8em 0 .4em;font-weight:{rng.choice([400, 700])}">Table {number}. {text(sheet, words.sentence(3, 8))}</div>'
+            caption = f'<div style="margin:.8em 0 .4em;font-weight:{rng.choice([400, 700])}">Table {number}. {text(words.sentence(3, 8))}</div>'
         total = [words.value(c.kind) for c in columns] if rng.random() < 0.25 else None
         css = rng.choice(["width:100%", "width:100%", "margin:auto", ""])
         blocks.append(
@@ -74,7 +74,7 @@ def data_table(sheet: Sheet) -> str:
         )
         room -= len(rows) * (1.2 + look.pad / 3) + 6
     head = title(sheet, words.title(2, 5)) if rng.random() < 0.7 else ""
-    note = f'<div class="faint" style="font-size:.8em;margin-top:.8em">{rng.choice(["Source", "Note", "*"])}: {text(sheet, words.sentence())}</div>'
+    note = f'<div class="faint" style="font-size:.8em;margin-top:.8em">{rng.choice(["Source", "Note", "*"])}: {text(words.sentence())}</div>'
     intro = paragraph(sheet, rng.randint(1, 3), "margin:.6em 0") if rng.random() < 0.3 else ""
     bar = ""
     if rng.random() < 0.15:  # a spreadsheet's letters
@@ -119,7 +119,7 @@ def datasheet(sheet: Sheet) -> str:
                 else f"border-bottom:1px solid {look.accent};color:{look.accent}"
             )
             column.append(
-                f'<h2 style="font-size:1.1em;margin:1em 0 .4em;{css}">{text(sheet, words.title(1, 3))}</h2>'
+                f'<h2 style="font-size:1.1em;margin:1em 0 .4em;{css}">{text(words.title(1, 3))}</h2>'
             )
             room -= 3
             if kind == "pairs" and names:
@@ -164,7 +164,7 @@ def datasheet(sheet: Sheet) -> str:
             elif kind == "list":
                 count = rng.randint(3, 7)
                 column.append(
-                    f'<ul style="padding-left:1.3em">{"".join(f"<li>{text(sheet, words.sentence(3, 9))}</li>" for _ in range(count))}</ul>'
+                    f'<ul style="padding-left:1.3em">{"".join(f"<li>{text(words.sentence(3, 9))}</li>" for _ in range(count))}</ul>'
                 )
                 room -= count * 1.7
             elif kind == "prose":
@@ -184,7 +184,7 @@ def datasheet(sheet: Sheet) -> str:
                 )
                 room -= 8
     body = "".join(f'<div style="flex:1;min-width:0">{"".join(c)}</div>' for c in columns)
-    foot = f'<div class="faint" style="font-size:.75em;margin-top:1em;display:flex;justify-content:space-between"><span>{text(sheet, words.value("url"))}</span><span>{text(sheet, words.value("date"))}</span><span>{rng.randint(1, 20)}</span></div>'
+    foot = f'<div class="faint" style="font-size:.75em;margin-top:1em;display:flex;justify-content:space-between"><span>{text(words.value("url"))}</span><span>{text(words.value("date"))}</span><span>{rng.randint(1, 20)}</span></div>'
     return f'<div style="padding:2.5em 4em">{head}<div class="row" style="gap:3em">{body}</div>{foot}</div>'
 
 
@@ -254,7 +254,7 @@ def form(sheet: Sheet) -> str:
         ticks = ""
         if rng.random() < 0.4:
             boxes = "".join(
-                f'<span style="margin-right:1.5em"><span style="display:inline-block;width:.9em;height:.9em;border:1px solid {look.ink};vertical-align:-.1em">{icon(sheet, 0.8) if rng.random() < 0.4 else ""}</span> {text(sheet, words.title(1, 2))}</span>'
+                f'<span style="margin-right:1.5em"><span style="display:inline-block;width:.9em;height:.9em;border:1px solid {look.ink};vertical-align:-.1em">{icon(sheet, 0.8) if rng.random() < 0.4 else ""}</span> {text(words.title(1, 2))}</span>'
                 for _ in range(rng.randint(2, 5))
             )
             ticks = f'<div style="margin-top:.6em">{boxes}{toggle(sheet) if rng.random() < 0.2 else ""}</div>'
@@ -268,14 +268,14 @@ def form(sheet: Sheet) -> str:
             ]
         )
         sections.append(
-            f'<h2 style="font-size:{rng.uniform(1, 1.3):.2f}em;margin:1.1em 0 .5em;{bar}">{text(sheet, heading)}</h2>{body}{ticks}'
+            f'<h2 style="font-size:{rng.uniform(1, 1.3):.2f}em;margin:1.1em 0 .5em;{bar}">{text(heading)}</h2>{body}{ticks}'
         )
     photo = (
         f'<div style="float:right">{picture(sheet, "width:7em;height:9em")}</div>'
         if rng.random() < 0.12
         else ""
     )
-    note = f'<p class="soft" style="font-size:.85em">{text(sheet, words.sentence(8, 20))}</p>'
+    note = f'<p class="soft" style="font-size:.85em">{text(words.sentence(8, 20))}</p>'
     sign = ""
     if rng.random() < 0.5:
         key, value = (

@@ -31,7 +31,7 @@ def boarding_pass(sheet: Sheet) -> str:
             add(sheet, name, key, value)
             cells.append(f'<div style="flex:1"><div>{key.html}</div><div>{value.html}</div></div>')
         lines.append(f'<div class="row" style="gap:1.2em;margin:.6em 0">{"".join(cells)}</div>')
-    band = f'<div style="background:{look.accent};color:{look.on_accent};padding:.5em 1em;display:flex;justify-content:space-between"><b>{text(sheet, words.company())}</b><span>BOARDING PASS</span>{icon(sheet)}</div>'
+    band = f'<div style="background:{look.accent};color:{look.on_accent};padding:.5em 1em;display:flex;justify-content:space-between"><b>{text(words.company())}</b><span>BOARDING PASS</span>{icon(sheet)}</div>'
     code = barcode(sheet, "height:4em") if rng.random() < 0.7 else ""
     inner = f'{band}<div style="padding:.8em 1.2em">{"".join(lines)}</div>{code}'
     return f'<div style="padding:1.5em;background:{look.panel}"><div style="background:{look.paper};border-radius:1em;overflow:hidden;border:1px solid {look.line}">{inner}</div></div>'
@@ -121,7 +121,7 @@ def lab_report(sheet: Sheet) -> str:
             first="Test",
         )
         sections.append(
-            f'<h2 style="font-size:1.1em;margin:1.2em 0 .3em">{text(sheet, words.title(1, 2))}</h2>{body}'
+            f'<h2 style="font-size:1.1em;margin:1.2em 0 .3em">{text(words.title(1, 2))}</h2>{body}'
         )
         room -= len(rows) * 1.8 + 4
     return f'<div style="padding:3em">{logo(sheet, words.company())}<div style="margin:1.5em 0;border:1px solid {look.line};padding:.8em">{facts}</div>{"".join(sections)}</div>'
