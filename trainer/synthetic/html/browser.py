@@ -22,6 +22,7 @@ from .record import PageRecord
 from .sheet import Draft, Sheet
 from .templates import draw_template
 
+_PATIENCE = 180_000  # ms; the machine may be busy with training
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 
 # A text's own box is its line's height; `Word` boxes reach from the capitals' top to the
@@ -144,10 +145,11 @@ class Browser:
         # Its sandbox refuses to run as root, which is who one is in a container.
         sandboxed = not hasattr(os, "geteuid") or os.geteuid() != 0
         self._browser = self._driver.chromium.launch(
-            executable_path=program, chromium_sandbox=sandboxed
+            executable_path=program, chromium_sandbox=sandboxed, timeout=_PATIENCE
         )
         context = self._browser.new_context(service_workers="block")
         context.route("**/*", _serve_font)
+        context.set_default_timeout(_PATIENCE)
         self._page = context.new_page()
 
     def __enter__(self) -> Browser:
