@@ -146,17 +146,22 @@ def main() -> None:
 
 
 def _history(curve: list[dict[str, Any]]) -> str:
-    """The two runs: from random weights, and on from what the first had exported."""
-    (first, minutes1), (second, minutes2) = (
-        max((row["step"], row["minutes"]) for row in curve if row["run"] == run) for run in (1, 2)
-    )
+    """The runs: from random weights, and on from what the one before had exported."""
+    steps, minutes = {}, {}
+    for row in curve:
+        steps[row["run"]], minutes[row["run"]] = row["step"], row["minutes"]
+    pages = sum(row["run"] == 3 and "html 736x1024" not in row for row in curve) * 150
     return (
-        f"First {first:,} steps from random weights (`python -m cropzoom.trainer.nano.train runs/nano "
-        f"--steps 3150 --reading 1100`, seed 1; {minutes1:.0f} minutes), then {second:,} on from that "
-        f"export (`... runs/nano2 --start-from nano --steps 2400 --decay 0.32 --rate 1.2e-3 --seed 2`; "
-        f"{minutes2:.0f} minutes), on two CPU cores that had much other work to do. Neither was one "
+        f"First {steps[1]:,} steps from random weights (`python -m cropzoom.trainer.nano.train "
+        f"runs/nano --steps 3150 --reading 1100`, seed 1; {minutes[1]:.0f} minutes), then "
+        f"{steps[2]:,} on from that export (`... runs/nano2 --start-from nano --steps 2400 --decay "
+        f"0.32 --rate 1.2e-3 --seed 2`; {minutes[2]:.0f} minutes), then {steps[3]:,} on from that "
+        f"(`... runs/nano3 --start-from nano --steps 4600 --decay 0.45 --rate 1.2e-3 --seed 3 "
+        f"--every 150 --bf16`, and after step {pages:,} also `--pool runs/pool --pool-share 0.3`: "
+        "pages that Chromium laid out, `python -m cropzoom.trainer.synthetic.html runs/pool`; "
+        f"{minutes[3]:.0f} minutes), on two CPU cores that had much other work to do. None was one "
         "uninterrupted command: the first changed the weight average and the sizes of text on its "
-        "way, both their length."
+        "way, all three their length, and the last its decay and the pool."
     )
 
 

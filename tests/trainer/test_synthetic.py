@@ -10,9 +10,9 @@ pytest.importorskip("torch")
 
 from cropzoom.trainer.synthetic import PageOptions, render_page
 from cropzoom.trainer.synthetic.canvas import Canvas
+from cropzoom.trainer.synthetic.damage import damage
 from cropzoom.trainer.synthetic.fonts import find_fonts, load_font
 from cropzoom.trainer.synthetic.lexicon import Lexicon, is_heldout
-from cropzoom.trainer.synthetic.damage import damage
 
 
 def clean(**changes: object) -> PageOptions:
