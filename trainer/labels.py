@@ -172,7 +172,8 @@ def _asked(
     try:
         for number in [*numbers, None]:
             while waiting and (number is None or len(waiting) >= 2 * teacher.workers):
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                done = wait(waiting, return_when=FIRST_COMPLETED).done
+                for future in [one for one in waiting if one in done]:  # a set has no order
                     yield _answered(future, *waiting.pop(future), out)
             if number is None:
                 return
