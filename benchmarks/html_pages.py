@@ -1,6 +1,6 @@
 """Where a cropper looks away: hits by template and by kind of question on pages of a pool.
 
-    python -m cropzoom.trainer.synthetic.html runs/heldout --pages 60 --split heldout
+    python -m cropzoom.trainer.synthetic.html runs/heldout --pages 60 --seed 5 --split heldout
     python -m cropzoom.trainer.synthetic.html.questions runs/heldout
     python benchmarks/html_pages.py runs/heldout/questions.jsonl --cropper nano
 
@@ -24,6 +24,7 @@ def main(
     questions: Annotated[Path, typer.Argument(help="The pool's questions.jsonl.")],
     cropper: Annotated[str, typer.Option(help="As for load_cropper.")] = "nano",
     misses: Annotated[int, typer.Option(help="Print so many missed questions.")] = 0,
+    output: Annotated[Path | None, typer.Option(help="JSON file for the shares.")] = None,
 ) -> None:
     """Print shares of hits."""
     predict = load_cropper(cropper).predict
@@ -46,13 +47,17 @@ def main(
             found.setdefault(name, []).append((hit, whole, area))
         if not hit:
             missed.append(f"{row['image']} {row['category']}/{row['kind']}: {row['question']}")
+    shares = {}
     typer.echo(f"{'':26} questions  centre in region  value whole  mean area")
     for (group, name), rows in sorted(found.items()):
         hits, covered, areas = (sum(column) / len(rows) for column in zip(*rows, strict=True))
         label = name if group == "all" else f"{group} {name}"
         typer.echo(f"{label:26} {len(rows):9} {hits:17.2f} {covered:12.2f} {areas:10.3f}")
+        shares[label] = {"questions": len(rows), "centre": hits, "whole": covered, "area": areas}
     for text in missed[:misses]:
         typer.echo(text)
+    if output is not None:
+        output.write_text(json.dumps(shares, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
