@@ -40,7 +40,7 @@ def test_smolvlm_256m(tmp_path: Path) -> None:
     stored = (out / "onnx" / "model.onnx_data").stat().st_size
     assert stored == pytest.approx(4 * count, rel=0.002)
 
-    # 17 tiles.
+    # 13 tiles.
     sample = samples(1)[0]
     policy.processor.image_processor.size = {"longest_edge": 2048}
     cropper = load_cropper(out, device="cpu", longest_edge=2048)
