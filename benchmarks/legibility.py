@@ -237,7 +237,7 @@ def main() -> None:
     summary |= summarise(outcomes, arguments.resamples, arguments.seed)
     show(summary, Console())
     if arguments.output:
-        settings = {key: str(value) for key, value in vars(arguments).items()}
+        settings = {k: str(v) for k, v in vars(arguments).items() if k != "output"}
         content = {"settings": settings, **summary, "outcomes": [asdict(o) for o in outcomes]}
         arguments.output.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
