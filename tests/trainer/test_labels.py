@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import wait
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ openai = pytest.importorskip("openai")
 # ruff: noqa: E402
 
 from box_server import BoxServer, completion, dark_box, look
+from cropzoom.trainer import labels
 from cropzoom.trainer.data import Rows, load_rows
 from cropzoom.trainer.expansion import PAPER_FACTORS, enlarge, expand_by_quantile
 from cropzoom.trainer.grounding import ServerVlm, VlmTeacher
@@ -319,6 +322,21 @@ def test_a_teacher_that_fails_all_the_time_stops_the_run(tmp_path: Path) -> None
     with pytest.raises(LabelError):
         label_rows(some_rows(13), teacher, tmp_path, max_failures=4)
     assert not (tmp_path / "labels-1-of-1.json").exists()
+
+
+def test_answers_found_together_are_taken_in_the_order_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`wait` gives a set: here, the worst order that it may come in."""
+
+    def wait_for_all(waiting: Any, return_when: str) -> Any:
+        return SimpleNamespace(done=[*reversed(list(waiting))] if wait(waiting).done else [])
+
+    monkeypatch.setattr(labels, "wait", wait_for_all)
+    label_rows(some_rows(9), Looks(), tmp_path)
+    lines = (tmp_path / "labels-1-of-1.jsonl").read_text().splitlines()
+    numbers = [entry["number"] for entry in map(json.loads, lines) if "number" in entry]
+    assert numbers == list(range(9))
 
 
 def test_nothing_labelled_is_an_error(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ _UNITS = [
     "min",
     "h",
 ]
-_MONTHS = [
+LONG_MONTHS = [
     "January",
     "February",
     "March",
@@ -385,8 +385,8 @@ class Lexicon:
                 [
                     f"{day:02}/{month:02}/{year}",
                     f"{year}-{month:02}-{day:02}",
-                    f"{day} {_MONTHS[month - 1]} {year}",
-                    f"{_MONTHS[month - 1][:3]} {day}, {year}",
+                    f"{day} {LONG_MONTHS[month - 1]} {year}",
+                    f"{LONG_MONTHS[month - 1][:3]} {day}, {year}",
                     f"{day:02}.{month:02}.{year % 100:02}",
                     f"{day:02}.{month:02}.{year}",
                 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ..fonts import Split
-from ..lexicon import Lexicon, in_case, is_heldout
+from ..lexicon import LONG_MONTHS, Lexicon, in_case, is_heldout
 
 _ACCENTS = {
     "a": "áàâäãåą",
@@ -126,20 +126,6 @@ _FOREIGN = [
     "Έξοδος",
 ]
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-LONG_MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _LEGAL = ["Ltd", "Inc.", "GmbH", "& Co.", "LLC", "S.A.", "AB", "Group", "Partners", "AG", "plc"]
 
