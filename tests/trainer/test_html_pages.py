@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageFont
 
 pytest.importorskip("torch")
+pytest.importorskip("filelock")
 
 from cropzoom.trainer.nano.batches import Batch, Batches, make_batch
 from cropzoom.trainer.synthetic import Page, PageOptions, lexicon, render_page
@@ -27,10 +28,11 @@ from cropzoom.trainer.synthetic.damage import (
 )
 from cropzoom.trainer.synthetic.fonts import load_font
 from cropzoom.trainer.synthetic.html.browser import Browser, find_chromium
-from cropzoom.trainer.synthetic.html.pool import Pool, pooled_page, window
+from cropzoom.trainer.synthetic.html.pool import Pool, pooled_page, window, write_pool
 from cropzoom.trainer.synthetic.html.questions import write_questions
 from cropzoom.trainer.synthetic.html.record import PageRecord
 from cropzoom.trainer.synthetic.html.templates import HELDOUT, TRAIN
+from filelock import FileLock
 
 from cropzoom.cropper.words import character_class
 from cropzoom.errors import DataError
@@ -360,3 +362,9 @@ def test_a_pool_goes_on_where_it_was_stopped(browser: Browser, tmp_path: Path) -
     assert Image.open(tmp_path / json.loads(lines.splitlines()[0])["image"]).mode == "L"
     other = run("--pages", "2", "--seed", "9")
     assert other.returncode == 1 and "another folder" in other.stderr
+
+
+def test_two_processes_do_not_write_one_pool(tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".lock"), pytest.raises(DataError, match="another process"):
+        write_pool(tmp_path, 1, 0, "train")
+    assert not (tmp_path / "pages.jsonl").exists()

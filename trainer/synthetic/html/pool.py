@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from cropzoom.errors import DataError
@@ -52,10 +53,18 @@ def write_pool(
         How many were laid out now.
 
     Raises:
-        DataError: the folder holds pages of another seed or split.
+        DataError: the folder holds pages of another seed or split, or is being written to.
         MissingDependencyError: playwright or Chromium is not installed.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return _write_pool(folder, pages, seed, split, workers, grey)
+    except Timeout:
+        raise DataError(f"another process is writing {folder}; wait for it") from None
+
+
+def _write_pool(folder: Path, pages: int, seed: int, split: Split, workers: int, grey: bool) -> int:
     made_with = {"seed": seed, "split": split, "grey": grey}
     about = folder / "pool.json"
     if about.exists():
