@@ -103,7 +103,7 @@ def measure(reader: Path, pages: int) -> dict[str, object]:
     accuracy, likelihood = rewards_of(load_vlm(reader))
     results: dict[str, object] = {"pages": pages}
     for name, kind in KINDS.items():
-        looks, overlaps, holds = [], [], []
+        looks, overlaps, holding = [], [], []
         for index in range(pages):
             rng = random.Random(f"{name}/{index}")
             page = draw_page("measure", index)
@@ -113,18 +113,19 @@ def measure(reader: Path, pages: int) -> dict[str, object]:
             looks.append(Look(row_of(page, entry, f"measure/{index}"), page.image, box))
             if box is not None:
                 overlaps.append(box.iou(to_box(entry.right_crop)))
-                holds.append(_holds(box, to_box(entry.value_box)))
+                holding.append(holds(box, to_box(entry.value_box)))
         exact, likely = accuracy.worth(looks), likelihood.worth(looks)
         line = {"exact": round(fmean(exact), 3), "likelihood": round(fmean(likely), 2)}
         if overlaps:
             line["iou"] = round(fmean(overlaps), 2)
         results[name] = line
     results["likelihood by IoU"] = _by_overlap(overlaps, likely)
-    results["AUC of holding the value"] = round(_auc(likely, holds), 3)
+    results["AUC of holding the value"] = round(auc(likely, holding), 3)
     return results
 
 
-def _holds(box: Box, value: Box) -> bool:
+def holds(box: Box, value: Box) -> bool:
+    """Tell whether a box shows all of a value."""
     return box.x0 <= value.x0 and box.y0 <= value.y0 and value.x1 <= box.x1 and value.y1 <= box.y1
 
 
@@ -136,7 +137,7 @@ def _by_overlap(overlaps: Sequence[float], likely: Sequence[float]) -> dict[str,
     return {name: round(fmean(g), 2) for name, g in zip(names, groups, strict=True) if g}
 
 
-def _auc(scores: Sequence[float], positive: Sequence[bool]) -> float:
+def auc(scores: Sequence[float], positive: Sequence[bool]) -> float:
     """Chance that a positive has a higher score than a negative."""
     ranks = {
         index: rank for rank, index in enumerate(sorted(range(len(scores)), key=scores.__getitem__))

@@ -42,6 +42,7 @@ from cropzoom.trainer.policies.pointer import PointerPolicy
 from cropzoom.trainer.policy_trainer import known_boxes
 from cropzoom.trainer.rewards.base import Reward
 from cropzoom.trainer.rewards.crops import CropReward, Look
+from cropzoom.trainer.rewards.vlm import FrozenVlm
 from cropzoom.trainer.rows import VqaRow
 from cropzoom.trainer.sft import SftTrainer
 from measure import load_vlm, moved, rewards_of, scaled
@@ -227,8 +228,16 @@ def train_sft(settings: Settings, seed: int, folder: Path) -> None:
     _train(trainer, policy, curve, folder)
 
 
-def train_grpo(settings: Settings, seed: int, name: str, start: Path, folder: Path) -> None:
-    """Let an SFT policy learn from the reader, by the reward of that name, and save it."""
+def train_grpo(
+    settings: Settings,
+    seed: int,
+    name: str,
+    start: Path,
+    folder: Path,
+    vlm: FrozenVlm | None = None,
+) -> None:
+    """Let an SFT policy learn from a reader (`READER` when None), by the reward of that name, and
+    save it."""
     config = GrpoConfig(
         learning_rate=settings.grpo_rate,
         batch=settings.grpo_batch,
@@ -246,7 +255,7 @@ def train_grpo(settings: Settings, seed: int, name: str, start: Path, folder: Pa
         baseline_steps=0,
         trainer={"disable_tqdm": True, "adam_beta2": 0.97},
     )
-    rewards = {reward.name: reward for reward in rewards_of(load_vlm(READERS / READER))}
+    rewards = {reward.name: reward for reward in rewards_of(vlm or load_vlm(READERS / READER))}
     rows, every = settings.curve
     policy = load_policy(start)
     trainer = GrpoTrainer(
@@ -345,7 +354,7 @@ def main() -> None:
     name = "reproduction-quick" if arguments.quick else "reproduction"
     work = arguments.work or Path("runs") / name
     output = arguments.output or (work if arguments.quick else Path("benchmarks/results")) / name
-    _claim(work, settings)
+    claim(work, settings)
     started = time.perf_counter()
     folders = {seed: work / f"seed-{seed}" for seed in settings.seeds}
     with ProcessPoolExecutor(arguments.processes, get_context("spawn")) as pool:
@@ -361,7 +370,7 @@ def main() -> None:
     write_report(output, dataclasses.asdict(settings), folders, READER, OTHER, minutes)
 
 
-def _claim(work: Path, settings: Settings) -> None:
+def claim(work: Path, settings: Any) -> None:
     """Take a folder, or stop if another setting's stages lie in it."""
     work.mkdir(parents=True, exist_ok=True)
     mine, path = json.dumps(dataclasses.asdict(settings)), work / "settings.json"
