@@ -57,6 +57,11 @@ def percent(share: dict[str, Any]) -> str:
     return f"{100 * share['mean']:.1f} % [{100 * low:.0f}, {100 * high:.0f}]"
 
 
+def named(cropper: Any) -> str:
+    """Return a cropper's name and version: a result names no folder of the machine."""
+    return f"{cropper.manifest.name} {cropper.manifest.version}"
+
+
 def main() -> None:
     """Fill in every page."""
     for page in sorted(PAGES.glob("*.md")):
