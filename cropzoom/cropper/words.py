@@ -5,7 +5,8 @@ A word is cut into 1, 2, ... 5 equal parts; for each part, one bit a character c
 whether at least half of a character of that class lies in it. "total" and "totals" are
 neighbours, and so is what a net reads off a blurred picture of either.
 
-Case and diacritics are folded away: a key is the same key in capitals.
+Case and diacritics are folded away: a key is the same key in capitals. Greek and Cyrillic letters
+count as Latin letters and digits, see `_LATIN_LIKE`; those of other scripts are one class.
 """
 
 from __future__ import annotations
@@ -26,6 +27,15 @@ WORD_DIM = sum(LEVELS) * CLASSES + 1
 MAX_WORDS = 16
 
 _CLASS_OF = {character: index for index, character in enumerate(ALPHABET)}
+# Greek and Cyrillic letters share the classes of Latin letters and digits, of those that look like
+# them where there are such; so a net that reads Latin has least to learn, and needs no new input.
+_LATIN_LIKE = {
+    **dict(zip("αβγδεζηθικλμνξοπρστυφχψω", "abydezn0iklmv3onpstufx4w", strict=True)),
+    **dict(zip("абвгдежзиклмнопрст", "a6brdej3uklmhonpct", strict=True)),
+    **dict(zip("уфхцчшщъыьэюя", "yfxq4ww829507", strict=True)),
+    **dict(zip("ієґђјљњћџѕ", "iergjlnhqs", strict=True)),
+}
+_CLASS_OF |= {letter: _CLASS_OF[like] for letter, like in _LATIN_LIKE.items()}
 _EDGES = re.compile(r"^[^\w$€£%#]+|[^\w$€£%#]+$")
 # Dropped first when a question is too long to be kept whole; they rarely name what is asked for.
 # fmt: off

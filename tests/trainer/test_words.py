@@ -9,7 +9,9 @@ from cropzoom.cropper.words import (
     CLASSES,
     MAX_WORDS,
     WORD_DIM,
+    character_class,
     encode_question,
+    fold,
     phoc,
     question_words,
     split_words,
@@ -53,6 +55,22 @@ def test_similar_words_are_near() -> None:
 
 def test_case_diacritics_and_punctuation_fold_away() -> None:
     assert split_words('  "Zürich," (TOTAL): €5.00 — ') == ["zurich", "total", "€5.00"]
+
+
+def test_greek_and_cyrillic_letters_are_told_apart() -> None:
+    def read(text: str) -> str:
+        return "".join((ALPHABET + "?")[character_class(c)] for c in fold(text))
+
+    # What looks like a Latin letter counts as it; accents and the two forms of a sigma fold away.
+    assert read("ΣΎΝΟΛΟΣ") == read("σύνολος") == "suvolos"
+    assert read("СУММА") == "cymma" and read("Їжак") == "ijak"
+    for letters in ("αβγδεζηθικλμνξοπρστυφχψω", "абвгдежзийклмнопрстуфхцчшщъыьэюяіїєґ"):
+        read_off = read(letters)
+        assert "?" not in read_off
+        # Few letters may share a class: words stay different.
+        assert len(set(read_off)) > 0.75 * len(letters)
+    assert not np.array_equal(phoc("дата"), phoc("цена"))
+    assert read("漢字") == "??"
 
 
 def test_a_long_prompt_keeps_its_question() -> None:

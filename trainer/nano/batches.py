@@ -12,7 +12,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from cropzoom.cropper.words import character_class, encode_question, fold, phoc, split_words
+from cropzoom.cropper.words import (
+    CLASSES,
+    character_class,
+    encode_question,
+    fold,
+    phoc,
+    split_words,
+)
 
 from ..synthetic import Page, PageOptions, render_page
 from ..synthetic.canvas import Rect
@@ -110,8 +117,8 @@ def make_batch(pages: list[Page], rng: random.Random) -> Batch:
             y, x = (y0 + y1) / 2, x0 + (x1 - x0) * rng.uniform(0.25, 0.75)
             if len(folded) != 1 or not (0 <= x < width and 0 <= y < height):
                 continue
-            if folded[0].isalpha() and not any(c.isascii() for c in folded[0]):
-                continue  # letters of another script are one class: nothing to read off
+            if folded[0].isalpha() and all(character_class(c) == CLASSES - 1 for c in folded[0]):
+                continue  # letters that are one class: nothing to read off
             entry = vocabulary.setdefault(folded[0], len(vocabulary))
             words.append((index, int(y / ROW), int(x / COLUMN), entry))
             for i in rng.sample(range(len(word.text)), min(len(word.text), CHARACTERS_A_WORD)):
@@ -182,6 +189,8 @@ def plan(
     can read and point already, and all is as at the end.
     """
     progress = 1.0
+    # The first to be learnt is English: nearly all that is read in the beginning.
+    languages = 0.15 if reading is None or index > reading else 0.0
     if reading is None:
         reading = 0
     else:
@@ -189,7 +198,8 @@ def plan(
     if index < reading or rng.random() < 0.22:
         width, height = rng.choice([(256, 256), (224, 288), (320, 224), (288, 256)])
         low = 9.0 if index < reading // 2 else 7.5
-        return PageOptions(width, height, min_text=low, max_text=24.0, layout="dense"), 12
+        options = PageOptions(width, height, min_text=low, max_text=24.0, layout="dense")
+        return replace(options, languages=languages), 12
     if rng.random() < 0.03:
         width, height, count = rng.choice(_SIZES)
         return PageOptions(width, height, layout="picture", questions=2), count
@@ -201,7 +211,7 @@ def plan(
     # Pages side by side hold a few questions each; one alone is read for as many as two would be.
     asked = 6 if count > 2 else 10
     options = PageOptions(width, height, min_text=low, max_text=high, questions=asked, absent=0.17)
-    return options, count
+    return replace(options, languages=languages), count
 
 
 class Batches(IterableDataset[Batch]):

@@ -80,8 +80,16 @@ def _family(path: str) -> str:
         return Path(path).stem
 
 
-@lru_cache(maxsize=4)
-def find_fonts(split: Split, folders: tuple[str, ...] = ()) -> tuple[str, ...]:
+@lru_cache(maxsize=8192)
+def _writes(path: str, letters: str) -> bool:
+    font = ImageFont.truetype(path, 16, layout_engine=ImageFont.Layout.BASIC)
+    missing = bytes(font.getmask("\uffff"))
+    masks = {bytes(font.getmask(c)) for c in letters}
+    return missing not in masks and len(masks) > 0.7 * len(letters)
+
+
+@lru_cache(maxsize=16)
+def find_fonts(split: Split, folders: tuple[str, ...] = (), letters: str = "") -> tuple[str, ...]:
     """Paths of usable font files of one split, sorted by path.
 
     A family belongs to one split only, by the hash of its name, so that a held-out page shows no
@@ -90,7 +98,10 @@ def find_fonts(split: Split, folders: tuple[str, ...] = ()) -> tuple[str, ...]:
     Args:
         split: which part.
         folders: where to look; the system's font folders when empty.
+        letters: of another script, which the fonts must be able to write besides Latin.
     """
+    if letters:
+        return tuple(path for path in find_fonts(split, folders) if _writes(path, letters))
     roots = folders or tuple(_SYSTEM_FOLDERS.get(sys.platform, _SYSTEM_FOLDERS["linux"]))
     paths = sorted(
         str(path)

@@ -49,7 +49,15 @@ Block = Callable[[Pen, float, float, float, float], float]
 
 def _pair(pen: Pen, key: str, value: str, key_box: Rect, value_box: Rect, value_kind: str) -> None:
     pen.canvas.fields.append(
-        Field(key.rstrip(" :."), value, key_box, value_box, "pair", value_kind)
+        Field(
+            key.rstrip(" :."),
+            value,
+            key_box,
+            value_box,
+            "pair",
+            value_kind,
+            questions=pen.lexicon.asking(value_kind),
+        )
     )
 
 
@@ -192,8 +200,9 @@ def table(pen: Pen, left: float, top: float, right: float, bottom: float) -> flo
             x = edges[i + 1] - pad - width if align_right else edges[i] + pad
             box = canvas.text(x, y, value, font, pen.ink)
             if heads[i] is not None:
+                own = pen.lexicon.asking(kinds[i], cell=True)
                 canvas.fields.append(
-                    Field(label, value, label_box, box, "cell", kinds[i], names[i])
+                    Field(label, value, label_box, box, "cell", kinds[i], names[i], own)
                 )
     if grid:
         for edge in edges:
@@ -233,10 +242,9 @@ def contents(pen: Pen, left: float, top: float, right: float, bottom: float) -> 
                     canvas.draw.text((x, y), ".", fill=pen.ink, font=font.pil, anchor="ls")
                     x += step
             box = canvas.text(value_x, y, value, font, pen.ink)
-            kind = "pair" if prices else "contents"
-            canvas.fields.append(
-                Field(title, value, key_box, box, kind, "money" if prices else "page")
-            )
+            kind, value_kind = ("pair", "money") if prices else ("contents", "page")
+            own = pen.lexicon.asking(value_kind)
+            canvas.fields.append(Field(title, value, key_box, box, kind, value_kind, questions=own))
         y += line
     return y - line + font.bottom
 

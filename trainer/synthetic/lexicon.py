@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from .fonts import Split
+from .languages import Language
 
 HELDOUT_SHARE = 0.12
 
@@ -318,14 +319,20 @@ def _library_words() -> dict[Split, tuple[str, ...]]:
 
 
 class Lexicon:
-    """Draws words and values of one split from a seeded generator."""
+    """Draws words and values of one split from a seeded generator; in English, or `language`."""
 
-    def __init__(self, rng: random.Random, split: Split) -> None:
+    def __init__(self, rng: random.Random, split: Split, language: Language | None = None) -> None:
         self.rng = rng
         self.split = split
+        self.language = language
 
     def word(self) -> str:
         """A lower-case word: half from real prose, half syllables nobody has seen."""
+        if self.language and self.language.letters and self.rng.random() < 0.85:
+            while True:
+                word = self.language.make_word(self.rng)
+                if is_heldout(word) == (self.split == "heldout"):
+                    return word
         if self.rng.random() < 0.5:
             return self.rng.choice(_library_words()[self.split])
         while True:
@@ -450,10 +457,31 @@ class Lexicon:
 
     def key(self) -> tuple[str, str]:
         """A field's name and the kind of its value: a common one, or words nobody uses as one."""
+        if self.language:
+            if self.rng.random() < 0.5:
+                name, kind = self.rng.choice(self.own_names())
+                return in_case(name, self.rng.choice(CASES)), kind
+            return self.phrase(1, 3), self.any_kind()
         if self.rng.random() < (0.35 if self.split == "train" else 0.0):
             name = self.rng.choice(list(FIELDS))
             return in_case(name, self.rng.choice(CASES)), FIELDS[name][0]
         return self.phrase(1, 3), self.any_kind()
+
+    def own_names(self) -> list[tuple[str, str]]:
+        """Names of fields in the page's language, with kinds, that belong to the split."""
+        found = [
+            (name, kind)
+            for kind, names in (self.language.names if self.language else {}).items()
+            for name in names
+            if is_heldout(name.split()[0]) == (self.split == "heldout")
+        ]
+        return found or [(self.phrase(1, 2), "word")]
+
+    def asking(self, value_kind: str, cell: bool = False) -> tuple[str, ...]:
+        """Questions about a field in the page's language; none in English, which has its own."""
+        if self.language is None:
+            return ()
+        return self.language.cell if cell else self.language.forms(value_kind)
 
 
 CASES = ("sentence", "sentence", "title", "title", "upper", "lower")

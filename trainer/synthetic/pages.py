@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from .canvas import Canvas, Field, Word
 from .damage import damage, shrunk
 from .fonts import Split, find_fonts
+from .languages import draw_language
 from .layouts import BLOCKS, Pen
 from .lexicon import Lexicon
 from .questions import Question, ask, ask_absent
@@ -31,6 +32,7 @@ class PageOptions:
         questions: how many to ask at most.
         absent: share of questions that nothing on the page answers.
         clean: no blur, noise, rotation or JPEG.
+        languages: share of pages in another language than English.
         font_folders: where fonts lie; the system's folders when empty.
     """
 
@@ -43,6 +45,7 @@ class PageOptions:
     questions: int = 4
     absent: float = 0.08
     clean: bool = False
+    languages: float = 0.0
     font_folders: tuple[str, ...] = ()
 
 
@@ -73,11 +76,15 @@ def render_page(rng: random.Random, options: PageOptions) -> Page:
     canvas = Canvas(_paper(rng, width, height, paper))
     size = math.exp(rng.uniform(math.log(options.min_text), math.log(options.max_text))) * shrink
     size = min(size, width / 16)
-    fonts = find_fonts(options.split, options.font_folders) or (None,)
+    language = draw_language(rng, options.languages)
+    letters = language.alphabet if language else ""
+    fonts = find_fonts(options.split, options.font_folders, letters)
+    if not fonts:
+        fonts, language = find_fonts(options.split, options.font_folders) or (None,), None
     family = rng.choice(fonts)
     pen = Pen(
         canvas,
-        Lexicon(rng, options.split),
+        Lexicon(rng, options.split, language),
         rng,
         [family, rng.choice(fonts)],
         round(size),
@@ -156,7 +163,8 @@ def _columns(pen: Pen, width: int, height: int) -> None:
 def _dense(pen: Pen, width: int, height: int) -> None:
     """Lines of unrelated words in several fonts and sizes: the most words a pixel."""
     rng, lexicon = pen.rng, pen.lexicon
-    fonts = find_fonts(lexicon.split) or (None,)
+    letters = lexicon.language.alphabet if lexicon.language else ""
+    fonts = find_fonts(lexicon.split, (), letters) or (None,)
     y = pen.size * rng.uniform(0.2, 1.0)
     while y < height:
         if rng.random() < 0.3:

@@ -180,5 +180,9 @@ def ask_absent(
         key, kind = lexicon.key()
         if not any(word in present for word in key.lower().split()):
             break
-    form = rng.choice(FORMS.get(kind, FORMS["pair"]) if rng.random() < 0.3 else FORMS["pair"])
+    own = lexicon.asking(kind)
+    if own and rng.random() < 0.4:
+        form = rng.choice(own)
+    else:
+        form = rng.choice(FORMS.get(kind, FORMS["pair"]) if rng.random() < 0.3 else FORMS["pair"])
     return Question(form.replace("{k}", key), "", None, None, None)

@@ -44,14 +44,18 @@ class Face:
     italic: bool
 
 
-@lru_cache(maxsize=4)
-def families(split: Split, folders: tuple[str, ...] = ()) -> dict[str, tuple[Face, ...]]:
+@lru_cache(maxsize=16)
+def families(
+    split: Split, folders: tuple[str, ...] = (), letters: str = ""
+) -> dict[str, tuple[Face, ...]]:
     """Faces by family, of families that have an upright face of normal weight.
 
     A script's own Noto file is left out: its Latin letters are Noto Sans's.
     """
     found: dict[str, list[Face]] = {}
-    for path in sorted(find_fonts(split, folders), key=lambda path: (len(Path(path).stem), path)):
+    for path in sorted(
+        find_fonts(split, folders, letters), key=lambda path: (len(Path(path).stem), path)
+    ):
         family, style = (str(part or "") for part in ImageFont.truetype(path, 16).getname())
         if re.match(r"Noto (Sans|Serif) (?!Display|Mono)", family) or family in _NO_LETTERS:
             continue
@@ -72,13 +76,15 @@ def families(split: Split, folders: tuple[str, ...] = ()) -> dict[str, tuple[Fac
     }
 
 
-def draw_family(rng: random.Random, split: Split, kind: str = "body") -> str:
+def draw_family(rng: random.Random, split: Split, kind: str = "body", letters: str = "") -> str:
     """A family for body text, for a "head" (any, the ornate ones too), or a "mono" one.
+
+    It can write `letters` besides Latin.
 
     Returns:
         A family's name; empty when the machine has no font of the split.
     """
-    names = list(families(split))
+    names = list(families(split, (), letters))
     mono = [n for n in names if re.search("Mono|Code|Courier|Cousine|Hack|Inconsolata", n)]
     plain = [n for n in names if n not in _ORNATE and n not in mono]
     common = [n for n in plain if n in _COMMON]

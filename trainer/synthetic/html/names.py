@@ -385,9 +385,14 @@ def _names() -> dict[str, list[Name]]:
 
 
 def draw_names(words: Words, subject: str, count: int) -> list[Name]:
-    """Different names of fields of a subject; some are made up, of held-out pages half."""
+    """Different names of fields of a subject; some are made up, of held-out pages half.
+
+    On pages in another language the names are that language's, of any subject.
+    """
     rng = words.rng
     real = _names()[subject]
+    if words.language:
+        real = [Name(text, kind, words.asking(kind)) for text, kind in words.own_names()]
     real = rng.sample(real, len(real))
     share = 0.8 if words.split == "train" else 0.5
     case = rng.choice(["as is", "as is", "as is", *CASES])

@@ -25,6 +25,7 @@ from cropzoom.errors import DataError
 from ..canvas import Canvas, Field, Rect, union
 from ..damage import damage, inside, lit, mapped, photograph, resampled, squeezed
 from ..fonts import Split
+from ..languages import draw_language
 from ..lexicon import Lexicon
 from ..pages import Page, PageOptions, unambiguous
 from ..questions import Question, ask, ask_absent, turned
@@ -277,7 +278,8 @@ def ask_some(
     options: PageOptions,
 ) -> list[Question]:
     """Questions about what the window shows, and some about what it does not."""
-    lexicon = Lexicon(rng, record.split)
+    # A page's language is not known here; that of what is missing is drawn anew.
+    lexicon = Lexicon(rng, record.split, draw_language(rng, options.languages))
     text = " ".join(word.text for word in record.words)
     visible = {word.text.lower().strip(".:,") for word in canvas.words}
     hidden = [

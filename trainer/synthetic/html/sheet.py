@@ -9,9 +9,13 @@ import random
 from dataclasses import dataclass, field
 
 from ..fonts import Split
-from .faces import css_family, draw_family, font_css
+from ..languages import draw_language
+from .faces import css_family, draw_family, families, font_css
 from .names import Name, draw_names
 from .words import Words
+
+LANGUAGES_SHARE = 0.16
+"""Of the pages, those in another language than English."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,8 @@ def _hsl(hue: float, saturation: float, light: float) -> str:
     return f"#{round(r * 255):02x}{round(g * 255):02x}{round(b * 255):02x}"
 
 
-def draw_look(rng: random.Random, split: Split, dark: float = 0.15) -> Look:
-    """A page's colours, fonts and habits; `dark` is the chance of light text on dark."""
+def draw_look(rng: random.Random, split: Split, dark: float = 0.15, letters: str = "") -> Look:
+    """A page's colours, fonts (for `letters`) and habits; `dark`: chance of light text on dark."""
     hue, other = rng.random(), rng.random()
     is_dark = rng.random() < dark
     plain = rng.random() < 0.45  # black on white, as most printed matter is
@@ -102,8 +106,8 @@ def draw_look(rng: random.Random, split: Split, dark: float = 0.15) -> Look:
     if rng.random() < 0.2:
         value += f";font-size:{rng.uniform(0.9, 1.3):.2f}em"
     stroke = ["solid"] * 6 + ["dotted", "dashed"]
-    body = draw_family(rng, split)
-    head = body if rng.random() < 0.5 else draw_family(rng, split, "head")
+    body = draw_family(rng, split, "body", letters)
+    head = body if rng.random() < 0.5 else draw_family(rng, split, "head", letters)
     return Look(
         paper=paper,
         ink=ink,
@@ -116,7 +120,7 @@ def draw_look(rng: random.Random, split: Split, dark: float = 0.15) -> Look:
         dark=is_dark,
         body=body,
         head=head,
-        mono=draw_family(rng, split, "mono"),
+        mono=draw_family(rng, split, "mono", letters),
         radius=rng.choice(["0", "0", "2px", ".3em", ".6em", "1em"]),
         border=f"{rng.choice([1, 1, 1, 2])}px {rng.choice(stroke)} {line}",
         leading=rng.uniform(1.12, 1.75),
@@ -137,8 +141,12 @@ class Sheet:
 
     def __init__(self, rng: random.Random, split: Split) -> None:
         self.rng, self.split = rng, split
-        self.words = Words(rng, split)
-        self.look = draw_look(rng, split)
+        language = draw_language(rng, LANGUAGES_SHARE)
+        if language and not families(split, (), language.alphabet):
+            language = None
+        self._letters = language.alphabet if language else ""
+        self.words = Words(rng, split, language)
+        self.look = draw_look(rng, split, letters=self._letters)
         self.width, self.height, self.em = 800, 1130, 12.0
         self.fit = False
         self.drafts: list[Draft] = []
@@ -146,7 +154,7 @@ class Sheet:
 
     def relook(self, dark: float) -> None:
         """Draw the look again, with another chance of light on dark."""
-        self.look = draw_look(self.rng, self.split, dark)
+        self.look = draw_look(self.rng, self.split, dark, self._letters)
 
     def size(
         self, ratio: float, low: float = 8.0, high: float = 16.0, *, fit: bool = False
@@ -211,6 +219,8 @@ class Sheet:
         questions: tuple[str, ...] = (),
     ) -> None:
         """Let a value be asked for by its key; see `canvas.Field`."""
+        if not questions and kind in ("pair", "cell"):
+            questions = self.words.asking(value_kind, cell=kind == "cell")
         self.drafts.append(
             Draft(
                 key.text.rstrip(" :."),

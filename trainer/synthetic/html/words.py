@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from ..fonts import Split
+from ..languages import LANGUAGES, Language
 from ..lexicon import LONG_MONTHS, Lexicon, in_case, is_heldout
 
 _ACCENTS = {
@@ -88,43 +89,6 @@ _COUNTRIES = _split(
 Greece|Ireland|Canada|Mexico|Brazil|Chile|Japan|India|Kenya|Ghana|Egypt|Turkey|Vietnam|Iceland
 Côte d'Ivoire|Curaçao|España|Österreich|Türkiye|Česko""".replace("\n", "|")
 )
-_FOREIGN = [
-    "Αθήνα",
-    "Λογαριασμός",
-    "Σύνολο",
-    "Ημερομηνία",
-    "Ποσότητα",
-    "Διεύθυνση",
-    "Καλημέρα",
-    "Τιμή",
-    "Όνομα",
-    "Πόλη",
-    "Итого",
-    "Дата",
-    "Сумма",
-    "Адрес",
-    "Город",
-    "Москва",
-    "Спасибо",
-    "Цена",
-    "Количество",
-    "Имя",
-    "Україна",
-    "Рахунок",
-    "Київ",
-    "Вулиця",
-    "Разом",
-    "Софія",
-    "Цена",
-    "Внимание",
-    "Выход",
-    "Вход",
-    "Номер",
-    "Телефон",
-    "Ελλάδα",
-    "Τηλέφωνο",
-    "Έξοδος",
-]
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _LEGAL = ["Ltd", "Inc.", "GmbH", "& Co.", "LLC", "S.A.", "AB", "Group", "Partners", "AG", "plc"]
@@ -154,9 +118,9 @@ class Words(Lexicon):
     pages from theirs; half of the time the words are made up, as in `Lexicon`.
     """
 
-    def __init__(self, rng: random.Random, split: Split) -> None:
-        super().__init__(rng, split)
-        self.accents = rng.uniform(0.08, 0.4) if rng.random() < 0.25 else 0.0
+    def __init__(self, rng: random.Random, split: Split, language: Language | None = None) -> None:
+        super().__init__(rng, split, language)
+        self.accents = rng.uniform(0.08, 0.4) if language or rng.random() < 0.25 else 0.0
         self._money = rng.choice(["$", "$", "€", "£", "", "", "€ ", "CHF ", "kr ", "-€", "-USD"])
         self._comma = rng.random() < 0.2
         self._date = rng.randrange(8)
@@ -174,7 +138,9 @@ class Words(Lexicon):
 
     def foreign(self) -> str:
         """One to three words in Greek or Cyrillic."""
-        return " ".join(self.rng.sample(_FOREIGN, self.rng.randint(1, 3)))
+        language = LANGUAGES[self.rng.choice(["ru", "uk", "el"])]
+        words = [language.make_word(self.rng) for _ in range(self.rng.randint(1, 3))]
+        return in_case(" ".join(words), "title")
 
     def title(self, low: int = 1, high: int = 3) -> str:
         """A heading's words."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from ...fonts import Split
 from ..sheet import Sheet
+from .articles import encyclopaedia, paper
 from .bills import bank_statement, invoice, receipt
 from .cards import badge, nutrition_label, product_label
 from .plans import menu, timetable
@@ -17,6 +18,7 @@ from .prose import letter, report, slide
 from .screens import dashboard, email, settings
 from .sheets import data_table, datasheet, form
 from .unseen import boarding_pass, energy_bill, lab_report, shop_page
+from .windows import console, dialog, spreadsheet
 
 Template = Callable[[Sheet], str]
 
@@ -38,6 +40,11 @@ TRAIN: dict[str, tuple[Template, float]] = {
     "badge": (badge, 0.6),
     "email": (email, 0.9),
     "datasheet": (datasheet, 1.0),
+    "dialog": (dialog, 1.2),
+    "console": (console, 0.9),
+    "spreadsheet": (spreadsheet, 0.9),
+    "encyclopaedia": (encyclopaedia, 1.2),
+    "paper": (paper, 1.0),
 }
 """Templates with how often they are drawn."""
 
