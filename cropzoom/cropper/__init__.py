@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from cropzoom.errors import OptionsError
 from cropzoom.geometry import Crop
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def load_cropper(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     threads: int | None = None,
     longest_edge: int | None = None,
+    second_look: int | None = None,
 ) -> OnnxCropper | TextCropper | VlmPointerCropper:
     """Load a cropper of any kind.
 
@@ -56,9 +58,14 @@ def load_cropper(
         longest_edge: px that images are shrunk to (or, by a vision-language model, enlarged to:
             512, 1024 or 2048 for SmolVLM); by default what the cropper was made for. Smaller is
             faster and misses smaller text.
+        second_look: px at which an image that is larger than `longest_edge` is looked at once
+            more where the first look is unsure, such as a dense page whose text became too small;
+            for nano and its like. 2240 finds most that nano can find on a page of 2500 px, at
+            some four times the cost, where it is taken.
 
     Raises:
         CropperError: folder, manifest, model file or provider at fault.
+        OptionsError: a size is out of range, or the cropper takes no second look.
         MissingDependencyError: onnxruntime, or huggingface_hub for a name, is not installed.
     """
     from cropzoom.cropper.folder import find_folder
@@ -66,6 +73,10 @@ def load_cropper(
 
     folder = find_folder(source)
     manifest = read_manifest(folder)
+    if second_look is not None and isinstance(manifest, TextManifest | VlmPointerManifest):
+        raise OptionsError(
+            f"second_look={second_look!r} is for croppers like nano; raise longest_edge instead"
+        )
     if isinstance(manifest, TextManifest):
         from cropzoom.cropper.text import TextCropper
 
@@ -76,4 +87,10 @@ def load_cropper(
         return VlmPointerCropper(folder, device=device, threads=threads, longest_edge=longest_edge)
     from cropzoom.cropper.pointer import OnnxCropper
 
-    return OnnxCropper(folder, device=device, threads=threads, longest_edge=longest_edge)
+    return OnnxCropper(
+        folder,
+        device=device,
+        threads=threads,
+        longest_edge=longest_edge,
+        second_look=second_look,
+    )

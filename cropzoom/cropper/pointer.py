@@ -34,6 +34,8 @@ Floats = npt.NDArray[np.float32]
 
 _INPUTS = ("image", "words", "word_mask")
 _OUTPUTS = ("cell_logits", "absent_logit", "edge_logits")
+UNSURE = 0.5
+"""Confidence below which a first look is not trusted where a second one may be taken."""
 
 
 class OnnxCropper:
@@ -44,6 +46,9 @@ class OnnxCropper:
         device: "auto", "cpu" or "cuda"; "cuda" raises where it can't be had.
         threads: threads of one prediction; None for what this process may use.
         longest_edge: px that images are shrunk to, instead of what the manifest says.
+        second_look: px of a second look at images that are larger than the first look shows them,
+            taken where it is unsure (confidence below `UNSURE`); the surer look counts. None:
+            never. See docs/studies/input-size.md.
 
     Raises:
         CropperError: folder, manifest, model file or provider at fault.
@@ -58,6 +63,7 @@ class OnnxCropper:
         device: Device = "auto",
         threads: int | None = None,
         longest_edge: int | None = None,
+        second_look: int | None = None,
     ) -> None:
         folder = folder if isinstance(folder, Folder) else find_folder(folder)
         manifest = read_manifest(folder)
@@ -70,13 +76,17 @@ class OnnxCropper:
                 f"{self._manifest.max_words} words, this cropzoom makes {MAX_WORDS}; "
                 "upgrade cropzoom or export the cropper again"
             )
-        if longest_edge is not None and (
-            type(longest_edge) is not int or not 16 <= longest_edge <= 16384
-        ):
+        for name, edge in (("longest_edge", longest_edge), ("second_look", second_look)):
+            if edge is not None and (type(edge) is not int or not 16 <= edge <= 16384):
+                raise OptionsError(
+                    f"{name}={edge!r} must be a whole number from 16 to 16384, or None"
+                )
+        self._edge = longest_edge or self._manifest.image.longest_edge
+        if second_look is not None and second_look <= self._edge:
             raise OptionsError(
-                f"longest_edge={longest_edge!r} must be a whole number from 16 to 16384, or None"
+                f"second_look={second_look} must be above longest_edge={self._edge}, or None"
             )
-        self._longest_edge = longest_edge or self._manifest.image.longest_edge
+        self._second = second_look
         model = read_model(folder, self._manifest)
         name = str(folder.path / MODEL_NAME)
         session, self._device = make_session(model, device=device, threads=threads, name=name)
@@ -102,8 +112,8 @@ class OnnxCropper:
 
     @property
     def longest_edge(self) -> int:
-        """Longest side, in px, that images are shrunk to."""
-        return self._longest_edge
+        """Longest side, in px, that images are shrunk to, in a second look if there is one."""
+        return self._second or self._edge
 
     def predict(
         self, image: Image.Image, question: str, k: int = 1, *, trace: Trace | None = None
@@ -123,8 +133,7 @@ class OnnxCropper:
             ImageError: `image` is not a readable PIL image.
             OptionsError: `k` is less than 1.
         """
-        session = self._session
-        if session is None:
+        if self._session is None:
             raise CropperError("the cropper is closed; load it again")
         if k < 1:
             raise OptionsError(f"k={k} must be at least 1")
@@ -137,7 +146,25 @@ class OnnxCropper:
         spec = self._manifest.image
         if not mask.any() or max(width, height) > spec.max_aspect * min(width, height):
             return []
-        pixels, size = preprocess(image, spec, self._longest_edge)
+        crops = self._look(image, words, mask, self._edge, k, trace)
+        if (
+            self._second is not None
+            and max(width, height) > self._edge
+            and _confidence(crops) < UNSURE
+        ):
+            # Unsure, above all, where the text is too small: docs/studies/input-size.md.
+            again = self._look(image, words, mask, self._second, k, trace)
+            crops = max(crops, again, key=_confidence)
+        return crops
+
+    def _look(
+        self, image: Image.Image, words: Floats, mask: Floats, edge: int, k: int, trace: Trace
+    ) -> list[Crop]:
+        """One run, with the image shrunk to `edge`."""
+        session = self._session
+        if session is None:  # closed by another thread
+            raise CropperError("the cropper is closed; load it again")
+        pixels, size = preprocess(image, self._manifest.image, edge)
         # Some graphs have an axis for the one channel: (1, 1, H, W) instead of (1, H, W).
         batch = pixels.reshape((1,) * (self._image_axes - 2) + pixels.shape)
         trace.lap("preprocess")
@@ -155,7 +182,7 @@ class OnnxCropper:
 
     def warmup(self) -> None:
         """Run once on an empty page, so that the first real prediction is as fast as the next."""
-        side = self._longest_edge
+        side = self._edge
         self.predict(Image.new("RGB", (max(1, side * 3 // 4), side), "white"), "warm up")
 
     def close(self) -> None:
@@ -183,6 +210,10 @@ class OnnxCropper:
                     f"the model of {self._manifest.name} gave {name} that is not finite; "
                     "try device='cpu'"
                 )
+
+
+def _confidence(crops: list[Crop]) -> float:
+    return crops[0].confidence if crops else 0.0
 
 
 def preprocess(

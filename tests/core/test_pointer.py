@@ -237,6 +237,33 @@ def test_longest_edge_and_warmup_and_close(folder: Path) -> None:
         load_cropper(folder, longest_edge=3)
 
 
+def test_a_second_look_where_the_first_is_unsure(folder: Path) -> None:
+    dot = Image.new("L", (1024, 1024), 255)
+    dot.paste(0, (512, 256, 528, 272))  # a cell of the second look, a sixteenth of one in the first
+    block = Image.new("L", (1024, 1024), 255)
+    block.paste(0, (512, 256, 576, 320))  # a whole cell of the first look
+    with load_cropper(folder) as once, load_cropper(folder, second_look=1024) as twice:
+        assert (once.longest_edge, twice.longest_edge) == (256, 1024)
+        (unsure,), (sure,) = once.predict(dot, "a"), twice.predict(dot, "a")
+        assert unsure.confidence < 0.1 and sure.confidence > 0.9
+        # Distances are px of the look: 32, 8, 16 and 8 of 1024 round the cell's centre.
+        x, y = 520 / 1024, 264 / 1024
+        corners = (x - 32 / 1024, y - 8 / 1024, x + 16 / 1024, y + 8 / 1024)
+        found = (sure.box.x0, sure.box.y0, sure.box.x1, sure.box.y1)
+        assert found == pytest.approx(corners, abs=1e-6)
+        # Sure at once: the same as without.
+        assert twice.predict(block, "a") == once.predict(block, "a") != []
+        # Nothing is gained by looking again at what was seen in full.
+        small = Image.new("L", (256, 256), 255)
+        assert twice.predict(small, "a") == once.predict(small, "a")
+        # As unsure as before: the surer of the two.
+        blank = Image.new("L", (1024, 1024), 255)
+        assert twice.predict(blank, "a")[0].confidence == once.predict(blank, "a")[0].confidence
+    for wrong in (0, 256, 99999, 512.0):
+        with pytest.raises(OptionsError, match="second_look"):
+            load_cropper(folder, second_look=wrong)  # type: ignore[arg-type]
+
+
 def test_a_model_that_is_none(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")

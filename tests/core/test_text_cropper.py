@@ -191,6 +191,11 @@ def test_longest_edge(folder: Path) -> None:
             load_cropper(folder, longest_edge=wrong)  # type: ignore[arg-type]
 
 
+def test_no_second_look(folder: Path) -> None:
+    with pytest.raises(OptionsError, match="second_look=512 is for croppers like nano"):
+        load_cropper(folder, second_look=512)
+
+
 def test_warmup_and_close(cropper: TextCropper) -> None:
     cropper.warmup()
     page, trace = Image.new("RGB", (64, 64), "white"), Trace()
