@@ -358,7 +358,7 @@ def _points(gain: dict[str, Any]) -> str:
 
 def main(
     cropper: Annotated[str, typer.Option(help="As for load_cropper; of nano's kind.")] = "nano",
-    pages: Annotated[int, typer.Option(help="Of each sort.")] = 40,
+    pages: Annotated[int, typer.Option(help="Of each sort.")] = 30,
     seed: Annotated[int, typer.Option(help="Of the pages.")] = 41,
     threads: Annotated[int | None, typer.Option(help="Of the cropper; None for all.")] = 1,
     output: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,

@@ -3,7 +3,7 @@
 python benchmarks/legibility.py --pages 70 --output benchmarks/results/legibility.json
 python -m cropzoom.trainer.nano.calibrate runs/nano --output benchmarks/results/calibration.json
 python benchmarks/overhead.py --rounds 9 --output benchmarks/results/overhead.json
-python benchmarks/html_pages.py runs/heldout/questions.jsonl --output benchmarks/results/html_pages.json
+python benchmarks/where_it_misses.py runs/heldout/questions.jsonl --output benchmarks/results/where_it_misses.json
 python benchmarks/model_card.py
 """
 
@@ -26,10 +26,10 @@ KINDS = {
     "after": "words after a phrase",
 }
 HTML = {
-    "all": "all",
-    "key and value": "kind pair",
-    "row and column": "kind cell",
-    "titles and names without a key": "kind whole",
+    "all": ("all", "all"),
+    "key and value": ("kind", "pair"),
+    "row and column": ("kind", "cell"),
+    "titles and names without a key": ("kind", "whole"),
 }
 
 CARD = """# nano {version}
@@ -70,7 +70,7 @@ sees {side} px and reads with an OCR engine:
 Centre in the region by kind of question: {kinds}.
 
 On pages that Chromium laid out, a harder and less familiar kind: fonts, words and four of the templates
-held out, 60 pages (`docs/nano.md` tells how they are made; `python benchmarks/html_pages.py`), centre in
+held out, 60 pages (`docs/nano.md` tells how they are made; `benchmarks/where_it_misses.py`), centre in
 the region / value shown whole: {html}.
 
 Confidence, at 1024 px, body text of 8.5 to 30 px, fonts and words of the training split
@@ -112,7 +112,7 @@ def main() -> None:
     legibility = _result("legibility")
     calibration = _result("calibration")
     overhead = _result("overhead")
-    html = _result("html_pages")
+    html = _result("where_it_misses")["sets"]["browser"]["groups"]
     settings = legibility["settings"]
     groups = calibration["groups"]
     threshold = ZoomOptions().min_confidence
@@ -152,9 +152,10 @@ def main() -> None:
             for kind, part in legibility["by_kind"].items()
         ),
         html="; ".join(
-            f"{name} {html[key]['centre']:.0%} / {html[key]['whole']:.0%} "
-            f"({html[key]['questions']} questions)"
-            for name, key in HTML.items()
+            f"{name} {part['centre']['mean']:.0%} / {part['whole']['mean']:.0%} "
+            f"({part['questions']} questions)"
+            for name, (group, label) in HTML.items()
+            for part in [html[group][label]]
         ),
         calibration_pages=calibration["settings"]["pages"],
         confidence=", ".join(f"{groups[k]['mean']:.2f} {text}" for k, text in names.items()),

@@ -205,6 +205,8 @@ BREAKDOWNS = {
     "kind": "kind ",
 }
 """What the page shows, and what is put before its labels."""
+TEMPLATES = {"template": "page "}
+"""What only the terminal shows: who makes templates wants to see them all."""
 _ORDER = [
     *(f"{row} {column}" for row in ROWS for column in COLUMNS),
     *(between(low, HEIGHTS, " px") for low in HEIGHTS[:-1]),
@@ -278,7 +280,7 @@ def main(
         "settings": {"cropper": named(loaded), "pages": pages, "seed": seed},
         "sets": {name: summarise(part) for name, part in asked.items()},
     }
-    for text in (*tables(results).values(), _parts(results["sets"], {"template": "page "})):
+    for text in (*tables(results).values(), _parts(results["sets"], TEMPLATES)):
         typer.echo(text + "\n")
     for name, part in asked.items():
         for one in [one for one in part if not one.hit][:misses]:
