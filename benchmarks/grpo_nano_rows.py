@@ -1,0 +1,77 @@
+"""Questions to train nano on against a reward: training pages of both renderers, with answers.
+
+    python -m cropzoom.trainer.synthetic.html runs/pool --pages 2200 --seed 2 --grey
+    python -m cropzoom.trainer.synthetic.html.questions runs/pool --per-page 1 --seed 9
+    python benchmarks/grpo_nano_rows.py runs/grpo-rows runs/pool/questions.jsonl
+    cropzoom train grpo runs/grpo-rows/rows.jsonl runs/nano-grpo --policy nano --model SFT-CROPPER
+
+Boxes are written, too, but GRPO looks at them for its measurements only.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from cropzoom.trainer.synthetic import PageOptions
+from cropzoom.trainer.synthetic.rows import rendered_test
+from PIL import Image
+
+from cropzoom.images import load_image
+
+SEEN = 1024
+"""Longest side, px, at which text heights are counted."""
+
+
+def rendered(folder: Path, pages: int, seed: int) -> list[dict[str, Any]]:
+    """Rows about pages of the Pillow renderer, one a page; pictures are written."""
+    options = PageOptions(split="train", min_text=8.5, max_text=16.0, absent=0.0, questions=1)
+    rows = []
+    for row in rendered_test(pages, seed, options).rows:
+        name = f"images/{row.image_id}.png"
+        load_image(row.image()).convert("L").save(folder / name)
+        rows.append({"image": name, "question": row.question, "answers": list(row.answers)})
+        assert row.box is not None
+        rows[-1]["box"] = [row.box.x0, row.box.y0, row.box.x1, row.box.y1]
+    return rows
+
+
+def pooled(questions: Path, smallest: float) -> list[dict[str, Any]]:
+    """Rows about a pool's pages whose answers are large enough to be read by nano."""
+    rows = []
+    for line in questions.read_text("utf-8").splitlines():
+        row = json.loads(line)
+        path = questions.parent.resolve() / row["image"]
+        with Image.open(path) as image:
+            width, height = image.size
+        low, high = row["value"][1], row["value"][3]
+        if (high - low) * height * min(1.0, SEEN / max(width, height)) >= smallest:
+            rows.append({key: row[key] for key in ("question", "answers", "box")})
+            rows[-1]["image"] = str(path)
+    return rows
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="For rows.jsonl and pictures.")],
+    questions: Annotated[Path, typer.Argument(help="A training pool's questions.jsonl.")],
+    pages: Annotated[int, typer.Option(help="Of the Pillow renderer.")] = 800,
+    count: Annotated[int, typer.Option(help="Rows from the pool at most.")] = 1200,
+    smallest: Annotated[float, typer.Option(help="Line height, px on a page of 1024 px.")] = 9.0,
+    seed: Annotated[int, typer.Option()] = 11,
+) -> None:
+    """Write rows.jsonl."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    draw = random.Random(seed)
+    there = pooled(questions, smallest)
+    rows = rendered(folder, pages, seed) + draw.sample(there, min(count, len(there)))
+    draw.shuffle(rows)
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (folder / "rows.jsonl").write_text(text, "utf-8")
+    typer.echo(f"{len(rows)} rows in {folder / 'rows.jsonl'}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,117 @@
+"""Rows for GRPO, pictures of misses, and what is kept of an evaluation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("filelock")
+pytest.importorskip("rapidocr")
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import failures
+import grpo_nano_rows
+import sft_and_grpo
+from PIL import Image
+
+from cropzoom.evaluate.rows import load_file
+from cropzoom.geometry import Box, Crop
+
+
+class Fixed:
+    """Always looks at the same place."""
+
+    def __init__(self, box: Box | None) -> None:
+        self.box = box
+
+    def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
+        return [Crop(self.box, 0.5)] if self.box else []
+
+
+def write_rows(folder: Path, rows: list[dict[str, Any]], size: tuple[int, int]) -> Path:
+    for row in rows:
+        Image.new("L", size, 255).save(folder / row["image"])
+    path = folder / "questions.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def row(name: str, value: tuple[float, float], category: str = "form") -> dict[str, Any]:
+    top, bottom = value
+    return {
+        "image": name,
+        "question": f"What is {name}?",
+        "answers": ["7"],
+        "box": [0.1, top, 0.5, bottom],
+        "value": [0.3, top, 0.5, bottom],
+        "category": category,
+    }
+
+
+def test_answers_too_small_to_read_are_no_rows(tmp_path: Path) -> None:
+    # On a page of 2048 px, 1 % of the height is 20 px there and 10 at 1024.
+    rows = [row("a.png", (0.2, 0.21)), row("b.png", (0.2, 0.208))]
+    path = write_rows(tmp_path, rows, (1024, 2048))
+    kept = grpo_nano_rows.pooled(path, smallest=9.0)
+    assert [Path(r["image"]).name for r in kept] == ["a.png"]
+    assert kept[0]["answers"] == ["7"] and kept[0]["box"] == [0.1, 0.2, 0.5, 0.21]
+    # Small pages are not enlarged: 1 % of 200 px is 2 px.
+    assert grpo_nano_rows.pooled(write_rows(tmp_path, rows, (100, 200)), 9.0) == []
+
+
+def test_a_miss_is_a_crop_centred_elsewhere(tmp_path: Path) -> None:
+    rows = [row("a.png", (0.2, 0.3)), row("b.png", (0.6, 0.7))]
+    test = load_file(write_rows(tmp_path, rows, (80, 100)))
+    found = list(failures.misses(test.rows, Fixed(Box(0.2, 0.2, 0.4, 0.3))))
+    assert [miss.row.question for miss in found] == ["What is b.png?"]
+    # No crop harms nobody.
+    assert list(failures.misses(test.rows, Fixed(None))) == []
+
+
+def test_misses_of_all_kinds_are_shown(tmp_path: Path) -> None:
+    rows = [row(f"{i}.png", (0.6, 0.7), "form") for i in range(6)]
+    rows.append(row("slide.png", (0.6, 0.7), "slide"))
+    test = load_file(write_rows(tmp_path, rows, (80, 100)))
+    found = list(failures.misses(test.rows, Fixed(Box(0.2, 0.2, 0.4, 0.3))))
+    for seed in range(4):
+        chosen = failures.choose(found, 3, seed)
+        assert sorted(miss.row.category for miss in chosen) == ["form", "form", "slide"]
+    failures.draw(failures.choose(found, 4, 1), tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        colours = {colour for _, colour in sheet.convert("RGB").getcolors(1 << 24)}
+    assert any(r > 150 and g < 60 for r, g, _ in colours)
+    assert any(g > 120 and r < 60 for r, g, _ in colours)
+
+
+def test_what_is_kept_of_an_evaluation() -> None:
+    share = {"mean": 0.5, "interval": [0.4, 0.6]}
+    figures = {
+        "score": share,
+        "centre_in_region": 0.9,
+        "mean_area": 0.03,
+        "crop_milliseconds": 80.0,
+        "gap_closed": share,
+        "against_none": {"mended": 7, "broken": 1, "broken_share": {"mean": 0.02}},
+    }
+    bare = figures | {"centre_in_region": None, "mean_area": None, "crop_milliseconds": 0.0}
+    del bare["gap_closed"], bare["against_none"]
+    summary = {
+        "data": "pages",
+        "metric": "exact",
+        "rows": 300,
+        "problems": {},
+        "failures": {},
+        "failed": [{"detail": "a long story"}],
+        "targets": {"standin:448": {"none": bare, "some/where/nano-sft": figures}},
+    }
+    kept = sft_and_grpo.kept(summary)
+    assert set(kept["croppers"]) == {"none", "nano-sft"} and "failed" not in kept
+    lines = sft_and_grpo.tables(kept)["croppers"].splitlines()[2:]
+    assert lines[0].startswith("| no crop | 50.0 % [40, 60] |  |  |")
+    assert "| 7 / 1 | 2.0 % | 90.0 % | 3.0 % | 80 |" in lines[1]
