@@ -13,6 +13,7 @@ from cropzoom.trainer.synthetic.canvas import Canvas
 from cropzoom.trainer.synthetic.damage import damage
 from cropzoom.trainer.synthetic.fonts import find_fonts, load_font
 from cropzoom.trainer.synthetic.lexicon import Lexicon, is_heldout
+from cropzoom.trainer.synthetic.questions import NATURAL
 
 
 def clean(**changes: object) -> PageOptions:
@@ -84,6 +85,18 @@ def test_no_word_or_font_is_in_both_splits() -> None:
     assert not any(is_heldout(seen.word()) for _ in range(500))
     assert all(is_heldout(heldout.word()) for _ in range(500))
     assert not set(find_fonts("train")) & set(find_fonts("heldout"))
+
+
+def test_some_questions_without_an_answer_are_about_photographs() -> None:
+    def absent(natural: float, layout: str) -> list[str]:
+        options = clean(absent=1.0, natural=natural, layout=layout)
+        pages = [render_page(random.Random(seed), options) for seed in range(4)]
+        return [question.text for page in pages for question in page.questions]
+
+    for layout in ("page", "picture"):
+        assert set(absent(1.0, layout)) <= set(NATURAL)
+        assert not set(absent(0.0, layout)) & set(NATURAL)
+    assert len(set(absent(1.0, "picture"))) > 3
 
 
 def test_absent_questions_name_nothing_on_the_page() -> None:

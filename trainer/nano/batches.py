@@ -200,9 +200,9 @@ def plan(
         low = 9.0 if index < reading // 2 else 7.5
         options = PageOptions(width, height, min_text=low, max_text=24.0, layout="dense")
         return replace(options, languages=languages), 12
-    if rng.random() < 0.03:
+    if rng.random() < 0.05:
         width, height, count = rng.choice(_SIZES)
-        return PageOptions(width, height, layout="picture", questions=2), count
+        return PageOptions(width, height, layout="picture", questions=4, natural=0.5), count
     weights = [a + (b - a) * progress for a, b in zip(_EARLY, _LATE, strict=True)]
     width, height, count = rng.choices(_SIZES, weights)[0]
     # Small print is what crops are for, and the last to be learnt.
@@ -211,7 +211,7 @@ def plan(
     # Pages side by side hold a few questions each; one alone is read for as many as two would be.
     asked = 6 if count > 2 else 10
     options = PageOptions(width, height, min_text=low, max_text=high, questions=asked, absent=0.17)
-    return replace(options, languages=languages), count
+    return replace(options, languages=languages, natural=0.25), count
 
 
 class Batches(IterableDataset[Batch]):

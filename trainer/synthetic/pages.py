@@ -33,6 +33,7 @@ class PageOptions:
         absent: share of questions that nothing on the page answers.
         clean: no blur, noise, rotation or JPEG.
         languages: share of pages in another language than English.
+        natural: share of the questions without an answer that are about photographs.
         font_folders: where fonts lie; the system's folders when empty.
     """
 
@@ -46,6 +47,7 @@ class PageOptions:
     absent: float = 0.08
     clean: bool = False
     languages: float = 0.0
+    natural: float = 0.0
     font_folders: tuple[str, ...] = ()
 
 
@@ -103,13 +105,16 @@ def render_page(rng: random.Random, options: PageOptions) -> Page:
     fields = unambiguous(canvas.fields)
     chosen = rng.sample(fields, min(len(fields), options.questions))
     questions = [
-        ask_absent(rng, pen.lexicon, canvas.fields)
+        ask_absent(rng, pen.lexicon, canvas.fields, natural=options.natural)
         if rng.random() < options.absent
         else ask(rng, field, canvas.fields)
         for field in chosen
     ]
     if options.layout == "picture":
-        questions = [ask_absent(rng, pen.lexicon, []) for _ in range(options.questions)]
+        questions = [
+            ask_absent(rng, pen.lexicon, [], natural=options.natural)
+            for _ in range(options.questions)
+        ]
     return Page(canvas.image, canvas.words, fields, questions)
 
 

@@ -91,6 +91,18 @@ Which entry says {k}?|What is {k}?|What does {k} belong to?|What is listed with 
 Which item has {k}?|Which row has {k}?|What stands next to {k}?|To what does "{k}" belong?
 What is {k} the value of?|Which one is {k}?
 """
+_NATURAL = """
+What is in the picture?|Describe the image.|What is the man wearing?|How many birds are there?
+Is the sky blue?|Where was the photo taken?|What is behind the house?|What kind of flower is it?
+What is she holding?|Who is in the photo?|What breed is the dog?|What colour are the walls?
+Is anyone smiling?|What is on the table?|How many windows does the building have?|Is it night?
+What season is it?|What is the weather like?|What is the child playing with?|Are there any trees?
+What vehicle is in the street?|Which fruit is in the bowl?|Is the door open?|What is on the roof?
+What is the woman looking at?|How many boats are on the water?|Is the road wet?
+What sport is played?|What material is the bench made of?|What is in the background?
+Is there a bridge?|What is he riding?|What colour is the bird?|How many chairs are there?|What is growing in the field?|Is it a city?
+What does the landscape look like?|Is the cat asleep?|What shape is the cloud?|What are they eating?
+"""
 _SUFFIXES = [
     "Answer briefly.",
     "Give a very brief answer.",
@@ -115,6 +127,8 @@ def _forms(text: str) -> list[str]:
     return [form.strip() for line in text.strip().splitlines() for form in line.split("|")]
 
 
+NATURAL = _forms(_NATURAL)
+"""Questions about photographs, which no page of text answers."""
 FORMS = {
     "pair": _forms(_PAIR),
     "cell": _forms(_CELL),
@@ -172,9 +186,18 @@ def turned(field: Field) -> Field:
 
 
 def ask_absent(
-    rng: random.Random, lexicon: Lexicon, fields: list[Field], text: str = ""
+    rng: random.Random,
+    lexicon: Lexicon,
+    fields: list[Field],
+    text: str = "",
+    natural: float = 0.0,
 ) -> Question:
-    """A question about a key that is not on the page, neither in a field nor in its `text`."""
+    """A question about a key that is not on the page, neither in a field nor in its `text`.
+
+    With a chance of `natural` it is one about a photograph instead.
+    """
+    if natural and rng.random() < natural:
+        return Question(rng.choice(NATURAL), "", None, None, None)
     present = " ".join([*(f"{f.key} {f.column or ''}" for f in fields), text]).lower()
     while True:
         key, kind = lexicon.key()

@@ -296,7 +296,7 @@ def ask_some(
             if lost.key.lower() in question.lower():
                 asked.append(Question(question, "", None, None, None))
         else:
-            asked.append(ask_absent(rng, lexicon, record.fields, text))
+            asked.append(ask_absent(rng, lexicon, record.fields, text, options.natural))
     return asked
 
 
