@@ -100,7 +100,8 @@ What season is it?|What is the weather like?|What is the child playing with?|Are
 What vehicle is in the street?|Which fruit is in the bowl?|Is the door open?|What is on the roof?
 What is the woman looking at?|How many boats are on the water?|Is the road wet?
 What sport is played?|What material is the bench made of?|What is in the background?
-Is there a bridge?|What is he riding?|What colour is the bird?|How many chairs are there?|What is growing in the field?|Is it a city?
+Is there a bridge?|What is he riding?|What colour is the bird?|How many chairs are there?
+What is growing in the field?|Is it a city?|Where is the picture taken?
 What does the landscape look like?|Is the cat asleep?|What shape is the cloud?|What are they eating?
 """
 _SUFFIXES = [
