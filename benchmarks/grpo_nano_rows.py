@@ -2,16 +2,19 @@
 
     python -m cropzoom.trainer.synthetic.html runs/pool --pages 2200 --seed 2 --grey
     python -m cropzoom.trainer.synthetic.html.questions runs/pool --per-page 1 --seed 9
-    python benchmarks/grpo_nano_rows.py runs/grpo-rows runs/pool/questions.jsonl
-    cropzoom train grpo runs/grpo-rows/rows.jsonl runs/nano-grpo --policy nano --model SFT-CROPPER
+    python benchmarks/grpo_nano_rows.py write runs/grpo-rows runs/pool/questions.jsonl
+    python benchmarks/grpo_nano_rows.py unsure runs/grpo-rows SFT-CROPPER
+    cropzoom train grpo runs/grpo-rows/unsure.jsonl runs/nano-grpo --policy nano --model SFT-CROPPER
 
-Boxes are written, too, but GRPO looks at them for its measurements only.
+Boxes are written, too, but GRPO looks at them for its measurements only. `unsure` keeps what the
+cropper is neither sure of nor blind to: of the rest, all samples earn the same and teach nothing.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +23,7 @@ from cropzoom.trainer.synthetic import PageOptions
 from cropzoom.trainer.synthetic.rows import rendered_test
 from PIL import Image
 
+from cropzoom import load_cropper
 from cropzoom.images import load_image
 
 SEEN = 1024
@@ -39,22 +43,29 @@ def rendered(folder: Path, pages: int, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def pooled(questions: Path, smallest: float) -> list[dict[str, Any]]:
-    """Rows about a pool's pages whose answers are large enough to be read by nano."""
+def pooled(questions: Path, folder: Path, smallest: float) -> list[dict[str, Any]]:
+    """Rows about a pool's pages whose answers nano can read; pictures are linked, or copied."""
     rows = []
+    (folder / "images").mkdir(parents=True, exist_ok=True)
     for line in questions.read_text("utf-8").splitlines():
         row = json.loads(line)
-        path = questions.parent.resolve() / row["image"]
+        path = questions.parent / row["image"]
         with Image.open(path) as image:
             width, height = image.size
         low, high = row["value"][1], row["value"][3]
         if (high - low) * height * min(1.0, SEEN / max(width, height)) >= smallest:
             rows.append({key: row[key] for key in ("question", "answers", "box")})
-            rows[-1]["image"] = str(path)
+            rows[-1]["image"] = f"images/pool-{path.name}"
+            if not (copy := folder / rows[-1]["image"]).exists():
+                shutil.copyfile(path, copy)
     return rows
 
 
-def main(
+app = typer.Typer()
+
+
+@app.command()
+def write(
     folder: Annotated[Path, typer.Argument(help="For rows.jsonl and pictures.")],
     questions: Annotated[Path, typer.Argument(help="A training pool's questions.jsonl.")],
     pages: Annotated[int, typer.Option(help="Of the Pillow renderer.")] = 800,
@@ -65,13 +76,35 @@ def main(
     """Write rows.jsonl."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     draw = random.Random(seed)
-    there = pooled(questions, smallest)
+    there = pooled(questions, folder, smallest)
     rows = rendered(folder, pages, seed) + draw.sample(there, min(count, len(there)))
     draw.shuffle(rows)
+    _save(folder / "rows.jsonl", rows)
+
+
+@app.command()
+def unsure(
+    folder: Annotated[Path, typer.Argument(help="With rows.jsonl.")],
+    cropper: Annotated[str, typer.Argument(help="As for load_cropper.")],
+    low: Annotated[float, typer.Option(help="Least confidence.")] = 0.1,
+    high: Annotated[float, typer.Option(help="Highest confidence.")] = 0.95,
+) -> None:
+    """Write those rows to unsure.jsonl that lie between two confidences."""
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").open(encoding="utf-8")]
+    kept = []
+    with load_cropper(cropper) as loaded:
+        for row in rows:
+            found = loaded.predict(Image.open(folder / row["image"]), row["question"])
+            if found and low <= found[0].confidence <= high:
+                kept.append(row)
+    _save(folder / "unsure.jsonl", kept)
+
+
+def _save(path: Path, rows: list[dict[str, Any]]) -> None:
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (folder / "rows.jsonl").write_text(text, "utf-8")
-    typer.echo(f"{len(rows)} rows in {folder / 'rows.jsonl'}")
+    path.write_text(text, "utf-8")
+    typer.echo(f"{len(rows)} rows in {path}")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

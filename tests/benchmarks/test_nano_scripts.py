@@ -58,11 +58,35 @@ def test_answers_too_small_to_read_are_no_rows(tmp_path: Path) -> None:
     # On a page of 2048 px, 1 % of the height is 20 px there and 10 at 1024.
     rows = [row("a.png", (0.2, 0.21)), row("b.png", (0.2, 0.208))]
     path = write_rows(tmp_path, rows, (1024, 2048))
-    kept = grpo_nano_rows.pooled(path, smallest=9.0)
-    assert [Path(r["image"]).name for r in kept] == ["a.png"]
+    out = tmp_path / "rows"
+    kept = grpo_nano_rows.pooled(path, out, smallest=9.0)
+    assert [r["image"] for r in kept] == ["images/pool-a.png"]
+    assert (out / "images/pool-a.png").read_bytes() == (tmp_path / "a.png").read_bytes()
     assert kept[0]["answers"] == ["7"] and kept[0]["box"] == [0.1, 0.2, 0.5, 0.21]
     # Small pages are not enlarged: 1 % of 200 px is 2 px.
-    assert grpo_nano_rows.pooled(write_rows(tmp_path, rows, (100, 200)), 9.0) == []
+    assert grpo_nano_rows.pooled(write_rows(tmp_path, rows, (100, 200)), out, 9.0) == []
+
+
+def test_rows_that_a_cropper_is_sure_of_teach_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Saying:
+        def __enter__(self) -> Saying:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def predict(self, image: Image.Image, question: str) -> list[Crop]:
+            confidence = float(question)
+            return [Crop(Box(0, 0, 1, 1), confidence)] if confidence else []
+
+    monkeypatch.setattr(grpo_nano_rows, "load_cropper", lambda name: Saying())
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    rows = [{"image": "a.png", "question": str(c)} for c in (0.0, 0.05, 0.5, 0.9, 0.99)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    grpo_nano_rows.unsure(tmp_path, "any", low=0.1, high=0.95)
+    kept = (tmp_path / "unsure.jsonl").read_text().splitlines()
+    assert [json.loads(line)["question"] for line in kept] == ["0.5", "0.9"]
 
 
 def test_a_miss_is_a_crop_centred_elsewhere(tmp_path: Path) -> None:
