@@ -171,11 +171,10 @@ def closed_loop(
     end = time.perf_counter() + seconds
 
     def call(caller: int) -> list[Done]:
-        done, number = [], caller
-        while time.perf_counter() < end:
+        done: list[Done] = []
+        while not done or time.perf_counter() < end:
             since = time.perf_counter()
-            question = asked[number % len(asked)]
-            number += callers
+            question = asked[(caller + callers * len(done)) % len(asked)]
             try:
                 answer = client.chat.completions.create(
                     model="stand-in", messages=question.messages

@@ -20,7 +20,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,8 +147,8 @@ class Judge:
         return self.draws.share(values).to_dict()
 
 
-def study(settings: Settings, work: Path, sft: Path) -> dict[str, Any]:
-    """Train by every teacher, and judge; see the module's docstring.
+def study(settings: Settings, work: Path, sft: Path) -> Iterator[dict[str, Any]]:
+    """Train by every teacher, and judge; gives the results so far after each of them.
 
     Args:
         settings: of the study.
@@ -187,9 +187,8 @@ def study(settings: Settings, work: Path, sft: Path) -> dict[str, Any]:
             boxes = reproduction.best_boxes(load_policy(folder), judge.rows)
             found["policies"][reward] = judge.judge(boxes)
         results["teachers"].append(found)
-        print(json.dumps(found), flush=True)
+        yield results
     print(f"{(time.perf_counter() - began) / 60:.1f} minutes")
-    return results
 
 
 def tables(results: dict[str, Any]) -> dict[str, str]:
@@ -281,12 +280,12 @@ def main() -> None:
     settings = QUICK if arguments.quick else Settings()
     work = arguments.work or Path("runs") / ("weak-quick" if arguments.quick else "weak-readers")
     reproduction.claim(work, settings)
-    results = study(settings, work, arguments.sft)
-    if arguments.output:
-        arguments.output.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    if arguments.figure:
-        draw(results, arguments.figure)
-    print(tables(results)["teachers"])
+    for results in study(settings, work, arguments.sft):
+        if arguments.output:
+            arguments.output.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+        if arguments.figure:
+            draw(results, arguments.figure)
+        print(tables(results)["teachers"], flush=True)
 
 
 if __name__ == "__main__":

@@ -120,9 +120,9 @@ def test_no_more_requests_at_a_time_than_slots(monkeypatch: pytest.MonkeyPatch) 
         at_once -= 1
 
     monkeypatch.setattr("paced_server.time.sleep", counting)
-    with PacedServer(Api(0.02, 0, 2), known((asked[0], "1"))) as server:
+    with PacedServer(Api(0.1, 0, 2), known((asked[0], "1"))) as server:
         client = OpenAI(base_url=server.base_url, api_key="none", max_retries=0)
-        done = service_load.closed_loop(client, asked, callers=6, seconds=0.2)
+        done = service_load.closed_loop(client, asked, callers=6, seconds=0.01)
     assert most == 2 and all(one.right for one in done)
 
 
