@@ -85,13 +85,13 @@ class Outcome:
 Pictured = tuple[Image.Image, list[Asked]]
 
 
-def rendered(split: Split, pages: int, seed: int) -> Iterator[Pictured]:
-    """Pages with four questions about their fields, one about a field that is not there, and one
-    about a picture."""
+def rendered(split: Split, pages: int, seed: int, each: int = 4) -> Iterator[Pictured]:
+    """Pages with up to `each` questions about their fields, one about a field that is not there,
+    and one about a picture."""
     rng = random.Random(f"abstention/{split}/{seed}")
     for number in range(pages):
         width, height = rng.choice(SIZES)
-        options = replace(TEST_PAGES, width=width, height=height, split=split, questions=4)
+        options = replace(TEST_PAGES, width=width, height=height, split=split, questions=each)
         page = render_page(rng, options)
         name = f"rendered {number}"
         words = " ".join(word.text for word in page.words)
@@ -362,7 +362,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seed = arguments.seed
     with load_cropper(arguments.cropper) as cropper:
-        training = ask(cropper, rendered("train", arguments.pages, seed))
+        training = ask(cropper, rendered("train", arguments.pages, seed, each=2))
         training += ask(cropper, scenes(arguments.scenes, seed))
         outcomes = ask(cropper, rendered("heldout", arguments.pages, seed))
         outcomes += ask(cropper, scenes(arguments.scenes, seed + 1))
