@@ -3,7 +3,7 @@
 Three sets of held-out pages: the project's renderer in English and in other languages, and, where
 a pool is given, pages that Chromium laid out:
 
-    python -m cropzoom.trainer.synthetic.html runs/heldout --pages 60 --seed 5 --split heldout
+    python -m cropzoom.trainer.synthetic.html runs/heldout --pages 90 --seed 6 --split heldout
     python -m cropzoom.trainer.synthetic.html.questions runs/heldout
     python benchmarks/where_it_misses.py runs/heldout/questions.jsonl \\
         --output benchmarks/results/where_it_misses.json
