@@ -60,9 +60,9 @@ SETS = {
     "scan": replace(_PAGE, width=1800, height=2500, min_text=16.0, max_text=40.0),
 }
 NAMES = {
-    "page": "768 x 1024 px, text 10-16 px",
-    "dense": "1800 x 2500 px, text 8-12 px",
-    "scan": "1800 x 2500 px, text 16-40 px",
+    "page": "page: 768 x 1024 px, text 10-16 px",
+    "dense": "dense: 1800 x 2500 px, text 8-12 px",
+    "scan": "scan: 1800 x 2500 px, text 16-40 px",
 }
 
 
@@ -162,8 +162,8 @@ def knowing(asked: Asked) -> Look:
 
 RULES: dict[str, Callable[[Asked], Look]] = {
     "768, then 1536 where below 0.5": upwards(768, 1536, 0.5),
+    "768, then 2048 where below 0.5": upwards(768, 2048, 0.5),
     "1024, then 2048 where below 0.5": upwards(1024, 2048, 0.5),
-    "1024, then 2560 where below 0.2": upwards(1024, 2560, 0.2),
     "1024, then 2560 where below 0.5": upwards(1024, 2560, 0.5),
     "1024, then a window": closer(1024, 1, ALWAYS),
     "1024, then two windows": closer(1024, 2, ALWAYS),
@@ -320,6 +320,7 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
             size,
             *(percent(one[sort]["centre"]) for sort in SETS),
             *(percent(one[sort]["whole"]) for sort in large),
+            f"{one['all']['cost']:.2f}",
             f"{one['dense']['milliseconds']:.0f}",
         ]
         for size, one in results["sizes"].items()
@@ -333,21 +334,19 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
         [
             name,
             *(percent(one[sort]["centre"]) for sort in SETS),
+            percent(one["all"]["whole"]),
             f"{one['all']['cost']:.2f}",
             *(_points(one[sort]["gain"]) for sort in ("all", "dense")),
         ]
         for name, one in results["rules"].items()
     ]
-    named_sets = [f"{NAMES[sort]} ({count[sort]})" for sort in SETS]
+    sorts = [f"{NAMES[sort]} ({count[sort]})" for sort in SETS]
+    whole = [f"{sort}: value whole" for sort in large]
+    gains = ["against fixed sizes of that cost", "dense alone"]
     return {
-        "sizes": markdown(
-            ["longest side, px", *named_sets, *(f"{NAMES[s]}: value whole" for s in large), "ms"],
-            sizes,
-        ),
+        "sizes": markdown(["longest side, px", *sorts, *whole, "megapixels", "ms, dense"], sizes),
         "heights": markdown(["text in the net's input", "centre in region", "looks"], heights),
-        "rules": markdown(
-            ["rule", *SETS, "megapixels", "against fixed sizes of that cost", "dense alone"], rules
-        ),
+        "rules": markdown(["rule", *SETS, "value whole", "megapixels", *gains], rules),
     }
 
 
