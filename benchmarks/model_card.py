@@ -80,11 +80,11 @@ kind](../../../docs/studies/where-it-misses.md)):
 
 Confidence, on {calibration_pages} pages at 1024 px with body text of 8.5 to 30 px, fonts and words of the training split
 (`python -m cropzoom.trainer.nano.calibrate runs/nano --pages {calibration_pages}`, the temperature
-is chosen on these pages): mean {confidence}. Where nothing answers, the default `min_confidence={threshold}`
-sends no crop (`python benchmarks/abstention.py --pictures photographs`, held-out pages;
-[curves](../../../docs/studies/abstention.md)):
+is chosen on these pages): mean {confidence}. The default `min_confidence={threshold}` keeps crops back
+(`python benchmarks/abstention.py --pictures photographs --pool runs/heldout`, held-out pages, questions with and
+without an answer; [curves, and what the groups are](../../../docs/studies/abstention.md)):
 
-| | no crop sent | questions |
+| asked about | no crop sent | questions |
 |---|---|---|
 {skipped}
 
@@ -99,7 +99,7 @@ key and value stand, red the crop (`python benchmarks/failures.py runs/heldout/q
 ![Misses](../../../docs/failures.png)
 
 - **Small print.** Below about 10 px of type size at 1024 px (8 pt on an A4 page) it misses more.
-  `load_cropper("nano", longest_edge=1536)` shows it more, at the cost of time; `second_look=2240` does so
+  `load_cropper("nano", longest_edge=1536)` shows it more, at the cost of time; `second_look=2048` does so
   only for pages that are larger and where the first look is unsure
   ([when it pays](../../../docs/studies/input-size.md)).
 - **Pages unlike those above.** On layouts made by others expect the figures of the pages that Chromium laid

@@ -1,8 +1,8 @@
-"""Nano by SFT and after GRPO, beside its rivals, on 300 held-out pages: keeps what was found.
+"""Nano by SFT and after GRPO, beside its rivals, on held-out pages: keeps what was found.
 
-    cropzoom eval rendered:300x1@7 -t standin:448 -c none -c random -c centre -c ocr \\
-        -c runs/nano-sft -c runs/nano-grpo -c oracle --threads 1 -o runs/rendered300
-    python benchmarks/sft_and_grpo.py runs/rendered300/summary.json
+    cropzoom eval rendered:60x1@7 -t standin:448 -c none -c random -c centre -c ocr \\
+        -c nano -c runs/nano-grpo-onnx -c oracle --threads 1 -o runs/rendered60
+    python benchmarks/sft_and_grpo.py runs/rendered60/summary.json
     python benchmarks/study_tables.py
 """
 
@@ -21,8 +21,8 @@ NAMES = {
     "random": "random place",
     "centre": "centre",
     "ocr": "OCR of the whole page, training-free",
-    "nano-sft": "nano, SFT",
-    "nano-grpo": "nano, SFT then GRPO",
+    "nano": "nano, SFT",
+    "nano-grpo-onnx": "nano, SFT then GRPO",
     "oracle": "the right crop",
 }
 

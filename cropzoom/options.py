@@ -41,7 +41,7 @@ class ZoomOptions:
     """
 
     max_crops: int = 1
-    min_confidence: float = 0.2
+    min_confidence: float = 0.4
     max_area: float = 0.5
     padding: float = 0.0
     min_crop_side: int = 448

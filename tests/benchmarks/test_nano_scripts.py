@@ -132,10 +132,10 @@ def test_what_is_kept_of_an_evaluation() -> None:
         "problems": {},
         "failures": {},
         "failed": [{"detail": "a long story"}],
-        "targets": {"standin:448": {"none": bare, "some/where/nano-sft": figures}},
+        "targets": {"standin:448": {"none": bare, "some/where/nano": figures}},
     }
     kept = sft_and_grpo.kept(summary)
-    assert set(kept["croppers"]) == {"none", "nano-sft"} and "failed" not in kept
+    assert set(kept["croppers"]) == {"none", "nano"} and "failed" not in kept
     lines = sft_and_grpo.tables(kept)["croppers"].splitlines()[2:]
     assert lines[0].startswith("| no crop | 50.0 % [40, 60] |  |  |")
     assert "| 7 / 1 | 2.0 % | 90.0 % | 3.0 % | 80 |" in lines[1]
