@@ -61,7 +61,7 @@ def load_cropper(
         second_look: px at which an image that is larger than `longest_edge` is looked at once
             more where the first look is unsure, such as a dense page whose text became too small;
             for nano and its like. With 2048, nano finds most of the print of 8 to 12 px on a page
-            of 2500 px, and takes some four times as long where it looks again.
+            of 2500 px, and takes nearly five times as long where it looks again.
 
     Raises:
         CropperError: folder, manifest, model file or provider at fault.
