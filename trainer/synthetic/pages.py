@@ -81,8 +81,9 @@ def render_page(rng: random.Random, options: PageOptions) -> Page:
     language = draw_language(rng, options.languages)
     letters = language.alphabet if language else ""
     fonts = find_fonts(options.split, options.font_folders, letters)
-    if not fonts:
-        fonts, language = find_fonts(options.split, options.font_folders) or (None,), None
+    if letters and not fonts:
+        fonts, language = find_fonts(options.split, options.font_folders), None
+    fonts = fonts or (None,)
     family = rng.choice(fonts)
     pen = Pen(
         canvas,
