@@ -71,7 +71,7 @@ sees {side} px and reads with an OCR engine:
 Centre in the region by kind of question: {kinds}.
 
 On other held-out pages, centre in the region / value shown whole, with intervals
-(`python benchmarks/where_it_misses.py runs/heldout/questions.jsonl`; [by place, size, contrast, script and
+(`python benchmarks/where_it_misses.py runs/heldout/questions.jsonl --pages {where_pages}`; [by place, size, contrast, script and
 kind](../../../docs/studies/where-it-misses.md)):
 
 | pages | centre in the region | value whole | questions |
@@ -115,7 +115,7 @@ key and value stand, red the crop (`python benchmarks/failures.py runs/heldout/q
   Arabic, Hebrew or CJK.
 - **Counting, comparing, reasoning** ("which is largest?"). It finds keys; it does not think.
 - **Perspective and curved pages.** Trained on rotations of about one degree, and on a few degrees of
-  perspective in the last of its trainings only.
+  perspective in the last two of its trainings only.
 - **Confidence** drops on what it does not know, but pages without an answer still sometimes get a
   crop: see the figures above.
 - **Held-out fonts have relatives.** Fonts are split by family name; a held-out family may be the
@@ -147,7 +147,7 @@ def main() -> None:
     legibility = _result("legibility")
     calibration = _result("calibration")
     overhead = _result("overhead")
-    others = _result("where_it_misses")["sets"]
+    where = _result("where_it_misses")
     skipped = _result("abstention")["skipped"]
     settings = legibility["settings"]
     groups = calibration["groups"]
@@ -187,7 +187,8 @@ def main() -> None:
             f"{KINDS[kind]} {part['centre_in_region']:.0%} ({part['questions']} questions)"
             for kind, part in legibility["by_kind"].items()
         ),
-        others="\n".join(_others(others)),
+        where_pages=where["settings"]["pages"],
+        others="\n".join(_others(where["sets"])),
         skipped="\n".join(
             f"| {name} | {_percent(group['at'][str(threshold)])} | {group['questions']} |"
             for name, group in skipped.items()
