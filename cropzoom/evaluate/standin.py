@@ -87,6 +87,7 @@ class StandIn:
         self._remember = remember
         self._pages: OrderedDict[bytes, Page] = OrderedDict()
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
 
     def see(self, image: Image.Image) -> Image.Image:
         """Return an upright image as the stand-in sees it: RGB, longest side exactly `side` px."""
@@ -98,15 +99,23 @@ class StandIn:
         """Return what can be read in an upright image of any size once it is seen at `side`."""
         seen = self.see(image)
         key = hashlib.sha256(repr(seen.size).encode() + seen.tobytes()).digest()
-        with self._lock:
-            page = self._pages.get(key)
-        if page is None:
-            page = Page(seen.width, seen.height, tuple(self._reader.read(seen)))
-            with self._lock:
-                self._pages[key] = page
-                while len(self._pages) > self._remember:
-                    self._pages.popitem(last=False)
+        page = self._known(key)
+        if page is not None:
+            return page
+        # The reader takes one picture at a time anyway: who waited may find it read meanwhile.
+        with self._reading:
+            page = self._known(key)
+            if page is None:
+                page = Page(seen.width, seen.height, tuple(self._reader.read(seen)))
+                with self._lock:
+                    self._pages[key] = page
+                    while len(self._pages) > self._remember:
+                        self._pages.popitem(last=False)
         return page
+
+    def _known(self, key: bytes) -> Page | None:
+        with self._lock:
+            return self._pages.get(key)
 
     def answer(self, question: str, images: Sequence[Image.Image]) -> Reply:
         """Answer from any number of upright images, in no order of preference."""

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from drawing import card
+from PIL import Image
 
 from cropzoom.evaluate.ocr import Line, OcrReader
 from cropzoom.evaluate.standin import (
@@ -118,6 +122,25 @@ def test_every_picture_is_seen_at_the_same_size(reader: OcrReader) -> None:
     assert stand_in.see(card([], (1200, 600))).size == (300, 150)
     assert stand_in.see(card([], (60, 120))).size == (150, 300)
     assert stand_in.see(card([], (3000, 1))).size == (300, 1)
+
+
+def test_questions_asked_at_once_about_one_picture_read_it_once() -> None:
+    class SlowReader(OcrReader):
+        read_pictures = 0
+
+        def read(self, image: Image.Image) -> list[Line]:
+            self.read_pictures += 1
+            time.sleep(0.05)
+            return []
+
+    reader = SlowReader()
+    stand_in = StandIn(reader=reader)
+    picture = card([], (600, 300))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(stand_in.read, [picture] * 4))
+    assert reader.read_pictures == 1
+    stand_in.read(card([(10, 10, "another")], (600, 300)))
+    assert reader.read_pictures == 2
 
 
 def test_a_crop_makes_small_print_readable(stand_in: StandIn) -> None:
