@@ -191,7 +191,9 @@ def _export(
         else:
             policy = load_policy(checkpoint)
             net, training = policy.net, {"checkpoint": folder.name}
-            net_options = {key: getattr(policy, key) for key in ("quantile", "scale", "pad_px")}
+            net_options = {
+                key: getattr(policy, key) for key in ("quantile", "scale", "pad_px", "join")
+            }
             spec = policy.collate.spec
             net_options |= {"longest_edge": spec.longest_edge, "max_upscale": spec.max_upscale}
         made: Ladder | None = export_nano(

@@ -287,4 +287,5 @@ def decode(
         spec.temperature,
         finish,
         k,
+        spec.join,
     )

@@ -39,6 +39,8 @@ class DecodeSpec:
         scale: the box is grown by this about its centre.
         pad_px: and then by this on each side.
         temperature: the logits are divided by it before the confidence is taken.
+        join: probability, as a share of the first box's, from which a second box that reaches back
+            is joined to it (see `point`); None for never.
     """
 
     cell: int
@@ -47,6 +49,7 @@ class DecodeSpec:
     scale: float
     pad_px: float
     temperature: float
+    join: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ def decode_spec(bins: Section, decode: Section) -> DecodeSpec:
         scale=decode.number("scale", 1, 16),
         pad_px=decode.number("pad_px", 0, 4096),
         temperature=decode.number("temperature", 0.01, 100),
+        join=decode.number("join", 0.01, 100) if "join" in decode else None,
     )
     bins.finish()
     decode.finish()

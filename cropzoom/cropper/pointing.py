@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from cropzoom.geometry import Box, Crop
 
 Floats = npt.NDArray[np.floating]
 _Doubles = npt.NDArray[np.float64]
+_Sides: TypeAlias = tuple[float, float, float, float]
 
 
 def point(
@@ -24,6 +26,7 @@ def point(
     temperature: float,
     finish: Callable[[float, float, float, float], Box],
     k: int,
+    join: float | None = None,
 ) -> list[Crop]:
     """Turn a model's output into at most `k` boxes, best first.
 
@@ -32,6 +35,11 @@ def point(
     the `quantile` of its distance. The confidence is the probability, at `temperature`, of the
     cells whose centres are inside that box; what the model puts on "absent" is missing from it.
     For the next box, cells inside earlier ones count as empty.
+
+    A box that points at a key may end before a value far away from it, to which the model points as
+    well. So the best cell outside the box has a box, too, and the two become the one around both
+    where the second holds at least `join` times the probability that the first one does, and
+    reaches back to the first one's cell.
 
     Args:
         cells: (rows, columns) logits.
@@ -45,7 +53,21 @@ def point(
         finish: makes the box of left, top, right and bottom in that unit, which may lie outside
             the image.
         k: most boxes.
+        join: > 0; None for never.
     """
+
+    def box_at(row: int, column: int) -> _Sides:
+        left, top, right, bottom = (
+            reach[_at_quantile(logit, quantile)]
+            for logit in edges[:, :, row, column].astype(np.float64)
+        )
+        x, y = float(xs[column]), float(ys[row])
+        return x - left, y - top, x + right, y + bottom
+
+    def inside(box: _Sides) -> npt.NDArray[np.bool_]:
+        x0, y0, x1, y1 = box
+        return np.outer((ys >= y0) & (ys <= y1), (xs >= x0) & (xs <= x1))
+
     logits = cells.astype(np.float64)
     chance = _softmax_with(logits, absent)
     mass = _softmax_with(logits / temperature, absent / temperature)
@@ -54,16 +76,20 @@ def point(
         row, column = _peak(chance)
         if chance[row, column] <= 0:
             break
-        left, top, right, bottom = (
-            reach[_at_quantile(logit, quantile)]
-            for logit in edges[:, :, row, column].astype(np.float64)
-        )
-        x0, x1 = float(xs[column] - left), float(xs[column] + right)
-        y0, y1 = float(ys[row] - top), float(ys[row] + bottom)
-        inside = np.outer((ys >= y0) & (ys <= y1), (xs >= x0) & (xs <= x1))
-        confidence = min(1.0, float(mass[inside].sum()))
-        chance[inside] = mass[inside] = 0.0
-        crops.append(Crop(finish(x0, y0, x1, y1), confidence))
+        box = box_at(row, column)
+        held = inside(box)
+        rest = np.where(held, 0.0, chance)
+        other = _peak(rest)
+        if join is not None and rest[other] > 0:
+            second = box_at(*other)
+            back = second[0] <= xs[column] <= second[2] and second[1] <= ys[row] <= second[3]
+            if back and rest[inside(second)].sum() >= join * chance[held].sum():
+                low, high = np.minimum(box, second), np.maximum(box, second)
+                box = float(low[0]), float(low[1]), float(high[2]), float(high[3])
+                held = inside(box)
+        confidence = min(1.0, float(mass[held].sum()))
+        chance[held] = mass[held] = 0.0
+        crops.append(Crop(finish(*box), confidence))
     return crops
 
 

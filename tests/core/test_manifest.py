@@ -53,6 +53,8 @@ def test_a_good_folder(tmp_path: Path) -> None:
         (lambda m: m["decode"].update(nms=1), "unknown decode.nms"),
         (lambda m: m["decode"].update(temperature=0), "decode.temperature must be a number"),
         (lambda m: m["decode"].update(quantile=float("nan")), "decode.quantile must be"),
+        (lambda m: m["decode"].update(join=0), "decode.join must be a number from 0.01"),
+        (lambda m: m["decode"].update(join=None), "decode.join must be a number"),
         (lambda m: m["decode"].update(scale="1"), "decode.scale must be"),
         (lambda m: m.update(image=[]), "image. must hold an object"),
         (lambda m: m["image"].update(mode="RGB"), "image.mode must be 'L'"),

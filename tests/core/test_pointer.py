@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ IMAGE = ImageSpec(longest_edge=64, multiple=32, pad_value=200, max_upscale=2.0, 
 SPEC = DecodeSpec(
     cell=16, edge=(4.0, 8.0, 16.0, 32.0), quantile=0.7, scale=1.0, pad_px=0.0, temperature=1.0
 )
+WIDE = replace(SPEC, edge=(4.0, 8.0, 16.0, 100.0))
 
 
 def edges(rows: int, columns: int, bins: tuple[int, int, int, int] = (1, 1, 1, 1)) -> np.ndarray:
@@ -110,6 +112,46 @@ def test_quantile_prefers_too_large() -> None:
         (crop,) = decode(cells, -50, logits, (64, 64), spec, 1)
         left = 40 - distance
         assert pixels_of(crop, (64, 64))[0] == left, quantile
+
+
+def far_apart(first: float, second: float) -> tuple[np.ndarray, np.ndarray]:
+    """A key at the left whose box ends early, and a value at the right; the second reaches back."""
+    cells = np.full((3, 8), -50, np.float32)
+    cells[1, 0], cells[1, 6] = np.log(first), np.log(second)
+    logits = edges(3, 8, (1, 1, 2, 1)).copy()
+    logits[0, :, 1, 6] = np.where(np.arange(len(WIDE.edge)) == 3, 50, -50)
+    return cells, logits
+
+
+@pytest.mark.parametrize(
+    ("join", "shares", "box", "confidence"),
+    [
+        (None, (0.7, 0.3), (0, 16, 24, 32), 0.7),
+        (0.4, (0.7, 0.3), (0, 16, 120, 32), 1.0),
+        # As much as is asked for, and just short of it.
+        (0.5, (0.6, 0.31), (0, 16, 120, 32), 0.91),
+        (0.5, (0.6, 0.29), (0, 16, 24, 32), 0.6),
+    ],
+)
+def test_a_far_value_is_joined_to_its_key(
+    join: float | None,
+    shares: tuple[float, float],
+    box: tuple[int, ...],
+    confidence: float,
+) -> None:
+    cells, logits = far_apart(*shares)
+    absent = np.log(max(1e-9, 1 - sum(shares)))
+    (crop,) = decode(cells, absent, logits, (128, 48), replace(WIDE, join=join), 1)
+    assert pixels_of(crop, (128, 48)) == box
+    assert crop.confidence == pytest.approx(confidence, abs=1e-3)
+
+
+def test_another_place_is_not_joined() -> None:
+    cells, logits = far_apart(0.6, 0.4)
+    logits[0, :, 1, 6] = logits[0, :, 1, 0]  # it does not reach back
+    first, second = decode(cells, -50, logits, (128, 48), replace(WIDE, join=0.1), 2)
+    assert pixels_of(first, (128, 48)) == (0, 16, 24, 32)
+    assert pixels_of(second, (128, 48)) == (96, 16, 120, 32)
 
 
 def test_k_boxes_do_not_start_inside_one_another() -> None:

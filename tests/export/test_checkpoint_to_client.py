@@ -56,7 +56,7 @@ def policy_of(kind: str, checkpoint: Path) -> tuple[Any, int, float]:
     """An untrained policy, and how it learns three rows by heart: steps and rate."""
     torch.manual_seed(0)
     if kind == "nano":
-        return NanoPolicy(Nano(TINY_NANO).eval(), scale=1.0, pad_px=0.0), 10, 1e-2
+        return NanoPolicy(Nano(TINY_NANO).eval(), scale=1.0, pad_px=0.0, join=0.1), 10, 1e-2
     if kind == "pointer":
         return load_policy(checkpoint, "pointer", width=16, subcells=2), 40, 1e-2
     return load_policy(checkpoint, "text"), 60, 1e-2

@@ -164,6 +164,7 @@ def test_a_run_resumes_and_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ladder = nano_export.export_nano(net, tmp_path / "out", training, count=2)
     assert ladder is not None and ladder.passed and len(ladder.boxes) == 2
     content = json.loads((tmp_path / "out/cropper.json").read_text())
+    assert content["decode"]["join"] == nano_export.JOIN
     assert content["training"]["step"] == 4 and content["training"]["parity"] < 1e-4
     assert (tmp_path / "out/model.onnx").stat().st_size == content["files"]["model.onnx"]["bytes"]
 

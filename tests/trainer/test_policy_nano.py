@@ -176,7 +176,7 @@ def test_sft_leads_to_the_target(tiny: NanoPolicy, rows: list[VqaRow]) -> None:
 
 
 def test_a_saved_policy_is_the_same(tiny: NanoPolicy, rows: list[VqaRow], tmp_path: Path) -> None:
-    tiny.scale, tiny.pad_px = 1.0, 4.0
+    tiny.scale, tiny.pad_px, tiny.join = 1.0, 4.0, 0.3
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "trainer_state.json").write_text("{}")
     tiny.save_pretrained(tmp_path / "p")
@@ -188,6 +188,7 @@ def test_a_saved_policy_is_the_same(tiny: NanoPolicy, rows: list[VqaRow], tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
     wider = load_policy(tmp_path / "p", scale=2.0)
     assert isinstance(wider, NanoPolicy) and (wider.scale, wider.pad_px) == (2.0, 4.0)
+    assert wider.join == 0.3
 
 
 def test_broken_folders_are_refused(tiny: NanoPolicy, tmp_path: Path) -> None:
@@ -212,6 +213,8 @@ def test_broken_folders_are_refused(tiny: NanoPolicy, tmp_path: Path) -> None:
         load_policy(with_file(), colour="red")
     with pytest.raises(OptionsError, match="quantile"):
         load_policy(with_file(), quantile=1.5)
+    with pytest.raises(OptionsError, match="join > 0 or None"):
+        load_policy(with_file(), join=0.0)
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(CropperError, match="can't read the weights"):
         load_policy(with_file())

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
@@ -222,8 +222,13 @@ def test_fitting_the_nll_makes_the_smallest_box_that_holds_the_target() -> None:
     assert (sides < 1.34 * wanted).all()
 
 
-@given(st.integers(0, 10**6), st.sampled_from([0.3, 0.5, 0.7, 0.9]))
-def test_the_best_box_is_the_runtimes(seed: int, quantile: float) -> None:
+@settings(deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([0.3, 0.5, 0.7, 0.9]),
+    st.sampled_from([None, 0.05, 0.2, 0.6]),
+)
+def test_the_best_box_is_the_runtimes(seed: int, quantile: float, join: float | None) -> None:
     draw = np.random.default_rng(seed)
     shapes = [tuple(draw.integers(1, 6, 2).tolist()) for _ in range(3)]
     count = max(rows * columns for rows, columns in shapes)
@@ -234,9 +239,9 @@ def test_the_best_box_is_the_runtimes(seed: int, quantile: float) -> None:
     sizes = torch.tensor(shapes)
     grid = Grid(sizes[:, 0], sizes[:, 1], 16 / size, torch.tensor(px) / size[..., None])
     best = BoxDistribution(torch.from_numpy(cells), table(torch.from_numpy(edges)), grid).best(
-        quantile
+        quantile, join
     )
-    spec = DecodeSpec(cell=16, edge=px, quantile=quantile, scale=1, pad_px=0, temperature=1)
+    spec = DecodeSpec(16, px, quantile, scale=1, pad_px=0, temperature=1, join=join)
     for row, (rows, columns) in enumerate(shapes):
         own = rows * columns
         crops = decode(

@@ -27,13 +27,13 @@ from cropzoom.cropper.words import encode_question
 from cropzoom.geometry import Box
 
 from ..synthetic import PageOptions, Question, render_page
-from .export import LONGEST_EDGE, MAX_UPSCALE, load_checkpoint
+from .export import JOIN, LONGEST_EDGE, MAX_UPSCALE, load_checkpoint
 from .network import CELL, EDGE_BINS, Nano
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 """Of `min_confidence`, for the table of how many crops each lets through."""
 START = DecodeSpec(
-    cell=CELL, edge=EDGE_BINS, quantile=0.7, scale=1.25, pad_px=16.0, temperature=1.0
+    cell=CELL, edge=EDGE_BINS, quantile=0.7, scale=1.25, pad_px=16.0, temperature=1.0, join=JOIN
 )
 
 
@@ -133,16 +133,21 @@ def calibrate(
     all_outputs = list(outputs(net, pages, seed, absent=0.2))
     answerable = [o for o in all_outputs if not o.question.absent]
     print(f"{len(answerable)} answerable questions, {len(all_outputs) - len(answerable)} others")
-    print("quantile scale pad_px   hit  covered  mean area")
-    for quantile in (0.5, 0.6, 0.7, 0.8, 0.9):
-        for scale, pad in ((1.0, 8.0), (1.1, 8.0), (1.1, 16.0), (1.25, 16.0), (1.25, 24.0)):
-            spec = replace(START, quantile=quantile, scale=scale, pad_px=pad)
-            results = [outcome(o, spec) for o in answerable]
-            hit, covered, area = (
-                float(np.mean([getattr(r, name) for r in results]))
-                for name in ("hit", "covered", "area")
-            )
-            print(f"{quantile:8} {scale:5} {pad:6} {hit:6.3f} {covered:7.3f} {area:9.4f}")
+    print("quantile scale pad_px join   hit  covered  mean area")
+    specs = [
+        replace(START, quantile=quantile, scale=scale, pad_px=pad)
+        for quantile in (0.5, 0.6, 0.7, 0.8, 0.9)
+        for scale, pad in ((1.0, 8.0), (1.1, 8.0), (1.1, 16.0), (1.25, 16.0), (1.25, 24.0))
+    ]
+    specs += [replace(START, join=join) for join in (None, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)]
+    for spec in specs:
+        results = [outcome(o, spec) for o in answerable]
+        hit, covered, area = (
+            float(np.mean([getattr(r, name) for r in results]))
+            for name in ("hit", "covered", "area")
+        )
+        settings = f"{spec.quantile:8} {spec.scale:5} {spec.pad_px:6} {spec.join or '-':>4}"
+        print(f"{settings} {hit:6.3f} {covered:7.3f} {area:9.4f}")
     print(
         "temperature  log loss  mean confidence (share of 0.2 and more): hits, misses, unanswerable"
     )

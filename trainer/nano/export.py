@@ -25,6 +25,7 @@ from .network import CELL, EDGE_BINS, Nano, NanoConfig
 TOLERANCE = 2e-3
 """Largest difference of a logit between torch and ONNX Runtime that still counts as the same."""
 LONGEST_EDGE, MAX_UPSCALE = 1120, 1.1
+JOIN = 0.2
 """Small print is what nano misses. A page of 1024 px is looked at a little enlarged, as far as
 100 ms on two cores allow."""
 OUTPUTS = ["cell_logits", "absent_logit", "edge_logits"]
@@ -117,6 +118,7 @@ def export_nano(
     scale: float = 1.25,
     pad_px: float = 16,
     temperature: float = 1.0,
+    join: float | None = JOIN,
     count: int = 8,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Ladder | None:
@@ -129,7 +131,7 @@ def export_nano(
         name, version: for people.
         longest_edge: px that larger images are shrunk to.
         max_upscale: how much smaller images are enlarged at most, up to `longest_edge`.
-        quantile, scale, pad_px, temperature: see `DecodeSpec`; for the last, calibrate.py.
+        quantile, scale, pad_px, temperature, join: see `DecodeSpec`; chosen by calibrate.py.
         count: bundled questions to verify on; 0 not to verify.
         progress: told of each stage.
 
@@ -162,6 +164,7 @@ def export_nano(
                 "scale": scale,
                 "pad_px": pad_px,
                 "temperature": temperature,
+                **({} if join is None else {"join": join}),
             },
             "training": training | {"parity": errors[0]},
         }

@@ -96,6 +96,7 @@ class NanoPolicy(Policy):
         longest_edge, max_upscale: see `NanoCollator`; max_upscale from 1 to 16.
         quantile: of each edge's distance, for `best`.
         scale, pad_px: growth about the box's centre, then at each side in px of the model's input.
+        join: of two boxes, for `best`; see `DecodeSpec`. `sample` draws single boxes.
 
     Raises:
         OptionsError: an argument is out of range.
@@ -114,18 +115,20 @@ class NanoPolicy(Policy):
         quantile: float = 0.7,
         scale: float = 1.25,
         pad_px: float = 16.0,
+        join: float | None = None,
     ) -> None:
         super().__init__()
         well = 16 <= longest_edge <= 16384 and 0 < quantile < 1 and 1 <= scale <= 16
-        if not well or not 0 <= pad_px <= 4096 or not 1 <= max_upscale <= 16:
+        well = well and 0 <= pad_px <= 4096 and 1 <= max_upscale <= 16
+        if not well or not (join is None or join > 0):
             raise OptionsError(
                 f"a nano policy can't have longest_edge={longest_edge}, quantile={quantile}, "
-                f"scale={scale}, pad_px={pad_px}, max_upscale={max_upscale}; needs "
+                f"scale={scale}, pad_px={pad_px}, max_upscale={max_upscale}, join={join}; needs "
                 "16 <= longest_edge <= 16384, 0 < quantile < 1, 1 <= scale <= 16, "
-                "0 <= pad_px <= 4096, 1 <= max_upscale <= 16"
+                "0 <= pad_px <= 4096, 1 <= max_upscale <= 16, join > 0 or None"
             )
         self.net = net
-        self.quantile, self.scale, self.pad_px = quantile, scale, pad_px
+        self.quantile, self.scale, self.pad_px, self.join = quantile, scale, pad_px, join
         self.collate = NanoCollator(longest_edge, max_upscale)
         for name in _UNUSED:
             # Parameters without gradients stop DDP.
@@ -169,6 +172,7 @@ class NanoPolicy(Policy):
                 "quantile": decode.quantile,
                 "scale": decode.scale,
                 "pad_px": decode.pad_px,
+                "join": decode.join,
             }
             net = restore(source, statistics=False)
         else:
@@ -198,6 +202,7 @@ class NanoPolicy(Policy):
             "quantile": self.quantile,
             "scale": self.scale,
             "pad_px": self.pad_px,
+            "join": self.join,
         }
         state = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
         with written(folder) as beside:
@@ -237,7 +242,7 @@ class NanoPolicy(Policy):
     def best(self, batch: Batch) -> Tensor:
         """What the runtime predicts; NaN for a question without a word, as there."""
         distribution, _ = self._point(batch)
-        boxes = settle(self._grow(distribution.best(self.quantile), batch["size"]))
+        boxes = settle(self._grow(distribution.best(self.quantile, self.join), batch["size"]))
         wordless = ~batch["word_mask"].bool().any(-1, keepdim=True)
         return boxes.masked_fill(wordless, torch.nan)
 

@@ -154,24 +154,51 @@ class BoxDistribution:
         place = self.cells.gather(1, cells).masked_fill(weight == 0, 0.0)
         return -(weight * (place + edges)).sum(-1)
 
-    def best(self, quantile: float = 0.5) -> Tensor:
-        """The box to choose, (B, 4), as `cropzoom.cropper.pointer.decode` finds it.
+    def best(self, quantile: float = 0.5, join: float | None = None) -> Tensor:
+        """The box to choose, (B, 4), as `cropzoom.cropper.pointing.point` finds it.
 
         The cell is the likeliest of the 3 x 3 neighbourhood with the most probability, so one
         sharp stray cell does not win over a broad peak; each edge lies at the first distance up to
-        which there is at least `quantile` of the probability.
+        which there is at least `quantile` of the probability. A second box joins it where that
+        reaches back to this cell and holds at least `join` times its probability.
         """
         shares = self.cells.double().exp()
+        cells = self._peaks(shares)
+        box = self._around(cells, self._reached(cells, quantile))[:, 0]
+        if join is None:
+            return box
+        held = shares * self._inside(box)
+        rest = shares - held
+        others = self._peaks(rest)
+        second = self._around(others, self._reached(others, quantile))[:, 0]
+        x, y = self.grid.centres(cells)[:, 0].unbind(-1)
+        back = (second[:, 0] <= x) & (x <= second[:, 2]) & (second[:, 1] <= y) & (y <= second[:, 3])
+        weight = (rest * self._inside(second)).sum(-1)
+        joined = back & (weight > 0) & (weight >= join * held.sum(-1))
+        around = torch.cat(
+            [torch.minimum(box, second)[:, :2], torch.maximum(box, second)[:, 2:]], -1
+        )
+        return torch.where(joined[:, None], around, box)
+
+    def _peaks(self, shares: Tensor) -> Tensor:
+        """The best cell (B, 1) of each row's shares (B, N)."""
+        grids = zip(shares, self.grid.rows.tolist(), self.grid.columns.tolist(), strict=True)
         peaks = [
-            _peak(share[: rows * columns].view(rows, columns))
-            for share, rows, columns in zip(
-                shares, self.grid.rows.tolist(), self.grid.columns.tolist(), strict=True
-            )
+            _peak(share[: rows * columns].view(rows, columns)) for share, rows, columns in grids
         ]
-        cells = torch.tensor(peaks, device=shares.device)[:, None]
+        return torch.tensor(peaks, device=shares.device)[:, None]
+
+    def _reached(self, cells: Tensor, quantile: float) -> Tensor:
+        """The distances (B, M, 4) at a quantile at cells (B, M)."""
         reached = self.edges(cells).double().exp().cumsum(-1)
-        distances = (reached < quantile).sum(-1).clamp_max(reached.shape[-1] - 1)
-        return self._around(cells, distances)[:, 0]
+        return (reached < quantile).sum(-1).clamp_max(reached.shape[-1] - 1)
+
+    def _inside(self, boxes: Tensor) -> Tensor:
+        """Which cells (B, N) have their centre in boxes (B, 4)."""
+        numbers = torch.arange(self.cells.shape[1], device=boxes.device).expand(len(boxes), -1)
+        x, y = self.grid.centres(numbers).unbind(-1)
+        left, top, right, bottom = boxes[:, None].unbind(-1)
+        return (left <= x) & (x <= right) & (top <= y) & (y <= bottom)
 
     def _around(self, cells: Tensor, distances: Tensor) -> Tensor:
         reach = self.grid.reach[:, None, [0, 1, 0, 1]].expand(*cells.shape, -1, -1)
