@@ -25,7 +25,7 @@ from .network import CELL, EDGE_BINS, Nano, NanoConfig
 TOLERANCE = 2e-3
 """Largest difference of a logit between torch and ONNX Runtime that still counts as the same."""
 LONGEST_EDGE, MAX_UPSCALE = 1120, 1.1
-JOIN = 0.2
+JOIN = 0.5
 """Small print is what nano misses. A page of 1024 px is looked at a little enlarged, as far as
 100 ms on two cores allow."""
 OUTPUTS = ["cell_logits", "absent_logit", "edge_logits"]
