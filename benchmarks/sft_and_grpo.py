@@ -1,7 +1,8 @@
 """Nano by SFT and after GRPO, beside its rivals, on held-out pages: keeps what was found.
 
     cropzoom eval rendered:300x1@7 -t standin:448 -c none -c random -c centre -c ocr \\
-        -c nano -c runs/nano-grpo-onnx -c oracle --threads 1 --concurrency 1 -o runs/rendered300
+        -c nano -c runs/nano-grpo-onnx -c runs/nano-grpo2-onnx -c oracle --threads 1 --concurrency 1 \\
+        -o runs/rendered300
     python benchmarks/sft_and_grpo.py runs/rendered300/summary.json
     python benchmarks/study_tables.py
 """
@@ -22,7 +23,8 @@ NAMES = {
     "centre": "centre",
     "ocr": "OCR of the whole page, training-free",
     "nano": "nano, SFT",
-    "nano-grpo-onnx": "nano, SFT then GRPO",
+    "nano-grpo-onnx": "nano, SFT then GRPO (a)",
+    "nano-grpo2-onnx": "nano, SFT then GRPO (b)",
     "oracle": "the right crop",
 }
 
