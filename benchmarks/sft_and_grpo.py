@@ -1,7 +1,7 @@
 """Nano by SFT and after GRPO, beside its rivals, on held-out pages: keeps what was found.
 
-    cropzoom eval rendered:300x1@7 -t standin:448 -c none -c random -c centre -c ocr \\
-        -c nano -c runs/nano-grpo-onnx -c runs/nano-grpo2-onnx -c oracle --threads 1 --concurrency 1 \\
+    cropzoom eval rendered:300x1@7 -t standin:448 -c none -c random -c centre -c ocr -c nano \\
+        -c runs/nano-grpo-onnx -c runs/nano-grpo2-onnx -c oracle --threads 1 --concurrency 1 \\
         -o runs/rendered300
     python benchmarks/sft_and_grpo.py runs/rendered300/summary.json
     python benchmarks/study_tables.py
