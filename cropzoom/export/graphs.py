@@ -34,6 +34,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from cropzoom.export.weights import forget_origin
+
 OPSET = 20
 GROUPED, FUSED = "cropzoom_grouped", "cropzoom_fused"
 
@@ -281,14 +283,7 @@ def export_module(
         )
     assert program is not None
     model: ir.Model = program.model
-    # Where the exporting machine keeps its code is nobody's business.
-    for node in model.graph.all_nodes():
-        node.metadata_props.clear()
-        for value in node.outputs:
-            value.metadata_props.clear()
-    model.graph.metadata_props.clear()
-    model.metadata_props.clear()
-    model.producer_name, model.producer_version = "cropzoom", None
+    forget_origin(model)
     return model
 
 

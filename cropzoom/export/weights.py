@@ -67,3 +67,14 @@ class GraphWriter:
             name=tensor.name or "",
             base_dir=self._folder,
         )
+
+
+def forget_origin(model: ir.Model) -> None:
+    """Clear what the exporter notes of its machine: where that keeps code is nobody's business."""
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    model.metadata_props.clear()
+    model.producer_name, model.producer_version = "cropzoom", None

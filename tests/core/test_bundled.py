@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from cropzoom import ZoomOptions, load_cropper
+from cropzoom.cropper.folder import find_folder
 from cropzoom.cropper.pointer import OnnxCropper
 from cropzoom.demo.samples import load_samples
 
@@ -48,3 +49,8 @@ def test_it_is_unsure_about_an_empty_page(nano: OnnxCropper) -> None:
     page = Image.new("RGB", (800, 1000), "white")
     for crop in nano.predict(page, "What is the total?"):
         assert crop.confidence < ZoomOptions().min_confidence
+
+
+def test_it_tells_nothing_of_the_machine_it_was_made_on() -> None:
+    graph = (find_folder("nano").path / "model.onnx").read_bytes()
+    assert b'File "/' not in graph and b"stack_trace" not in graph

@@ -166,6 +166,11 @@ def test_a_run_resumes_and_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     content = json.loads((tmp_path / "out/cropper.json").read_text())
     assert content["decode"]["join"] == nano_export.JOIN
     assert content["training"]["step"] == 4 and content["training"]["parity"] < 1e-4
+    # Where the exporting machine keeps its code is nobody's business.
+    assert (
+        str(Path(nano_export.__file__).parent).encode()
+        not in (tmp_path / "out/model.onnx").read_bytes()
+    )
     assert (tmp_path / "out/model.onnx").stat().st_size == content["files"]["model.onnx"]["bytes"]
 
 

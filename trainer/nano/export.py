@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from cropzoom.cropper.pointer import OnnxCropper, decode, preprocess
 from cropzoom.cropper.words import MAX_WORDS, WORD_DIM, encode_question
 from cropzoom.export.ladder import Ladder, Rung, Sample, samples
 from cropzoom.export.make import make_cropper
+from cropzoom.export.weights import forget_origin
 
 from .network import CELL, EDGE_BINS, Nano, NanoConfig
 
@@ -71,18 +73,19 @@ def write_graph(net: Nano, path: Path) -> None:
         torch.ones(1, MAX_WORDS),
     )
     height, width = torch.export.Dim("h", min=1, max=256), torch.export.Dim("w", min=1, max=256)
-    torch.onnx.export(
+    program = torch.onnx.export(
         graph,
         example,
-        str(path),
         dynamo=True,
-        external_data=False,
         opset_version=18,
         input_names=["image", "words", "word_mask"],
         output_names=OUTPUTS,
         dynamic_shapes={"image": {2: 32 * height, 3: 32 * width}, "words": {}, "word_mask": {}},
         verbose=False,
     )
+    assert program is not None
+    forget_origin(program.model)
+    ir.save(program.model, path)
 
 
 def largest_difference(net: Nano, path: Path) -> float:
