@@ -6,7 +6,7 @@
 A threshold for `min_confidence` is chosen on pages with fonts and words of the *training* split and
 on drawn scenes, by the rule of `choose`. Everything else is measured on what training never saw:
 rendered pages with held-out fonts and words, laid-out pages of held-out templates (`--pool`, made
-by `python -m cropzoom.trainer.synthetic.html` with `--split heldout`), and photographs
+by `python -m cropzoom.trainer.nano.pages.browser` with `--split heldout`), and photographs
 (`--pictures`, any folder; `photographs.sh` makes the one whose results are committed).
 
 A crop is right where its centre lies in the region of key and value. For a question that nothing in
@@ -25,21 +25,21 @@ from typing import Any
 
 import numpy as np
 from confidence import Floats, aurc, calibration_error, reliability, risks
-from cropzoom.trainer.synthetic import PageOptions, render_page
-from cropzoom.trainer.synthetic.fonts import Split
-from cropzoom.trainer.synthetic.html.pool import Pool, ask_field, askable
-from cropzoom.trainer.synthetic.html.pool import choose as choose_fields
-from cropzoom.trainer.synthetic.lexicon import Lexicon
-from cropzoom.trainer.synthetic.questions import Question, ask_absent
-from cropzoom.trainer.synthetic.rows import TEST_PAGES
 from PIL import Image
 from study_tables import markdown, percent
 
 from cropzoom.cropper import Cropper, load_cropper
-from cropzoom.evaluate.stats import Estimate, PictureBootstrap
+from cropzoom.evaluate.intervals import Estimate, PictureBootstrap
 from cropzoom.geometry import Box
 from cropzoom.images import OpenedImage
 from cropzoom.options import ZoomOptions
+from cropzoom.trainer.nano.pages import PageOptions, render_page
+from cropzoom.trainer.nano.pages.browser.pool import Pool, ask_field, askable
+from cropzoom.trainer.nano.pages.browser.pool import choose as choose_fields
+from cropzoom.trainer.nano.pages.fonts import Split
+from cropzoom.trainer.nano.pages.lexicon import Lexicon
+from cropzoom.trainer.nano.pages.questions import Question, ask_absent
+from cropzoom.trainer.nano.pages.rendered_rows import TEST_PAGES
 
 SIZES = ((736, 1024), (1024, 736), (576, 1024), (1024, 1024))
 TEXT = (

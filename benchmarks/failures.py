@@ -17,7 +17,6 @@ from typing import Annotated
 
 import matplotlib
 import typer
-from cropzoom.trainer.synthetic.rows import rendered_test
 from matplotlib.patches import Rectangle
 from PIL import Image
 
@@ -26,6 +25,7 @@ from cropzoom.cropper import Cropper
 from cropzoom.evaluate.rows import Row, load_file
 from cropzoom.geometry import Box
 from cropzoom.images import load_image
+from cropzoom.trainer.nano.pages.rendered_rows import rendered_test
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -1,7 +1,7 @@
 """Questions to train nano on against a reward: training pages of both renderers, with answers.
 
-    python -m cropzoom.trainer.synthetic.html runs/pool --pages 2200 --seed 2 --grey
-    python -m cropzoom.trainer.synthetic.html.questions runs/pool --per-page 1 --seed 9
+    python -m cropzoom.trainer.nano.pages.browser runs/pool --pages 2200 --seed 2 --grey
+    python -m cropzoom.trainer.nano.pages.browser.pool_questions runs/pool --per-page 1 --seed 9
     python benchmarks/grpo_nano_rows.py write runs/grpo-rows runs/pool/questions.jsonl
     python benchmarks/grpo_nano_rows.py unsure runs/grpo-rows SFT-CROPPER
     cropzoom train grpo runs/grpo-rows/unsure.jsonl runs/nano-grpo --policy nano --model SFT-CROPPER
@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from cropzoom.trainer.synthetic import PageOptions
-from cropzoom.trainer.synthetic.rows import rendered_test
 from PIL import Image
 
 from cropzoom import load_cropper
 from cropzoom.images import load_image
+from cropzoom.trainer.nano.pages import PageOptions
+from cropzoom.trainer.nano.pages.rendered_rows import rendered_test
 
 SEEN = 1024
 """Longest side, px, at which text heights are counted."""

@@ -31,14 +31,6 @@ import datasets
 import torch
 import transformers
 import trl
-from cropzoom.trainer.config import GrpoConfig, SftConfig
-from cropzoom.trainer.grpo import GrpoTrainer
-from cropzoom.trainer.policies import load_policy
-from cropzoom.trainer.rewards.likelihood import AnswerLikelihood
-from cropzoom.trainer.rewards.trl import as_trl
-from cropzoom.trainer.rewards.vlm import FrozenVlm
-from cropzoom.trainer.rows import VqaRow
-from cropzoom.trainer.sft import SftTrainer
 from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
@@ -52,6 +44,14 @@ from transformers import (
 )
 
 from cropzoom.geometry import Box
+from cropzoom.trainer.config import GrpoConfig, SftConfig
+from cropzoom.trainer.grpo import GrpoTrainer
+from cropzoom.trainer.policies import load_policy
+from cropzoom.trainer.rewards.frozen_vlm import FrozenVlm
+from cropzoom.trainer.rewards.likelihood import AnswerLikelihood
+from cropzoom.trainer.rewards.trl import as_trl
+from cropzoom.trainer.rows import VqaRow
+from cropzoom.trainer.sft import SftTrainer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from tiny_models import build_tiny_idefics3

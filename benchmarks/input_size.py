@@ -25,19 +25,19 @@ from statistics import fmean
 from typing import Annotated, Any
 
 import typer
-from cropzoom.trainer.synthetic import PageOptions
-from cropzoom.trainer.synthetic.rows import rendered_test
 from PIL import Image
 from rich.progress import track
 from study_tables import markdown, named, percent
 
 from cropzoom.cropper import load_cropper
-from cropzoom.cropper.pointer import OnnxCropper, preprocess
+from cropzoom.cropper.nano.nano_cropper import NanoCropper, preprocess
 from cropzoom.errors import DataError
+from cropzoom.evaluate.intervals import PictureBootstrap
 from cropzoom.evaluate.rows import Row
-from cropzoom.evaluate.stats import PictureBootstrap
 from cropzoom.geometry import Box, Crop
 from cropzoom.images import load_image
+from cropzoom.trainer.nano.pages import PageOptions
+from cropzoom.trainer.nano.pages.rendered_rows import rendered_test
 
 SIZES = (512, 768, 1024, 1536, 2048, 2560)
 WINDOW = 1024
@@ -172,7 +172,7 @@ RULES: dict[str, Callable[[Asked], Look]] = {
 }
 
 
-def look(cropper: OnnxCropper, image: Image.Image, question: str, count: int) -> list[Look]:
+def look(cropper: NanoCropper, image: Image.Image, question: str, count: int) -> list[Look]:
     """Return what one run finds, at most `count` boxes; each carries the cost of the run."""
     start = time.perf_counter()
     crops = cropper.predict(image, question, count) or [NOTHING]
@@ -203,7 +203,7 @@ def on_page(box: Box, part: tuple[int, int, int, int], width: int, height: int) 
     )
 
 
-def ask(row: Row, sort: str, croppers: dict[int, OnnxCropper], firsts: Sequence[int]) -> Asked:
+def ask(row: Row, sort: str, croppers: dict[int, NanoCropper], firsts: Sequence[int]) -> Asked:
     """Look at a row's page with every size, and at windows after those in `firsts`."""
     assert row.box is not None and row.value is not None
     image = load_image(row.image())
@@ -366,7 +366,7 @@ def main(
     croppers = {}
     for size in SIZES:
         loaded = load_cropper(cropper, threads=threads, longest_edge=size)
-        if not isinstance(loaded, OnnxCropper):
+        if not isinstance(loaded, NanoCropper):
             raise typer.BadParameter(f"{cropper} has a fixed input size; take one of nano's kind")
         croppers[size] = loaded
     asked = []

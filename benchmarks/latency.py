@@ -28,6 +28,7 @@ from rich.console import Console
 
 from cropzoom.bench.candidates import Spec
 from cropzoom.bench.measure import Picture
+from cropzoom.bench.measure_all import Plan, run
 from cropzoom.bench.random_weights import (
     ARCHITECTURES,
     VARIANTS,
@@ -35,9 +36,8 @@ from cropzoom.bench.random_weights import (
     export_variants,
     random_checkpoint,
 )
-from cropzoom.bench.run import Plan, run
 from cropzoom.cropper.session import make_session, tries_cuda, usable_threads
-from cropzoom.demo.samples import load_samples
+from cropzoom.samples import load_samples
 
 HERE = Path(__file__).parent
 RESULTS, DOCS = HERE / "results" / "latency.json", HERE.parent / "docs" / "latency.md"

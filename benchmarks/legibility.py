@@ -1,6 +1,6 @@
 """Does the crop make the answer readable? Share of answers right with and without, on test pages.
 
-The target is the reading stand-in of `cropzoom.evaluate.standin`, which sees pages and crops at
+The target is the reading stand-in of `cropzoom.reading.standin`, which sees pages and crops at
 448 px. Pages come from the project's renderer, with fonts and words that training never uses.
 Compared: no crop, crops of the cropper's size in the centre and at random, the cropper's own,
 and the right one (oracle). Two measures:
@@ -24,9 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cropzoom.trainer.synthetic import PageOptions
-from cropzoom.trainer.synthetic.fonts import find_fonts
-from cropzoom.trainer.synthetic.rows import rendered_test
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -34,14 +31,17 @@ from rich.table import Table
 
 from cropzoom.cropper import Cropper, load_cropper
 from cropzoom.errors import DataError
-from cropzoom.evaluate.answers import is_exact, normalise
 from cropzoom.evaluate.baselines import centre_box, oracle_box, random_box
-from cropzoom.evaluate.ocr import OcrReader
+from cropzoom.evaluate.intervals import PictureBootstrap
 from cropzoom.evaluate.rows import Row
-from cropzoom.evaluate.standin import Page, StandIn, pick_answer
-from cropzoom.evaluate.stats import PictureBootstrap
 from cropzoom.geometry import Box
 from cropzoom.images import load_image
+from cropzoom.reading.answers import is_exact, normalise
+from cropzoom.reading.ocr import OcrReader
+from cropzoom.reading.standin import Page, StandIn, pick_answer
+from cropzoom.trainer.nano.pages import PageOptions
+from cropzoom.trainer.nano.pages.fonts import find_fonts
+from cropzoom.trainer.nano.pages.rendered_rows import rendered_test
 
 WAYS = ("none", "centre", "random", "cropper", "oracle")
 MEASURES = ("answered", "legible")

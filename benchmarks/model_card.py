@@ -43,14 +43,14 @@ The crop policy in this package: a page and a question in, the box that shows th
 | size | {parameters} M parameters, {megabytes} MB ONNX, {precision} |
 | input | grey page, longest side {longest_edge} px (smaller pages enlarged by {max_upscale} at most), local contrast normalised in the graph; the question's last {max_words} words as PHOC vectors |
 | output | a logit for each {cell} x {cell} px cell and for "absent"; four distances to the box's edges |
-| trained | by us, from random weights, on pages made by `cropzoom.trainer.synthetic` (with Pillow and with Chromium) only; no other data, no pretrained weights |
+| trained | by us, from random weights, on pages made by `cropzoom.trainer.nano.pages` (with Pillow and with Chromium) only; no other data, no pretrained weights |
 | licence | Apache-2.0, as the package |
 
 ## Training
 
 {training} The curve is in [training.jsonl](training.jsonl); the last row measures {hit:.1%} at
 768 x 1024 px on 96 held-out questions with text of 8.5 to 24 px. Supervised only: word retrieval, PHOC
-and character read-outs, then the pointer and edge cross-entropies (`trainer/nano/losses.py`). The fonts
+and character read-outs, then the pointer and edge cross-entropies (`trainer/nano/nano_losses.py`). The fonts
 were those of the Debian packages in `trainer/nano/FONTS.txt`; {heldout_fonts} files of other families
 were held out, and so were 12 % of all words.
 
@@ -106,7 +106,7 @@ key and value stand, red the crop (`python benchmarks/failures.py runs/heldout/q
   out, or less; what it misses most there are titles and names without a key, alias questions
   without the page's own words, and bars of charts.
 - **Wide gaps.** Where the value stands far from its key, the box may hold the key alone.
-- **Wording.** It knows the question forms in `trainer/synthetic/questions.py`, some in 14 more languages
+- **Wording.** It knows the question forms in `trainer/nano/pages/questions.py`, some in 14 more languages
   (`languages.py`), and the paraphrases of 96 common fields in `lexicon.py` ("how much do I owe" for
   "Amount due"). A question that shares no word with the page and is not among these is guessed.
 - **Natural scenes, photographs, handwriting, charts without labels.** Never seen, but for noise with shapes
@@ -130,7 +130,7 @@ HISTORY = """Each run went on from the export of the one before, on two CPU core
    {minutes[2]:.0f} minutes).
 3. {steps[3]:,} (`... runs/nano3 --start-from nano --steps 4600 --decay 0.45 --rate 1.2e-3 --seed 3 --every 150
    --bf16`, and after step {pages:,} also `--pool runs/pool --pool-share 0.3`: the first 455 pages of
-   `python -m cropzoom.trainer.synthetic.html runs/pool --pages 1500 --grey`; {minutes[3]:.0f} minutes).
+   `python -m cropzoom.trainer.nano.pages.browser runs/pool --pages 1500 --grey`; {minutes[3]:.0f} minutes).
 4. {steps[4]:,} (`... runs/nano4 --start-from nano --steps 3700 --decay 0.45 --rate 1.2e-3 --seed 4 --every 150 --bf16
    --pool runs/pool --pool-share 0.5`; {minutes[4]:.0f} minutes). After step 750 the pool was another one, of up to
    2,200 pages (`--pages 2200 --seed 2`), with more templates, and 15 % of all pages were in other

@@ -29,9 +29,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cropzoom import CropZoom, ZoomOptions, load_cropper
-from cropzoom.demo.samples import load_samples
 from cropzoom.geometry import Box, Crop
 from cropzoom.images import Encoded, load_image
+from cropzoom.samples import load_samples
 
 MEGAPIXELS = (0.3, 2.0, 12.0)
 LATENCY_SIDES = (512, 1024, 2048)

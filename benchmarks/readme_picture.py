@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from cropzoom import load_cropper
-from cropzoom.demo.samples import load_samples
+from cropzoom.samples import load_samples
 
 FILE, QUESTION = "invoice.png", "When is the payment due?"
 HEIGHT, WIDTH, ACCENT = 560, 1180, (214, 64, 40)

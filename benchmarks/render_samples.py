@@ -1,6 +1,6 @@
 """Render the demo's sample pictures from benchmarks/samples/*.html with headless Chromium.
 
-Writes the pictures and samples.json to cropzoom/demo/samples. In the HTML, elements with
+Writes the pictures and samples.json to cropzoom/samples. In the HTML, elements with
 `data-q="1"` are the key and value of the first question, the one with `data-a="1"` is the value.
 Needs `chromium` on the PATH and the fonts that the pages name; the results are committed.
 

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cropzoom.trainer.synthetic.rows import rendered_test
 from openai import AsyncOpenAI, OpenAI, OpenAIError
 from paced_server import Api, digest, served
 from study_tables import markdown
@@ -36,10 +35,11 @@ from study_tables import markdown
 from cropzoom import CropZoom, ZoomOptions, load_cropper
 from cropzoom.clients.openai import image_url, question_messages
 from cropzoom.demo.server import StandInServer
-from cropzoom.evaluate.answers import is_exact
+from cropzoom.evaluate.intervals import PictureBootstrap
 from cropzoom.evaluate.rows import Row
-from cropzoom.evaluate.standin import StandIn
-from cropzoom.evaluate.stats import PictureBootstrap
+from cropzoom.reading.answers import is_exact
+from cropzoom.reading.standin import StandIn
+from cropzoom.trainer.nano.pages.rendered_rows import rendered_test
 
 BUDGETS = (1.0, 2.0)
 OPTIONS = ZoomOptions(cache_size=0)

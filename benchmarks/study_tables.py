@@ -49,7 +49,7 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
 
 
 def percent(share: dict[str, Any]) -> str:
-    """Return an estimate (`cropzoom.evaluate.stats.Estimate.to_dict`) of a share with its
+    """Return an estimate (`cropzoom.evaluate.intervals.Estimate.to_dict`) of a share with its
     interval."""
     if share["mean"] is None:
         return ""

@@ -28,20 +28,20 @@ from statistics import fmean
 from typing import Annotated, Any
 
 import typer
-from cropzoom.trainer.synthetic import render_page
-from cropzoom.trainer.synthetic.canvas import Field, Rect, union
-from cropzoom.trainer.synthetic.fonts import find_fonts
-from cropzoom.trainer.synthetic.rows import TEST_PAGES
 from PIL import Image
 from rich.progress import track
 from study_tables import markdown, named, percent
 
 from cropzoom import Box, Cropper, ZoomOptions, load_cropper
-from cropzoom.evaluate.answers import is_exact
 from cropzoom.evaluate.baselines import oracle_box
-from cropzoom.evaluate.ocr import OcrReader
-from cropzoom.evaluate.standin import StandIn, pick_answer
-from cropzoom.evaluate.stats import PictureBootstrap
+from cropzoom.evaluate.intervals import PictureBootstrap
+from cropzoom.reading.answers import is_exact
+from cropzoom.reading.ocr import OcrReader
+from cropzoom.reading.standin import StandIn, pick_answer
+from cropzoom.trainer.nano.pages import render_page
+from cropzoom.trainer.nano.pages.canvas import Field, Rect, union
+from cropzoom.trainer.nano.pages.fonts import find_fonts
+from cropzoom.trainer.nano.pages.rendered_rows import TEST_PAGES
 from cropzoom.zoom import Zoom
 
 WAYS = {

@@ -29,19 +29,19 @@ sys.path.insert(0, str(Path(__file__).with_name("reproduction")))
 
 import run as reproduction
 import torch
-from cropzoom.trainer.health import box_iou
-from cropzoom.trainer.policies import load_policy
-from cropzoom.trainer.policy_trainer import known_boxes
-from cropzoom.trainer.rewards.crops import Look
-from cropzoom.trainer.rewards.vlm import FrozenVlm
 from measure import KINDS, auc, holds, load_vlm, rewards_of
 from pages import draw_page, row_of, to_box
 from reader import READERS
 from study_tables import markdown, percent
 from torch import Tensor
 
-from cropzoom.evaluate.stats import PictureBootstrap
+from cropzoom.evaluate.intervals import PictureBootstrap
 from cropzoom.geometry import Box
+from cropzoom.trainer.health import box_iou
+from cropzoom.trainer.policies import load_policy
+from cropzoom.trainer.policy_trainer import known_boxes
+from cropzoom.trainer.rewards.crops import Look
+from cropzoom.trainer.rewards.frozen_vlm import FrozenVlm
 
 TEACHER, JUDGE = "r2", "r1"
 

@@ -3,8 +3,8 @@
 Three sets of held-out pages: the project's renderer in English and in other languages, and, where
 a pool is given, pages that Chromium laid out:
 
-    python -m cropzoom.trainer.synthetic.html runs/heldout --pages 90 --seed 6 --split heldout
-    python -m cropzoom.trainer.synthetic.html.questions runs/heldout
+    python -m cropzoom.trainer.nano.pages.browser runs/heldout --pages 90 --seed 6 --split heldout
+    python -m cropzoom.trainer.nano.pages.browser.pool_questions runs/heldout
     python benchmarks/where_it_misses.py runs/heldout/questions.jsonl \\
         --output benchmarks/results/where_it_misses.json
 
@@ -25,8 +25,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from cropzoom.trainer.synthetic import PageOptions
-from cropzoom.trainer.synthetic.rows import rendered_test
 from PIL import Image
 from rich.progress import track
 from study_tables import markdown, named, percent
@@ -34,10 +32,12 @@ from study_tables import markdown, named, percent
 from cropzoom import ZoomOptions
 from cropzoom.cropper import Cropper, load_cropper
 from cropzoom.errors import DataError
+from cropzoom.evaluate.intervals import PictureBootstrap
 from cropzoom.evaluate.rows import Row, load_file
-from cropzoom.evaluate.stats import PictureBootstrap
 from cropzoom.geometry import Box
 from cropzoom.images import load_image
+from cropzoom.trainer.nano.pages import PageOptions
+from cropzoom.trainer.nano.pages.rendered_rows import rendered_test
 
 ENGLISH = PageOptions(split="heldout", min_text=8.5, max_text=30.0, absent=0.0)
 SETS = {

@@ -44,6 +44,7 @@ def adapt(model: Any, name: str, folder: Path, *, seed: int) -> None:
 def pointer_policy(source: Path, **options: Any) -> Any:
     """A pointer policy with heads that differ from cell to cell."""
     import torch
+
     from cropzoom.trainer.policies import load_policy
 
     torch.manual_seed(3)

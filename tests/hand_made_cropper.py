@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from cropzoom.cropper.words import MAX_WORDS, WORD_DIM
+from cropzoom.cropper.nano.phoc import MAX_WORDS, WORD_DIM
 
 CELL = 16
 EDGE = [4.0, 8.0, 16.0, 32.0]

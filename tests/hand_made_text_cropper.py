@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from cropzoom.bench.random_weights import smol_tokenizer
-from cropzoom.cropper.grammar import BoxGrammar
+from cropzoom.cropper.smolvlm.box_grammar import BoxGrammar
 
 TILE, TOKENS = 32, 4
 ANSWERS = ("2369", "1458", "0278", "3579")

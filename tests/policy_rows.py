@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from cropzoom.trainer.rows import VqaRow
 from PIL import Image
 from torch import Tensor
+
+from cropzoom.trainer.rows import VqaRow
 
 
 def noise_row(seed: int, width: int, height: int, question: str) -> VqaRow:

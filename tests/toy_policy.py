@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from cropzoom.trainer.health import box_iou
-from cropzoom.trainer.policies.base import Batch, Policy, Rollout, Scores, pick
-from cropzoom.trainer.rows import VqaRow
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cropzoom.geometry import Box
+from cropzoom.trainer.health import box_iou
+from cropzoom.trainer.policies.policy import Batch, Policy, Rollout, Scores, pick
+from cropzoom.trainer.rows import VqaRow
 
 SIDES = (0.25, 0.5)
 

@@ -12,15 +12,16 @@ from typing import Any
 import torch
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from safetensors.torch import save_file
+from torch import Tensor
+from toy_policy import TargetIou, ToyPolicy, toy_rows
+from transformers import TrainerCallback
+
 from cropzoom.trainer.config import GrpoConfig, SftConfig
 from cropzoom.trainer.grpo import GrpoTrainer
 from cropzoom.trainer.policy_trainer import PolicyTrainer
 from cropzoom.trainer.rows import VqaRow
 from cropzoom.trainer.sft import SftTrainer
-from safetensors.torch import save_file
-from torch import Tensor
-from toy_policy import TargetIou, ToyPolicy, toy_rows
-from transformers import TrainerCallback
 
 # Ten rows and steps of four: the last step of an epoch is half a one.
 ROWS = 10

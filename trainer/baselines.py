@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from . import health
-from .loading import seeded
-from .policies.base import Policy
-from .rewards.base import Reward
+from .batching import seeded
+from .policies.policy import Policy
+from .rewards.box_rewards import AreaPenalty, ValidBox, WeightedSum
 from .rewards.crops import CropReward, Look
-from .rewards.simple import AreaPenalty, ValidBox, WeightedSum
+from .rewards.reward import Reward
 from .rows import VqaRow
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)

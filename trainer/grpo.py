@@ -24,12 +24,13 @@ from transformers import TrainingArguments
 
 from cropzoom.errors import TrainingError
 
-from . import health, losses, pictures
+from . import health, losses
+from . import sample_grid as pictures
 from .baselines import against_baselines, known_boxes
-from .loading import WindowSampler, rollout_noise
-from .policies.base import Policy, Scores
+from .batching import WindowSampler, rollout_noise
+from .policies.policy import Policy, Scores
 from .policy_trainer import PolicyTrainer
-from .rewards.base import Reward
+from .rewards.reward import Reward
 from .rows import VqaRow
 
 if TYPE_CHECKING:

@@ -29,9 +29,9 @@ from cropzoom.errors import TrainingError
 
 from . import health
 from .baselines import against_baselines, known_boxes
-from .loading import Collate, RowDataset, WindowSampler
-from .policies.base import Policy
-from .rewards.base import Reward
+from .batching import Collate, RowDataset, WindowSampler
+from .policies.policy import Policy
+from .rewards.reward import Reward
 from .rows import VqaRow
 
 logger = logging.getLogger(__name__)

@@ -13,11 +13,11 @@ from transformers import TrainingArguments
 from cropzoom.errors import TrainingError
 
 from .baselines import WHOLE, known_boxes
+from .batching import heads
 from .data import Rows
-from .loading import heads
-from .policies.base import Policy
+from .policies.policy import Policy
 from .policy_trainer import PolicyTrainer
-from .rewards.base import Reward
+from .rewards.reward import Reward
 from .rows import VqaRow
 
 logger = logging.getLogger(__name__)

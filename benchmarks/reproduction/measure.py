@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from cropzoom.trainer.rewards.accuracy import AnswerAccuracy
-from cropzoom.trainer.rewards.crops import Look
-from cropzoom.trainer.rewards.likelihood import AnswerLikelihood
-from cropzoom.trainer.rewards.vlm import FrozenVlm
 from pages import MARGIN, PAGE, Entry, Page, Pixels, draw_page, row_of, to_box
 
 from cropzoom.geometry import Box
+from cropzoom.trainer.rewards.accuracy import AnswerAccuracy
+from cropzoom.trainer.rewards.crops import Look
+from cropzoom.trainer.rewards.frozen_vlm import FrozenVlm
+from cropzoom.trainer.rewards.likelihood import AnswerLikelihood
 
 Kind = Callable[[random.Random, Page, Entry], Pixels | None]
 _BINS = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8)

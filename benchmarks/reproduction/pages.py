@@ -17,10 +17,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import matplotlib
-from cropzoom.trainer.rows import VqaRow
 from PIL import Image, ImageDraw, ImageFont
 
 from cropzoom.geometry import Box
+from cropzoom.trainer.rows import VqaRow
 
 PAGE = 256
 KEYS = "ACEFHJKLMNPRTVXZ"

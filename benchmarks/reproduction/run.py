@@ -33,18 +33,6 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from cropzoom.trainer.config import GrpoConfig, SftConfig
-from cropzoom.trainer.grpo import GrpoTrainer
-from cropzoom.trainer.health import box_iou
-from cropzoom.trainer.policies import load_policy
-from cropzoom.trainer.policies.base import Policy
-from cropzoom.trainer.policies.pointer import PointerPolicy
-from cropzoom.trainer.policy_trainer import known_boxes
-from cropzoom.trainer.rewards.base import Reward
-from cropzoom.trainer.rewards.crops import CropReward, Look
-from cropzoom.trainer.rewards.vlm import FrozenVlm
-from cropzoom.trainer.rows import VqaRow
-from cropzoom.trainer.sft import SftTrainer
 from measure import load_vlm, moved, rewards_of, scaled
 from pages import Entry, Page, Pixels, draw_page, row_of, to_box
 from reader import READERS
@@ -52,6 +40,19 @@ from report import write_report
 from start import SIZE, START, SUBCELLS, squashed
 from torch import Tensor
 from transformers import Idefics3ForConditionalGeneration, Idefics3Processor, TrainerCallback
+
+from cropzoom.trainer.config import GrpoConfig, SftConfig
+from cropzoom.trainer.grpo import GrpoTrainer
+from cropzoom.trainer.health import box_iou
+from cropzoom.trainer.policies import load_policy
+from cropzoom.trainer.policies.pointer_policy import PointerPolicy
+from cropzoom.trainer.policies.policy import Policy
+from cropzoom.trainer.policy_trainer import known_boxes
+from cropzoom.trainer.rewards.crops import CropReward, Look
+from cropzoom.trainer.rewards.frozen_vlm import FrozenVlm
+from cropzoom.trainer.rewards.reward import Reward
+from cropzoom.trainer.rows import VqaRow
+from cropzoom.trainer.sft import SftTrainer
 
 READER, OTHER = "r2", "r1"
 REWARDS = ("accuracy", "likelihood")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cropzoom.bench.results import SCHEMA, STAGES
+from cropzoom.bench.latency_table import SCHEMA, STAGES
 from cropzoom.bench.stats import needed
 from cropzoom.errors import CropZoomError, OptionsError
 

@@ -83,7 +83,7 @@ def load(spec: Spec) -> Candidate:
         OptionsError: an option is out of range.
     """
     if spec.way != "cropper":
-        from cropzoom.bench.torch_ways import load_torch
+        from cropzoom.bench.torch_models import load_torch
 
         return load_torch(spec)
     from cropzoom.cropper import load_cropper

@@ -208,7 +208,7 @@ def random_checkpoint(name: str, folder: Path, questions: Iterable[str]) -> Path
     """
     if name not in ARCHITECTURES:
         raise OptionsError(f"architecture {name!r} must be one of {', '.join(ARCHITECTURES)}")
-    from cropzoom.trainer.policies.vlm import PROMPT
+    from cropzoom.trainer.policies.vlm_policy import PROMPT
 
     out = folder / "checkpoint"
     if not out.exists():
@@ -267,9 +267,9 @@ def _in_int8(fused: Path, out: Path) -> None:
     import onnx_ir as ir
 
     from cropzoom.cropper.folder import MANIFEST_NAME
-    from cropzoom.cropper.vlm_spec import EMBED, TOKENIZER_NAME, VISION
-    from cropzoom.export.folder import new_folder, write_manifest
+    from cropzoom.cropper.smolvlm.vlm_spec import EMBED, TOKENIZER_NAME, VISION
     from cropzoom.export.quantize import quantized
+    from cropzoom.export.staging import new_folder, write_manifest
     from cropzoom.export.weights import GraphWriter
 
     content = json.loads((fused / MANIFEST_NAME).read_text(encoding="utf-8"))
@@ -287,8 +287,8 @@ def _in_int8(fused: Path, out: Path) -> None:
 def _without_fused(fused: Path, out: Path) -> None:
     """Make a cropper of the same files but the graph with fused attention."""
     from cropzoom.cropper.folder import MANIFEST_NAME
-    from cropzoom.cropper.vlm_spec import FUSED_DECODER
-    from cropzoom.export.folder import new_folder
+    from cropzoom.cropper.smolvlm.vlm_spec import FUSED_DECODER
+    from cropzoom.export.staging import new_folder
 
     content = json.loads((fused / MANIFEST_NAME).read_text(encoding="utf-8"))
     file = content["graphs"].pop(FUSED_DECODER)

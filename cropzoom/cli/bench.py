@@ -100,7 +100,7 @@ def bench(
         from cropzoom.bench.baseline import compare, parse_conditions, read_baseline
         from cropzoom.bench.candidates import Spec
         from cropzoom.bench.measure import Picture
-        from cropzoom.bench.run import Plan, run
+        from cropzoom.bench.measure_all import Plan, run
         from cropzoom.errors import OptionsError
 
         if not latency:
@@ -170,8 +170,8 @@ def _numbers(text: str) -> list[int]:
 
 
 def _asked(image: Path | None, questions: list[str] | None) -> tuple[Path, list[str]]:
-    from cropzoom.demo.samples import load_samples
     from cropzoom.errors import OptionsError
+    from cropzoom.samples import load_samples
 
     if questions is not None and not all(question.strip() for question in questions):
         raise OptionsError("--question must not be blank")
@@ -192,7 +192,7 @@ def _random(
         export_variants,
         random_checkpoint,
     )
-    from cropzoom.bench.torch_ways import import_torch
+    from cropzoom.bench.torch_models import import_torch
     from cropzoom.cli.export_onnx import require_export
 
     require_export()
@@ -220,7 +220,7 @@ def _against(
         checkpoint = "nano"
     if checkpoint is None:
         raise OptionsError("--against torch needs --checkpoint: the policy to time in torch")
-    from cropzoom.bench.torch_ways import import_torch, policy_kind
+    from cropzoom.bench.torch_models import import_torch, policy_kind
 
     import_torch()
     ways = [Spec("torch policy", checkpoint, "policy", **common)]

@@ -13,7 +13,7 @@ from cropzoom.cli.output import JsonFlag, Output
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from cropzoom.demo.run import Answer, Asked
+    from cropzoom.demo.ask_samples import Answer, Asked
 
 
 def demo(
@@ -59,12 +59,12 @@ def _demo(
     pictures: int | None,
     out: Output,
 ) -> None:
-    from cropzoom.demo.page import results_page
-    from cropzoom.demo.run import ask_all, connect, naming_target
-    from cropzoom.demo.samples import load_samples
+    from cropzoom.demo.ask_samples import ask_all, connect, naming_target
+    from cropzoom.demo.demo_page import results_page
     from cropzoom.demo.server import StandInServer
     from cropzoom.errors import CropZoomError
-    from cropzoom.evaluate.standin import StandIn
+    from cropzoom.reading.standin import StandIn
+    from cropzoom.samples import load_samples
 
     stand_in = model is None
     if base_url is not None and stand_in:

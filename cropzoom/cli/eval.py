@@ -16,8 +16,8 @@ from cropzoom.cli.output import JsonFlag, Output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cropzoom.evaluate.answer_file import Outcome, ResultFile
     from cropzoom.evaluate.croppers import NamedCropper
-    from cropzoom.evaluate.results import Outcome, ResultFile
     from cropzoom.evaluate.rows import TestSet
     from cropzoom.evaluate.targets import Target
     from cropzoom.options import ZoomOptions
@@ -111,11 +111,11 @@ def eval(
     Example: `cropzoom eval docvqa -t openai:gpt-4.1-nano -c none -c nano -c centre --limit 200`
     """
     with Output(as_json) as output:
+        from cropzoom.evaluate.answer_file import ResultFile, Setting
         from cropzoom.evaluate.croppers import make_croppers
-        from cropzoom.evaluate.ocr import OcrReader
-        from cropzoom.evaluate.results import ResultFile, Setting
         from cropzoom.evaluate.summary import summarise
         from cropzoom.evaluate.targets import TargetSettings, make_target
+        from cropzoom.reading.ocr import OcrReader
 
         names = target or ["standin:448"]
         croppers = cropper or ["none", "nano"]
@@ -183,7 +183,7 @@ def _test_set(
         raise DataError(f"--source and --split are for the presets, and {data} is none")
     if rendered:
         # By name: type checkers don't see that trainer/ is installed as cropzoom.trainer.
-        renderer = importlib.import_module("cropzoom.trainer.synthetic.rows")
+        renderer = importlib.import_module("cropzoom.trainer.nano.pages.rendered_rows")
         pages, questions, seed = (int(number or 0) for number in rendered.groups())
         options = replace(renderer.TEST_PAGES, questions=questions or 4)
         test: TestSet = renderer.rendered_test(pages, seed, options)
@@ -277,7 +277,7 @@ def _ask(
     concurrency: int,
     output: Output,
 ) -> str | None:
-    from cropzoom.evaluate.run import count_open, evaluate
+    from cropzoom.evaluate.runner import count_open, evaluate
 
     total = count_open(test, targets, croppers, results)
     known = len(results.outcomes)
@@ -309,7 +309,7 @@ def _ask(
 def _write(
     out: Path, summary: dict[str, Any], test: TestSet, results: ResultFile, submission: bool
 ) -> None:
-    from cropzoom.evaluate.page import report_page
+    from cropzoom.evaluate.html_report import report_page
     from cropzoom.evaluate.targets import submission as submitted
 
     files = {

@@ -101,7 +101,7 @@ def export_onnx(
     with Output(as_json) as output:
         require_export()
         from cropzoom.export import ExportOptions
-        from cropzoom.export.make import LadderError
+        from cropzoom.export.build import LadderError
 
         options = ExportOptions(
             precision=precision.value,
@@ -171,7 +171,7 @@ def _export(
     from cropzoom.trainer.nano.export import export_nano, load_checkpoint
     from cropzoom.trainer.policies import load_policy
     from cropzoom.trainer.policies.checkpoints import find_adapter
-    from cropzoom.trainer.policies.folders import find_source, read_policy_file
+    from cropzoom.trainer.policies.policy_folders import find_source, read_policy_file
 
     run = (Path(checkpoint) / "checkpoint.pt").is_file()
     folder = find_source(checkpoint)

@@ -12,7 +12,7 @@ import typer
 from cropzoom.cli.output import JsonFlag, Output
 
 if TYPE_CHECKING:
-    from cropzoom.trainer.teachers import Teacher
+    from cropzoom.trainer.labels.teachers import Teacher
 
 
 class TeacherName(str, Enum):
@@ -140,8 +140,8 @@ def _label(options: dict[str, Any], output: Output) -> None:
     try:
         from cropzoom.trainer.columns import ColumnMap
         from cropzoom.trainer.data import load_rows
-        from cropzoom.trainer.expansion import PAPER_FACTORS
-        from cropzoom.trainer.labels import Shard, label_rows
+        from cropzoom.trainer.labels.expansion import PAPER_FACTORS
+        from cropzoom.trainer.labels.labelling import Shard, label_rows
     except ImportError as error:
         raise MissingDependencyError(
             f"labelling needs more packages ({error}); pip install 'cropzoom[train]'"
@@ -192,10 +192,10 @@ def _label(options: dict[str, Any], output: Output) -> None:
 
 def _teacher(options: dict[str, Any]) -> Teacher:
     from cropzoom.errors import OptionsError
-    from cropzoom.trainer.teachers import GridTeacher, OcrTeacher
+    from cropzoom.trainer.labels.teachers import GridTeacher, OcrTeacher
 
     if options["teacher"] is TeacherName.ocr:
-        from cropzoom.evaluate.ocr import OcrReader
+        from cropzoom.reading.ocr import OcrReader
 
         return OcrTeacher(OcrReader())
     if options["teacher"] is TeacherName.grid:
@@ -205,7 +205,7 @@ def _teacher(options: dict[str, Any]) -> Teacher:
         grid = GridTeacher(make_reward(options["reward"], **given), cells=options["cells"])
         grid.arguments |= {"reward": options["reward"], "reward_options": given}
         return grid
-    from cropzoom.trainer.grounding import Ask, LocalVlm, ServerVlm, VlmTeacher
+    from cropzoom.trainer.labels.vlm_teacher import Ask, LocalVlm, ServerVlm, VlmTeacher
 
     model = options["model"]
     if model is None:
@@ -223,7 +223,7 @@ def _teacher(options: dict[str, Any]) -> Teacher:
 
 
 def _client(options: dict[str, Any]) -> Any:
-    from cropzoom.demo.run import connect, naming_target
+    from cropzoom.demo.ask_samples import connect, naming_target
 
     with naming_target(options["base_url"], options["model"]):
         client = connect(options["base_url"])

@@ -165,8 +165,8 @@ def _train(
         from cropzoom.errors import MissingDependencyError
 
         try:
-            from cropzoom.trainer.runs import run
             from cropzoom.trainer.settings import resolve
+            from cropzoom.trainer.training import run
         except ImportError as error:
             raise MissingDependencyError(
                 f"training needs more packages ({error}); pip install 'cropzoom[train]'"

@@ -15,9 +15,9 @@ from cropzoom.geometry import Crop
 if TYPE_CHECKING:
     from PIL import Image
 
-    from cropzoom.cropper.pointer import OnnxCropper as OnnxCropper
-    from cropzoom.cropper.text import TextCropper as TextCropper
-    from cropzoom.cropper.vlm_pointer import VlmPointerCropper as VlmPointerCropper
+    from cropzoom.cropper.nano.nano_cropper import NanoCropper as NanoCropper
+    from cropzoom.cropper.smolvlm.pointer_cropper import VlmPointerCropper as VlmPointerCropper
+    from cropzoom.cropper.smolvlm.text_cropper import TextCropper as TextCropper
 
 __all__ = ["Crop", "Cropper", "load_cropper"]
 
@@ -47,7 +47,7 @@ def load_cropper(
     threads: int | None = None,
     longest_edge: int | None = None,
     second_look: int | None = None,
-) -> OnnxCropper | TextCropper | VlmPointerCropper:
+) -> NanoCropper | TextCropper | VlmPointerCropper:
     """Load a cropper of any kind.
 
     Args:
@@ -78,16 +78,16 @@ def load_cropper(
             f"second_look={second_look!r} is for croppers like nano; raise longest_edge instead"
         )
     if isinstance(manifest, TextManifest):
-        from cropzoom.cropper.text import TextCropper
+        from cropzoom.cropper.smolvlm.text_cropper import TextCropper
 
         return TextCropper(folder, device=device, threads=threads, longest_edge=longest_edge)
     if isinstance(manifest, VlmPointerManifest):
-        from cropzoom.cropper.vlm_pointer import VlmPointerCropper
+        from cropzoom.cropper.smolvlm.pointer_cropper import VlmPointerCropper
 
         return VlmPointerCropper(folder, device=device, threads=threads, longest_edge=longest_edge)
-    from cropzoom.cropper.pointer import OnnxCropper
+    from cropzoom.cropper.nano.nano_cropper import NanoCropper
 
-    return OnnxCropper(
+    return NanoCropper(
         folder,
         device=device,
         threads=threads,

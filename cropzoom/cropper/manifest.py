@@ -9,11 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cropzoom.cropper import vlm_spec
 from cropzoom.cropper.folder import MANIFEST_NAME, Content, FileEntry, Folder
-from cropzoom.cropper.grammar import BoxGrammar
-from cropzoom.cropper.idefics3 import TileSpec
-from cropzoom.cropper.pointer_spec import (
+from cropzoom.cropper.nano.pointer_spec import (
     CellSpec,
     DecodeSpec,
     ImageSpec,
@@ -22,7 +19,10 @@ from cropzoom.cropper.pointer_spec import (
     image_spec,
     max_words,
 )
-from cropzoom.cropper.section import Section
+from cropzoom.cropper.smolvlm import vlm_spec
+from cropzoom.cropper.smolvlm.box_grammar import BoxGrammar
+from cropzoom.cropper.smolvlm.idefics3 import TileSpec
+from cropzoom.cropper.strict_json import Section
 from cropzoom.errors import CropperError
 
 MODEL_NAME = "model.onnx"

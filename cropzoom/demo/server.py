@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from cropzoom.errors import ImageError
-from cropzoom.evaluate.standin import StandIn
 from cropzoom.images import decode_data_uri, load_image
+from cropzoom.reading.standin import StandIn
 
 FINGERPRINT = "cropzoom-stand-in: answers by reading with rapidocr, no language model"
 _MAX_BODY = 100_000_000

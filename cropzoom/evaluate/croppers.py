@@ -16,10 +16,10 @@ from PIL import Image
 from cropzoom.cropper import Cropper, load_cropper
 from cropzoom.errors import CropperError
 from cropzoom.evaluate.baselines import centre_box, oracle_box, random_box
-from cropzoom.evaluate.ocr import OcrReader, require_reader
 from cropzoom.evaluate.rows import Row
-from cropzoom.evaluate.standin import Page, pick_answer
 from cropzoom.geometry import Box, Crop
+from cropzoom.reading.ocr import OcrReader, require_reader
+from cropzoom.reading.standin import Page, pick_answer
 
 # The row being asked in this thread. Croppers that measure by cheating look at it: a real one gets
 # no more than picture and question.

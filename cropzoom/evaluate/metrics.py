@@ -18,7 +18,7 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
-from cropzoom.evaluate.answers import is_contained, is_exact
+from cropzoom.reading.answers import is_contained, is_exact
 
 Harness = Literal["lmms-eval", "vlmevalkit"]
 HARNESSES: tuple[Harness, ...] = get_args(Harness)
@@ -210,7 +210,7 @@ def score(
     """Score a reply, in [0, 1].
 
     Args:
-        metric: "exact" and "contained" are cropzoom's own, of `cropzoom.evaluate.answers`.
+        metric: "exact" and "contained" are cropzoom's own, of `cropzoom.reading.answers`.
         reply: what the model said.
         answers: at least one; for multiple choice, the letter of the right option.
         options: text by letter, for multiple choice.

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
+from cropzoom.evaluate.answer_file import Key, Outcome
+from cropzoom.evaluate.intervals import PictureBootstrap, mcnemar
 from cropzoom.evaluate.metrics import cycle_accuracy
-from cropzoom.evaluate.results import Key, Outcome
 from cropzoom.evaluate.rows import Problem, Row, TestSet
-from cropzoom.evaluate.stats import PictureBootstrap, mcnemar
 from cropzoom.geometry import Box
 
 # Upper ends, as shares of the picture's area; evenly spaced by their logarithms.

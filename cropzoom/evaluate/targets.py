@@ -21,12 +21,12 @@ from PIL import Image
 from cropzoom.clients import CropZoom
 from cropzoom.errors import DataError, MissingDependencyError
 from cropzoom.evaluate.croppers import NamedCropper
-from cropzoom.evaluate.ocr import OcrReader, require_reader
 from cropzoom.evaluate.rows import Row
-from cropzoom.evaluate.standin import StandIn
 from cropzoom.geometry import Crop
 from cropzoom.images import ImageSource, load_image
 from cropzoom.options import ZoomOptions
+from cropzoom.reading.ocr import OcrReader, require_reader
+from cropzoom.reading.standin import StandIn
 from cropzoom.report import ZoomReport
 from cropzoom.zoom import Zoom
 
@@ -138,7 +138,7 @@ class OpenAITarget:
     """A model behind an OpenAI-compatible server, asked by the openai package."""
 
     def __init__(self, name: str, model: str, settings: TargetSettings) -> None:
-        from cropzoom.demo.run import connect, naming_target
+        from cropzoom.demo.ask_samples import connect, naming_target
 
         self.name = name
         self._model = model
@@ -230,7 +230,7 @@ class PipelineTarget:
 
 
 class StandInTarget:
-    """The reading stand-in of `cropzoom.evaluate.standin`: no model, but it sees as little as one.
+    """The reading stand-in of `cropzoom.reading.standin`: no model, but it sees as little as one.
 
     It is asked in the page's own words where these are known, since a rule can't know that "what
     do I pay" means "Total"; the cropper gets the question.

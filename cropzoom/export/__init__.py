@@ -82,8 +82,8 @@ def export_policy(
         ExportError: the policy can't be exported, or the folder can't be written.
         LadderError: a rung does not hold; the ladder is in `error.ladder`.
     """
+    from cropzoom.export.build import make_cropper
     from cropzoom.export.ladder import samples
-    from cropzoom.export.make import make_cropper
     from cropzoom.export.pointer import verify_pointer, write_pointer
     from cropzoom.export.text import write_text
     from cropzoom.export.verify_text import verify_text

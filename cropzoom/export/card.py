@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cropzoom.export.folder import CARD_NAME
 from cropzoom.export.ladder import Ladder
+from cropzoom.export.staging import CARD_NAME
 
 
 def write_card(folder: Path, content: Mapping[str, Any], ladder: Ladder | None) -> None:

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cropzoom.demo.samples import load_samples
 from cropzoom.environment import versions
 from cropzoom.geometry import Box
 from cropzoom.images import load_image
+from cropzoom.samples import load_samples
 
 
 @dataclass(frozen=True, slots=True)

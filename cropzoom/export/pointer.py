@@ -21,12 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cropzoom.cropper import idefics3
 from cropzoom.cropper.folder import Folder
 from cropzoom.cropper.manifest import VlmPointerManifest
 from cropzoom.cropper.session import Device
-from cropzoom.cropper.vlm_pointer import INPUTS, OUTPUTS, VlmPointerCropper
-from cropzoom.cropper.vlm_spec import FUSED_POINTER, POINTER, TOKENIZER_NAME
+from cropzoom.cropper.smolvlm import idefics3
+from cropzoom.cropper.smolvlm.pointer_cropper import INPUTS, OUTPUTS, VlmPointerCropper
+from cropzoom.cropper.smolvlm.vlm_spec import FUSED_POINTER, POINTER, TOKENIZER_NAME
 from cropzoom.errors import ExportError
 from cropzoom.export.graphs import Language, Vision, export_module, halved
 from cropzoom.export.ladder import Ladder, Rung, Sample, Worst

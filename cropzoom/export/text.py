@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-from cropzoom.cropper import idefics3
-from cropzoom.cropper.grammar import BoxGrammar
-from cropzoom.cropper.vlm_spec import (
+from cropzoom.cropper.smolvlm import idefics3
+from cropzoom.cropper.smolvlm.box_grammar import BoxGrammar
+from cropzoom.cropper.smolvlm.vlm_spec import (
     BOX_DECODER,
     DECODER,
     EMBED,

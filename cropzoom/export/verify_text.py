@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from cropzoom.cropper import idefics3
 from cropzoom.cropper.folder import Folder
 from cropzoom.cropper.manifest import TextManifest, read_files
 from cropzoom.cropper.session import Device
-from cropzoom.cropper.text import TextCropper
-from cropzoom.cropper.text_graphs import TextGraphs
+from cropzoom.cropper.smolvlm import idefics3
+from cropzoom.cropper.smolvlm.text_cropper import TextCropper
+from cropzoom.cropper.smolvlm.text_graphs import TextGraphs
+from cropzoom.cropper.smolvlm.vlm_spec import BOX_DECODER, DECODER, EMBED, FUSED_DECODER, VISION
 from cropzoom.cropper.trace import Trace
-from cropzoom.cropper.vlm_spec import BOX_DECODER, DECODER, EMBED, FUSED_DECODER, VISION
 from cropzoom.export.ladder import Ladder, Rung, Sample, Worst
 from cropzoom.geometry import Box
 

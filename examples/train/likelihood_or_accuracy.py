@@ -16,13 +16,14 @@ import json
 from pathlib import Path
 
 import torch
+from rich.console import Console
+from rich.table import Table
+
 from cropzoom.trainer.baselines import measure
 from cropzoom.trainer.policies import load_policy
 from cropzoom.trainer.rewards import make_reward
-from cropzoom.trainer.runs import hold_out, read_rows, run
 from cropzoom.trainer.settings import resolve
-from rich.console import Console
-from rich.table import Table
+from cropzoom.trainer.training import hold_out, read_rows, run
 
 
 def main() -> None:

@@ -21,21 +21,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cropzoom.trainer.baselines import known_boxes
-from cropzoom.trainer.config import GrpoConfig
-from cropzoom.trainer.grpo import GrpoTrainer
-from cropzoom.trainer.health import box_iou
-from cropzoom.trainer.policies import load_policy
-from cropzoom.trainer.policies.base import Policy
-from cropzoom.trainer.policies.pointer import PointerPolicy
-from cropzoom.trainer.policies.pointing import log_spaced, settle
-from cropzoom.trainer.rows import VqaRow
 from PIL import Image
 from torch import Tensor
 from transformers import TrainerCallback
 
 from cropzoom.geometry import Box
 from cropzoom.images import load_image
+from cropzoom.trainer.baselines import known_boxes
+from cropzoom.trainer.config import GrpoConfig
+from cropzoom.trainer.grpo import GrpoTrainer
+from cropzoom.trainer.health import box_iou
+from cropzoom.trainer.policies import load_policy
+from cropzoom.trainer.policies.pointer_policy import PointerPolicy
+from cropzoom.trainer.policies.policy import Policy
+from cropzoom.trainer.policies.torch_pointing import log_spaced, settle
+from cropzoom.trainer.rows import VqaRow
 
 # Few cells and distances: so all boxes can be tried, and the second best is clearly worse.
 COARSE: dict[str, Any] = {"subcells": 1, "width": 32, "reach": (0.08, 0.5, 4)}

@@ -15,13 +15,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cropzoom.bench.candidates import Spec
-from cropzoom.bench.cold import cold, peak_rss
+from cropzoom.bench.cold_start import cold, peak_rss
 from cropzoom.bench.measure import Picture
 from cropzoom.cli import app
 from cropzoom.cropper.folder import MANIFEST_NAME, find_folder
-from cropzoom.demo.samples import load_samples
 from cropzoom.errors import CropZoomError
 from cropzoom.images import OpenedImage
+from cropzoom.samples import load_samples
 
 pytest.importorskip("onnxruntime")
 

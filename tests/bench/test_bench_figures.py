@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cropzoom.bench.baseline import Condition, compare, parse_conditions, read_baseline
+from cropzoom.bench.latency_table import STAGES, agreement, calls_result, concurrency_result
 from cropzoom.bench.measure import Call, Calls
-from cropzoom.bench.results import STAGES, agreement, calls_result, concurrency_result
 from cropzoom.bench.stats import needed, percentile, summary
 from cropzoom.environment import processor
 from cropzoom.errors import CropZoomError, OptionsError

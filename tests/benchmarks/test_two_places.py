@@ -14,11 +14,11 @@ pytest.importorskip("rapidocr")
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import two_places as study
-from cropzoom.trainer.synthetic.canvas import Field
 
-from cropzoom.evaluate.ocr import OcrReader
-from cropzoom.evaluate.standin import StandIn
 from cropzoom.geometry import Box, Crop
+from cropzoom.reading.ocr import OcrReader
+from cropzoom.reading.standin import StandIn
+from cropzoom.trainer.nano.pages.canvas import Field
 
 SIZE = (1200, 1600)
 FIELDS = [

@@ -9,22 +9,22 @@ from PIL import Image
 
 from cropzoom import ZoomOptions, load_cropper
 from cropzoom.cropper.folder import find_folder
-from cropzoom.cropper.pointer import OnnxCropper
-from cropzoom.demo.samples import load_samples
+from cropzoom.cropper.nano.nano_cropper import NanoCropper
+from cropzoom.samples import load_samples
 
 
 @pytest.fixture(scope="module")
-def nano() -> Iterator[OnnxCropper]:
+def nano() -> Iterator[NanoCropper]:
     with load_cropper("nano", device="cpu") as cropper:
         yield cropper
 
 
-def test_it_is_small(nano: OnnxCropper) -> None:
+def test_it_is_small(nano: NanoCropper) -> None:
     assert nano.manifest.name == "nano"
     assert sum(file.bytes for file in nano.manifest.files.values()) < 20_000_000
 
 
-def test_it_finds_most_answers_in_the_samples(nano: OnnxCropper) -> None:
+def test_it_finds_most_answers_in_the_samples(nano: NanoCropper) -> None:
     missed, asked = [], 0
     for sample in load_samples():
         image = Image.open(sample.path).convert("RGB")
@@ -37,7 +37,7 @@ def test_it_finds_most_answers_in_the_samples(nano: OnnxCropper) -> None:
     assert len(missed) <= asked // 4, missed
 
 
-def test_the_question_decides(nano: OnnxCropper) -> None:
+def test_the_question_decides(nano: NanoCropper) -> None:
     sample = next(s for s in load_samples() if s.path.name == "invoice.png")
     image = Image.open(sample.path).convert("RGB")
     boxes = [nano.predict(image, item.question)[0].box for item in sample.questions]
@@ -45,7 +45,7 @@ def test_the_question_decides(nano: OnnxCropper) -> None:
     assert all(a.iou(b) < 0.6 for i, a in enumerate(boxes) for b in boxes[:i])
 
 
-def test_it_is_unsure_about_an_empty_page(nano: OnnxCropper) -> None:
+def test_it_is_unsure_about_an_empty_page(nano: NanoCropper) -> None:
     page = Image.new("RGB", (800, 1000), "white")
     for crop in nano.predict(page, "What is the total?"):
         assert crop.confidence < ZoomOptions().min_confidence

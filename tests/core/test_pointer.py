@@ -14,8 +14,8 @@ from PIL import Image
 
 from cropzoom import CropperError, ImageError, MissingDependencyError, OptionsError, load_cropper
 from cropzoom.cropper import Cropper
-from cropzoom.cropper.pointer import decode, preprocess
-from cropzoom.cropper.pointer_spec import DecodeSpec, ImageSpec
+from cropzoom.cropper.nano.nano_cropper import decode, preprocess
+from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
 from cropzoom.cropper.session import installed_runtimes, make_session, usable_threads
 from cropzoom.geometry import Crop
 

@@ -15,9 +15,9 @@ from hand_made_text_cropper import ANSWERS, END, GRAMMAR, TOKENIZER, write_text_
 
 from cropzoom import Box, CropperError, ImageError, OptionsError, load_cropper
 from cropzoom.cropper import Cropper
-from cropzoom.cropper import text as text_module
-from cropzoom.cropper.pointer import OnnxCropper
-from cropzoom.cropper.text import TextCropper
+from cropzoom.cropper.nano.nano_cropper import NanoCropper
+from cropzoom.cropper.smolvlm import text_cropper as text_module
+from cropzoom.cropper.smolvlm.text_cropper import TextCropper
 from cropzoom.cropper.trace import Trace
 
 DARK = Image.new("RGB", (50, 40))
@@ -216,7 +216,7 @@ def test_a_kind_has_its_class(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CropperError, match="no text cropper"):
         TextCropper(pointer)
     with pytest.raises(CropperError, match="no pointer cropper"):
-        OnnxCropper(folder)
+        NanoCropper(folder)
     cropper, trace = load_cropper(pointer), Trace()
     cropper.predict(DARK, "dark", trace=trace)
     assert set(trace.seconds) == {"preprocess", "tokenise", "model", "parse"}

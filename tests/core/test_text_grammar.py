@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cropzoom.bench.random_weights import smol_tokenizer
-from cropzoom.cropper.grammar import BoxGrammar, Walk, decode_box
+from cropzoom.cropper.smolvlm.box_grammar import BoxGrammar, Walk, decode_box
 from cropzoom.geometry import Box
 
 TOKENIZER = smol_tokenizer()

@@ -12,7 +12,7 @@ from idefics3_cases import CASES, PROMPTS, TEMPLATE, picture
 from PIL import Image
 
 from cropzoom.bench.random_weights import smol_tokenizer
-from cropzoom.cropper.idefics3 import TileSpec, image_text, layout, tiles
+from cropzoom.cropper.smolvlm.idefics3 import TileSpec, image_text, layout, tiles
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from cropzoom.demo.server import StandInServer
-from cropzoom.evaluate.ocr import OcrReader
-from cropzoom.evaluate.standin import StandIn
+from cropzoom.reading.ocr import OcrReader
+from cropzoom.reading.standin import StandIn
 
 
 @pytest.fixture(scope="session")

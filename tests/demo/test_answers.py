@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cropzoom.evaluate.answers import is_contained, is_exact, normalise
+from cropzoom.reading.answers import is_contained, is_exact, normalise
 
 
 @pytest.mark.parametrize(

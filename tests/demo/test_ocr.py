@@ -7,7 +7,7 @@ import pytest
 from drawing import card
 from PIL import Image
 
-from cropzoom.evaluate.ocr import OcrReader
+from cropzoom.reading.ocr import OcrReader
 
 
 def test_reads_lines_with_their_places(reader: OcrReader) -> None:
@@ -44,7 +44,7 @@ def test_without_rapidocr_the_error_says_what_to_install() -> None:
         "import sys; sys.modules['rapidocr'] = None\n"
         "from PIL import Image\n"
         "from cropzoom.errors import MissingDependencyError\n"
-        "from cropzoom.evaluate.ocr import OcrReader\n"
+        "from cropzoom.reading.ocr import OcrReader\n"
         "try: OcrReader().read(Image.new('RGB', (9, 9)))\n"
         "except MissingDependencyError as error: print(error)\n"
     )

@@ -7,13 +7,13 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from cropzoom.demo.page import results_page
-from cropzoom.demo.run import Asked, ask_all, connect
-from cropzoom.demo.samples import SamplePicture, load_samples
+from cropzoom.demo.ask_samples import Asked, ask_all, connect
+from cropzoom.demo.demo_page import results_page
 from cropzoom.demo.server import StandInServer
 from cropzoom.errors import CropperError
 from cropzoom.evaluate.baselines import FixedCropper, oracle_box
 from cropzoom.geometry import Box
+from cropzoom.samples import SamplePicture, load_samples
 
 PASS = next(sample for sample in load_samples() if sample.path.stem == "boarding-pass")
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from cropzoom.demo.samples import SamplePicture, load_samples
-from cropzoom.evaluate.answers import is_exact
 from cropzoom.evaluate.baselines import oracle_box
-from cropzoom.evaluate.standin import StandIn
+from cropzoom.reading.answers import is_exact
+from cropzoom.reading.standin import StandIn
+from cropzoom.samples import SamplePicture, load_samples
 
 SAMPLES = load_samples()
 

@@ -10,7 +10,7 @@ from openai import BadRequestError as ClientBadRequest
 from openai import NotFoundError, OpenAI
 
 from cropzoom.demo.server import FINGERPRINT, BadRequestError, StandInServer
-from cropzoom.evaluate.standin import UNREADABLE
+from cropzoom.reading.standin import UNREADABLE
 
 CARD = card([(20, 30, "Total"), (300, 30, "47.79"), (20, 90, "Table"), (300, 90, "12")])
 

@@ -7,15 +7,9 @@ import pytest
 from drawing import card
 from PIL import Image
 
-from cropzoom.evaluate.ocr import Line, OcrReader
-from cropzoom.evaluate.standin import (
-    UNREADABLE,
-    Page,
-    StandIn,
-    pick_answer,
-    question_words,
-)
 from cropzoom.geometry import Box
+from cropzoom.reading.ocr import Line, OcrReader
+from cropzoom.reading.standin import UNREADABLE, Page, StandIn, pick_answer, question_words
 
 
 def page(*lines: tuple[str, int, int, int, int], confidence: float = 0.99) -> Page:

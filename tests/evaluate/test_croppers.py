@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cropzoom.errors import CropperError
 from cropzoom.evaluate.croppers import Blind, OcrCropper, Oracle, asked_row, make_croppers
-from cropzoom.evaluate.ocr import OcrReader
 from cropzoom.evaluate.rows import Row
 from cropzoom.geometry import Box, Crop
+from cropzoom.reading.ocr import OcrReader
 
 PAGE = Image.new("RGB", (400, 200), "white")
 

@@ -220,8 +220,8 @@ def test_a_preset_without_answers_makes_a_submission(tmp_path: Path) -> None:
 
 def test_rendered_pages_are_a_seed_and_a_command(tmp_path: Path) -> None:
     pytest.importorskip("rapidocr")
-    from cropzoom.trainer.synthetic.fonts import find_fonts
-    from cropzoom.trainer.synthetic.rows import _page, _png, rendered_test
+    from cropzoom.trainer.nano.pages.fonts import find_fonts
+    from cropzoom.trainer.nano.pages.rendered_rows import _page, _png, rendered_test
 
     if not find_fonts("heldout"):
         done = run("rendered:1@3", "-o", str(tmp_path / "out"), "--json")

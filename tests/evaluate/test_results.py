@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cropzoom.errors import DataError
-from cropzoom.evaluate.results import Outcome, ResultFile, Setting
+from cropzoom.evaluate.answer_file import Outcome, ResultFile, Setting
 
 SETTING = Setting(
     data="set 1",

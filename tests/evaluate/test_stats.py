@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cropzoom.evaluate.stats import PictureBootstrap, mcnemar
+from cropzoom.evaluate.intervals import PictureBootstrap, mcnemar
 
 
 def test_whole_pictures_are_drawn() -> None:

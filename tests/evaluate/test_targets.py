@@ -9,7 +9,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cropzoom.errors import CropZoomError, DataError
 from cropzoom.evaluate.croppers import Oracle, asked_row, make_croppers
-from cropzoom.evaluate.ocr import OcrReader
 from cropzoom.evaluate.rows import Row
 from cropzoom.evaluate.targets import (
     Answer,
@@ -20,6 +19,7 @@ from cropzoom.evaluate.targets import (
 )
 from cropzoom.geometry import Box
 from cropzoom.options import ZoomOptions
+from cropzoom.reading.ocr import OcrReader
 
 SETTINGS = TargetSettings(ZoomOptions(cache_size=0), max_new_tokens=4)
 NONE, ORACLE = make_croppers(["none", "oracle"])

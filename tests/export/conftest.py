@@ -43,9 +43,8 @@ def roi_adapter(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def full_text(idefics3_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Idefics3, full weights, kind text, with the fused decoder."""
-    from cropzoom.trainer.policies import load_policy
-
     from cropzoom.export import ExportOptions, export_policy
+    from cropzoom.trainer.policies import load_policy
 
     policy = load_policy(idefics3_checkpoint, "text")
     folder = tmp_path_factory.mktemp("full-text") / "cropper"
@@ -79,7 +78,7 @@ def timed(
 
     from cropzoom.bench.random_weights import ARCHITECTURES
     from cropzoom.cli import app
-    from cropzoom.demo.samples import load_samples
+    from cropzoom.samples import load_samples
 
     ARCHITECTURES["tiny"] = TINY
     work = tmp_path_factory.mktemp("work")

@@ -17,13 +17,13 @@ torch = pytest.importorskip("torch")
 openai = pytest.importorskip("openai")
 # ruff: noqa: E402
 
-from cropzoom.trainer.nano.network import Nano, NanoConfig
-from cropzoom.trainer.policies import load_policy
-from cropzoom.trainer.policies.nano import NanoPolicy
 from openai_server import OpenAIServer
 
 from cropzoom import CropZoom, ZoomOptions, load_cropper
 from cropzoom.cli import app
+from cropzoom.trainer.nano.network import Nano, NanoConfig
+from cropzoom.trainer.policies import load_policy
+from cropzoom.trainer.policies.nano_policy import NanoPolicy
 
 TINY_NANO = NanoConfig(
     stem=8,

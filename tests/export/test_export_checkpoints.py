@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 
 from cropzoom import load_cropper
 from cropzoom.cli import app
-from cropzoom.cropper.text import TextCropper
+from cropzoom.cropper.smolvlm.text_cropper import TextCropper
 from cropzoom.export.ladder import Sample
 
 
@@ -109,10 +109,9 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def test_a_tokenizer_that_joins_digits_is_refused(idefics3_checkpoint: Path) -> None:
-    from cropzoom.trainer.policies import load_policy
-
     from cropzoom.errors import ExportError
     from cropzoom.export.text import box_grammar
+    from cropzoom.trainer.policies import load_policy
 
     policy: Any = load_policy(idefics3_checkpoint, "text")
     policy.lead = "\n"
@@ -131,10 +130,9 @@ def test_a_tokenizer_that_joins_digits_is_refused(idefics3_checkpoint: Path) -> 
 
 
 def test_a_prompt_with_the_question_before_the_image_is_refused(idefics3_checkpoint: Path) -> None:
-    from cropzoom.trainer.policies import load_policy
-
     from cropzoom.errors import ExportError
     from cropzoom.export.text import prompt_spec
+    from cropzoom.trainer.policies import load_policy
 
     policy: Any = load_policy(idefics3_checkpoint, "text")
     assert prompt_spec(policy)["template"].startswith("<|im_start|>User:{image}{question}\n")
@@ -164,10 +162,9 @@ def test_no_code_of_a_checkpoint_is_run(idefics3_checkpoint: Path, tmp_path: Pat
 def test_policies_that_are_no_reference_are_refused(
     idefics3_checkpoint: Path, tmp_path: Path
 ) -> None:
-    from cropzoom.trainer.policies import load_policy
-
     from cropzoom.errors import ExportError
     from cropzoom.export import export_policy
+    from cropzoom.trainer.policies import load_policy
 
     for options, message in (
         ({"dtype": "bfloat16"}, "load it in float32 on the CPU"),

@@ -17,8 +17,8 @@ from cropzoom import Box
 from cropzoom.cli import app
 from cropzoom.errors import ExportError, OptionsError
 from cropzoom.export import ExportOptions
-from cropzoom.export.folder import new_folder, write_manifest
 from cropzoom.export.ladder import Ladder, Rung, Sample, Worst, samples
+from cropzoom.export.staging import new_folder, write_manifest
 
 
 def test_rungs_by_hand() -> None:

@@ -15,8 +15,8 @@ torch = pytest.importorskip("torch")
 
 from cropzoom import Box, CropperError, ImageError, OptionsError, load_cropper
 from cropzoom.cropper import Cropper
+from cropzoom.cropper.smolvlm.pointer_cropper import VlmPointerCropper
 from cropzoom.cropper.trace import Trace
-from cropzoom.cropper.vlm_pointer import VlmPointerCropper
 from cropzoom.export.ladder import Sample
 
 

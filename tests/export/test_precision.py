@@ -11,14 +11,14 @@ import pytest
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
-from cropzoom.trainer.policies import load_policy
 from policy_rows import noise_row
 
 from cropzoom import load_cropper
-from cropzoom.cropper.text import TextCropper
+from cropzoom.cropper.smolvlm.text_cropper import TextCropper
 from cropzoom.export import ExportOptions, export_policy
 from cropzoom.export.ladder import samples
 from cropzoom.export.quantize import quantized
+from cropzoom.trainer.policies import load_policy
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ pytest.importorskip("transformers", minversion="5")
 from make_idefics3_golden import reference_processor
 
 from cropzoom.bench.random_weights import smol_tokenizer
-from cropzoom.cropper.idefics3 import TileSpec, image_text, layout, tiles
+from cropzoom.cropper.smolvlm.idefics3 import TileSpec, image_text, layout, tiles
 from cropzoom.images import load_image
 
 TOKENIZER = smol_tokenizer()

@@ -11,14 +11,13 @@ pytest.importorskip("transformers", minversion="5")
 pytest.importorskip("onnxscript")
 # ruff: noqa: E402
 
-from cropzoom.trainer.policies import load_policy
-
 from cropzoom import load_cropper
 from cropzoom.bench.random_weights import ARCHITECTURES, build_checkpoint
-from cropzoom.cropper.text import TextCropper
+from cropzoom.cropper.smolvlm.text_cropper import TextCropper
 from cropzoom.cropper.trace import Trace
 from cropzoom.export import ExportOptions, export_policy
 from cropzoom.export.ladder import samples
+from cropzoom.trainer.policies import load_policy
 
 
 @pytest.mark.slow

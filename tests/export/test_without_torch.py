@@ -52,7 +52,7 @@ print(json.dumps(boxes))
 
 
 def test_all_kinds_without_torch(full_text: Any, full_pointer: Any) -> None:
-    from cropzoom.demo import samples as demo
+    from cropzoom import samples as demo
 
     pictures = Path(demo.__file__).parent / "samples"
     asked = [(str(pictures / sample.file), sample.question) for sample in samples(3)]

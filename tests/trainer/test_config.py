@@ -10,13 +10,13 @@ import pytest
 pytest.importorskip("transformers")
 
 import yaml
-from cropzoom.trainer.config import GrpoConfig, SftConfig
-from cropzoom.trainer.recipes import PRESETS
-from cropzoom.trainer.settings import differences, load_config, resolve, save_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cropzoom.errors import TrainingError
+from cropzoom.trainer.config import GrpoConfig, SftConfig
+from cropzoom.trainer.recipes import PRESETS
+from cropzoom.trainer.settings import differences, load_config, resolve, save_config
 
 
 def test_paper_is_the_paper() -> None:

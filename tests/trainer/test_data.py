@@ -19,14 +19,13 @@ pytest.importorskip("torch")
 datasets = pytest.importorskip("datasets")
 # ruff: noqa: E402
 
+from cropzoom.errors import CropZoomError, DataError, ImageError
+from cropzoom.geometry import Box
 from cropzoom.trainer.columns import BadRow, ColumnMap, box_of
 from cropzoom.trainer.data import Rows, load_rows, split_rows
 from cropzoom.trainer.presets import PRESETS
 from cropzoom.trainer.rows import VqaRow
 from cropzoom.trainer.writing import save_rows
-
-from cropzoom.errors import CropZoomError, DataError, ImageError
-from cropzoom.geometry import Box
 
 
 @pytest.fixture(autouse=True)

@@ -12,19 +12,19 @@ import pytest
 pytest.importorskip("transformers")
 
 import torch
-from cropzoom.trainer import losses
-from cropzoom.trainer.baselines import known_boxes
-from cropzoom.trainer.config import GrpoConfig
-from cropzoom.trainer.health import box_iou
-from cropzoom.trainer.loading import RowDataset, WindowSampler, rollout_noise
-from cropzoom.trainer.policy_trainer import last_checkpoint
-from cropzoom.trainer.rows import VqaRow
 from PIL import Image
 from torch import Tensor
 from toy_policy import SIDES, TargetIou, ToyPolicy, toy_rows
 from toy_runs import ROWS, StopAt, grpo, weights
 
 from cropzoom.errors import TrainingError
+from cropzoom.trainer import losses
+from cropzoom.trainer.baselines import known_boxes
+from cropzoom.trainer.batching import RowDataset, WindowSampler, rollout_noise
+from cropzoom.trainer.config import GrpoConfig
+from cropzoom.trainer.health import box_iou
+from cropzoom.trainer.policy_trainer import last_checkpoint
+from cropzoom.trainer.rows import VqaRow
 
 
 class Fixed:

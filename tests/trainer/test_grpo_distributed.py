@@ -15,10 +15,11 @@ import pytest
 pytest.importorskip("transformers")
 
 import torch
-from cropzoom.trainer.policy_trainer import last_checkpoint
 from safetensors.torch import load_file
 from toy_policy import TargetIou, toy_rows
 from toy_runs import SCENARIOS, by_row, grpo, weights
+
+from cropzoom.trainer.policy_trainer import last_checkpoint
 
 SCRIPT = Path(__file__).parents[1] / "toy_runs.py"
 # Threads that spin while they wait would starve the other process on two cores.

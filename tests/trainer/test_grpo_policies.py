@@ -13,12 +13,13 @@ pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
 import torch
+from toy_policy import TargetIou, toy_rows
+from toy_runs import StopAt
+
 from cropzoom.trainer.config import GrpoConfig
 from cropzoom.trainer.grpo import GrpoTrainer
 from cropzoom.trainer.policies import load_policy
 from cropzoom.trainer.policy_trainer import last_checkpoint
-from toy_policy import TargetIou, toy_rows
-from toy_runs import StopAt
 
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY / "examples" / "train"))

@@ -9,6 +9,8 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+
+from cropzoom.geometry import Box
 from cropzoom.trainer.health import (
     METRICS,
     SIGNS,
@@ -19,8 +21,6 @@ from cropzoom.trainer.health import (
     moved,
     reward_metrics,
 )
-
-from cropzoom.geometry import Box
 
 NAN = math.nan
 

@@ -15,10 +15,20 @@ from PIL import Image, ImageFont
 pytest.importorskip("torch")
 pytest.importorskip("filelock")
 
+from filelock import FileLock
+
+from cropzoom.cropper.nano.phoc import character_class
+from cropzoom.errors import DataError
+from cropzoom.evaluate.rows import load_file
 from cropzoom.trainer.nano.batches import Batch, Batches, make_batch
-from cropzoom.trainer.synthetic import Page, PageOptions, lexicon, render_page
-from cropzoom.trainer.synthetic.canvas import Canvas, Field, Word
-from cropzoom.trainer.synthetic.damage import (
+from cropzoom.trainer.nano.pages import Page, PageOptions, lexicon, render_page
+from cropzoom.trainer.nano.pages.browser.chromium import Browser, find_chromium
+from cropzoom.trainer.nano.pages.browser.pool import Pool, pooled_page, window, write_pool
+from cropzoom.trainer.nano.pages.browser.pool_questions import write_questions
+from cropzoom.trainer.nano.pages.browser.record import PageRecord
+from cropzoom.trainer.nano.pages.browser.templates import HELDOUT, TRAIN
+from cropzoom.trainer.nano.pages.canvas import Canvas, Field, Word
+from cropzoom.trainer.nano.pages.damage import (
     corners_of,
     homography,
     in_perspective,
@@ -26,17 +36,7 @@ from cropzoom.trainer.synthetic.damage import (
     photograph,
     project,
 )
-from cropzoom.trainer.synthetic.fonts import load_font
-from cropzoom.trainer.synthetic.html.browser import Browser, find_chromium
-from cropzoom.trainer.synthetic.html.pool import Pool, pooled_page, window, write_pool
-from cropzoom.trainer.synthetic.html.questions import write_questions
-from cropzoom.trainer.synthetic.html.record import PageRecord
-from cropzoom.trainer.synthetic.html.templates import HELDOUT, TRAIN
-from filelock import FileLock
-
-from cropzoom.cropper.words import character_class
-from cropzoom.errors import DataError
-from cropzoom.evaluate.rows import load_file
+from cropzoom.trainer.nano.pages.fonts import load_font
 
 WIDTH = 157.0
 GOLDEN = [
@@ -351,7 +351,7 @@ def test_a_pool_goes_on_where_it_was_stopped(browser: Browser, tmp_path: Path) -
     del browser
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, "-m", "cropzoom.trainer.synthetic.html", str(tmp_path)]
+        program = [sys.executable, "-m", "cropzoom.trainer.nano.pages.browser", str(tmp_path)]
         return subprocess.run([*program, *options], capture_output=True, text=True)
 
     assert run("--pages", "2", "--grey").returncode == 0

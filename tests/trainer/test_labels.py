@@ -23,17 +23,17 @@ openai = pytest.importorskip("openai")
 # ruff: noqa: E402
 
 from box_server import BoxServer, completion, dark_box, look
-from cropzoom.trainer import labels
-from cropzoom.trainer.data import Rows, load_rows
-from cropzoom.trainer.expansion import PAPER_FACTORS, enlarge, expand_by_quantile
-from cropzoom.trainer.grounding import ServerVlm, VlmTeacher
-from cropzoom.trainer.labels import Shard, label_rows
-from cropzoom.trainer.rows import VqaRow
-from cropzoom.trainer.teachers import NoBox
 
 from cropzoom.cli import app
 from cropzoom.errors import LabelError
 from cropzoom.geometry import Box
+from cropzoom.trainer.data import Rows, load_rows
+from cropzoom.trainer.labels import labelling as labels
+from cropzoom.trainer.labels.expansion import PAPER_FACTORS, enlarge, expand_by_quantile
+from cropzoom.trainer.labels.labelling import Shard, label_rows
+from cropzoom.trainer.labels.teachers import NoBox
+from cropzoom.trainer.labels.vlm_teacher import ServerVlm, VlmTeacher
+from cropzoom.trainer.rows import VqaRow
 
 runner = CliRunner()
 

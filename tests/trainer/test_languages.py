@@ -7,12 +7,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from cropzoom.trainer.synthetic import PageOptions, render_page
-from cropzoom.trainer.synthetic.fonts import find_fonts
-from cropzoom.trainer.synthetic.languages import LANGUAGES, draw_language
-from cropzoom.trainer.synthetic.lexicon import Lexicon, is_heldout
-
-from cropzoom.cropper.words import CLASSES, character_class, fold
+from cropzoom.cropper.nano.phoc import CLASSES, character_class, fold
+from cropzoom.trainer.nano.pages import PageOptions, render_page
+from cropzoom.trainer.nano.pages.fonts import find_fonts
+from cropzoom.trainer.nano.pages.languages import LANGUAGES, draw_language
+from cropzoom.trainer.nano.pages.lexicon import Lexicon, is_heldout
 
 SCRIPTS = {"ru": "CYRILLIC", "uk": "CYRILLIC", "bg": "CYRILLIC", "el": "GREEK"}
 

@@ -12,8 +12,9 @@ import pytest
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
-from cropzoom.trainer.losses import Loss, advantages, kl_exact, kl_k3, policy_loss
 from torch import Tensor
+
+from cropzoom.trainer.losses import Loss, advantages, kl_exact, kl_k3, policy_loss
 
 NAN = math.nan
 

@@ -11,14 +11,13 @@ import pytest
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
+from cropzoom.export.build import LadderError
 from cropzoom.trainer.nano import export as nano_export
 from cropzoom.trainer.nano import train as nano_train
 from cropzoom.trainer.nano.batches import Batches, cell_cover, edge_bins, make_batch
-from cropzoom.trainer.nano.losses import pointing_losses, reading_losses
+from cropzoom.trainer.nano.nano_losses import pointing_losses, reading_losses
 from cropzoom.trainer.nano.network import EDGE_BINS, Nano, NanoConfig, Pointing, undilated
-from cropzoom.trainer.synthetic import PageOptions, render_page
-
-from cropzoom.export.make import LadderError
+from cropzoom.trainer.nano.pages import PageOptions, render_page
 
 TINY = NanoConfig(
     stem=8,

@@ -12,16 +12,16 @@ pytest.importorskip("transformers")
 peft = pytest.importorskip("peft")
 # ruff: noqa: E402
 
-from cropzoom.trainer.policies import load_policy
-from cropzoom.trainer.policies.checkpoints import LoraOptions
-from cropzoom.trainer.policies.pointer import PointerPolicy
-from cropzoom.trainer.policies.text import TextPolicy
-from cropzoom.trainer.policies.vlm import VlmPolicy
 from policy_rows import ROWS, uniform
 from torch import Tensor
 from transformers import AutoModelForImageTextToText
 
 from cropzoom.errors import CropperError, OptionsError
+from cropzoom.trainer.policies import load_policy
+from cropzoom.trainer.policies.checkpoints import LoraOptions
+from cropzoom.trainer.policies.pointer_policy import PointerPolicy
+from cropzoom.trainer.policies.text_policy import TextPolicy
+from cropzoom.trainer.policies.vlm_policy import VlmPolicy
 
 LORA = {"r": 4, "alpha": 8, "dropout": 0.5}
 

@@ -11,10 +11,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 # ruff: noqa: E402
 
-from cropzoom.trainer.policies.grammar import BoxTable
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
-from cropzoom.cropper.grammar import BoxGrammar
+from cropzoom.cropper.smolvlm.box_grammar import BoxGrammar
+from cropzoom.trainer.policies.grammar_mask import BoxTable
 
 
 def characters() -> Tokenizer:

@@ -9,15 +9,15 @@ import pytest
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
-from cropzoom.trainer.health import box_iou
-from cropzoom.trainer.nano.network import CELL, Nano, NanoConfig
-from cropzoom.trainer.policies import load_policy
-from cropzoom.trainer.policies.nano import NanoPolicy
-from cropzoom.trainer.rows import VqaRow
-from cropzoom.trainer.synthetic import PageOptions, render_page
 from torch import Tensor, nn
 
 from cropzoom.errors import CropperError, OptionsError
+from cropzoom.trainer.health import box_iou
+from cropzoom.trainer.nano.network import CELL, Nano, NanoConfig
+from cropzoom.trainer.nano.pages import PageOptions, render_page
+from cropzoom.trainer.policies import load_policy
+from cropzoom.trainer.policies.nano_policy import NanoPolicy
+from cropzoom.trainer.rows import VqaRow
 
 TINY = NanoConfig(
     stem=8,

@@ -10,13 +10,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 # ruff: noqa: E402
 
-from cropzoom.trainer.health import box_iou
-from cropzoom.trainer.policies import load_policy
-from cropzoom.trainer.policies.base import Batch
-from cropzoom.trainer.policies.pointer import PointerPolicy
 from policy_rows import ROWS, noise_row, uniform
 
 from cropzoom.errors import OptionsError
+from cropzoom.trainer.health import box_iou
+from cropzoom.trainer.policies import load_policy
+from cropzoom.trainer.policies.pointer_policy import PointerPolicy
+from cropzoom.trainer.policies.policy import Batch
 
 
 def load(folder: Path, seed: int = 0, **options: object) -> PointerPolicy:

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
-from cropzoom.trainer.policies.base import pick
-from cropzoom.trainer.policies.pointing import BoxDistribution, Grid, log_spaced, settle
 from torch import Tensor
 
-from cropzoom.cropper.pointer import decode
-from cropzoom.cropper.pointer_spec import DecodeSpec
+from cropzoom.cropper.nano.nano_cropper import decode
+from cropzoom.cropper.nano.pointer_spec import DecodeSpec
 from cropzoom.geometry import Box
+from cropzoom.trainer.policies.policy import pick
+from cropzoom.trainer.policies.torch_pointing import BoxDistribution, Grid, log_spaced, settle
 
 BINS = (0.1, 0.2, 0.4)
 

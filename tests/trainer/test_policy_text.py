@@ -11,17 +11,17 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 # ruff: noqa: E402
 
-from cropzoom.trainer.policies import load_policy
-from cropzoom.trainer.policies.base import Batch
-from cropzoom.trainer.policies.text import TextPolicy, answer_frame
-from cropzoom.trainer.policies.vlm import PROMPT, VlmCollator
-from cropzoom.trainer.rows import VqaRow
 from policy_rows import ROWS, uniform
 from torch import Tensor
 
-from cropzoom.cropper.grammar import decode_box
+from cropzoom.cropper.smolvlm.box_grammar import decode_box
 from cropzoom.errors import OptionsError
 from cropzoom.geometry import Box
+from cropzoom.trainer.policies import load_policy
+from cropzoom.trainer.policies.policy import Batch
+from cropzoom.trainer.policies.text_policy import TextPolicy, answer_frame
+from cropzoom.trainer.policies.vlm_policy import PROMPT, VlmCollator
+from cropzoom.trainer.rows import VqaRow
 
 TEXT = re.compile(r" \[(100|\d\d?), (100|\d\d?), (100|\d\d?), (100|\d\d?)\]\.")
 

@@ -17,7 +17,6 @@ pytest.importorskip("matplotlib")
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "reproduction"
 sys.path.insert(0, str(FOLDER))
 
-from cropzoom.trainer.rewards.crops import Look  # noqa: E402
 from measure import load_vlm, rewards_of  # noqa: E402
 from pages import KEYS, PAGE, draw_page, row_of, to_box  # noqa: E402
 from reader import READERS, Training, training_crop  # noqa: E402
@@ -27,6 +26,7 @@ from start import GRID, draw_batch, key_map  # noqa: E402
 from views import VIEW, build_processor, prompt, view  # noqa: E402
 
 from cropzoom.geometry import Box  # noqa: E402
+from cropzoom.trainer.rewards.crops import Look  # noqa: E402
 
 
 def test_boxes_are_exact_to_the_ink() -> None:

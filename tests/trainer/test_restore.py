@@ -14,13 +14,12 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 # ruff: noqa: E402
 
+from cropzoom.cropper.nano.phoc import encode_question
+from cropzoom.errors import CropperError
 from cropzoom.trainer.nano.export import largest_difference
 from cropzoom.trainer.nano.network import Nano
+from cropzoom.trainer.nano.pages import PageOptions, render_page
 from cropzoom.trainer.nano.restore import restore
-from cropzoom.trainer.synthetic import PageOptions, render_page
-
-from cropzoom.cropper.words import encode_question
-from cropzoom.errors import CropperError
 
 BUNDLED = Path(__file__).parents[2] / "cropzoom/cropper/bundled/nano"
 

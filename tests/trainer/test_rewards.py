@@ -12,17 +12,17 @@ import pytest
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
-from cropzoom.trainer.rewards import REWARDS, make_reward
-from cropzoom.trainer.rewards.legibility import OcrLegibility, likeness
-from cropzoom.trainer.rewards.simple import AreaPenalty, ValidBox, WeightedSum
-from cropzoom.trainer.rewards.trl import as_trl
-from cropzoom.trainer.rows import VqaRow
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from cropzoom.errors import DataError, OptionsError, TrainingError
+from cropzoom.trainer.rewards import REWARDS, make_reward
+from cropzoom.trainer.rewards.box_rewards import AreaPenalty, ValidBox, WeightedSum
+from cropzoom.trainer.rewards.ocr_legibility import OcrLegibility, likeness
+from cropzoom.trainer.rewards.trl import as_trl
+from cropzoom.trainer.rows import VqaRow
 
 NAN = math.nan
 ROW = VqaRow("a", Image.new("RGB", (40, 20), "white"), "What?", ("42",))
@@ -247,7 +247,7 @@ def test_likeness_is_the_best_of_all_passages(wanted: str, text: str) -> None:
 @pytest.fixture(scope="module")
 def reward() -> OcrLegibility:
     pytest.importorskip("rapidocr")
-    from cropzoom.evaluate.ocr import OcrReader
+    from cropzoom.reading.ocr import OcrReader
 
     return OcrLegibility(reader=OcrReader(threads=1))
 

@@ -17,14 +17,14 @@ pytest.importorskip("transformers")
 pytest.importorskip("openai")
 # ruff: noqa: E402
 
-from cropzoom.trainer.rewards.likelihood import AnswerLikelihood
-from cropzoom.trainer.rewards.remote import RemoteLikelihood
-from cropzoom.trainer.rewards.vlm import FrozenVlm
-from cropzoom.trainer.rows import VqaRow
 from PIL import Image
 from vllm_server import VllmServer
 
 from cropzoom.errors import OptionsError, TrainingError
+from cropzoom.trainer.rewards.frozen_vlm import FrozenVlm
+from cropzoom.trainer.rewards.likelihood import AnswerLikelihood
+from cropzoom.trainer.rewards.remote import RemoteLikelihood
+from cropzoom.trainer.rows import VqaRow
 
 NAN = math.nan
 ROWS = [

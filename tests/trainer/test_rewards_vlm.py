@@ -17,16 +17,16 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 # ruff: noqa: E402
 
-from cropzoom.trainer.rewards.accuracy import AnswerAccuracy, soft_accuracy
-from cropzoom.trainer.rewards.likelihood import AnswerLikelihood
-from cropzoom.trainer.rewards.vlm import Asked, FrozenVlm
-from cropzoom.trainer.rows import VqaRow
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from cropzoom.errors import OptionsError, TrainingError
 from cropzoom.geometry import Box
 from cropzoom.images import encode_crop
+from cropzoom.trainer.rewards.accuracy import AnswerAccuracy, soft_accuracy
+from cropzoom.trainer.rewards.frozen_vlm import Asked, FrozenVlm
+from cropzoom.trainer.rewards.likelihood import AnswerLikelihood
+from cropzoom.trainer.rows import VqaRow
 
 NAN = math.nan
 # Without enlargement, crops of pictures of this size come in one, three and five tiles.

@@ -10,14 +10,14 @@ import pytest
 pytest.importorskip("transformers")
 
 import torch
-from cropzoom.trainer.baselines import known_boxes
-from cropzoom.trainer.config import SftConfig
-from cropzoom.trainer.policy_trainer import last_checkpoint
-from cropzoom.trainer.sft import SftTrainer
 from toy_policy import TargetIou, ToyPolicy, toy_rows
 from toy_runs import QUICK, ROWS, StopAt, sft, weights
 
 from cropzoom.errors import TrainingError
+from cropzoom.trainer.baselines import known_boxes
+from cropzoom.trainer.config import SftConfig
+from cropzoom.trainer.policy_trainer import last_checkpoint
+from cropzoom.trainer.sft import SftTrainer
 
 
 def test_one_step_is_the_gradient_of_the_mean_loss(tmp_path: Path) -> None:

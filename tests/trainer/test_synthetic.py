@@ -8,12 +8,12 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
-from cropzoom.trainer.synthetic import PageOptions, render_page
-from cropzoom.trainer.synthetic.canvas import Canvas
-from cropzoom.trainer.synthetic.damage import damage
-from cropzoom.trainer.synthetic.fonts import find_fonts, load_font
-from cropzoom.trainer.synthetic.lexicon import Lexicon, is_heldout
-from cropzoom.trainer.synthetic.questions import NATURAL
+from cropzoom.trainer.nano.pages import PageOptions, render_page
+from cropzoom.trainer.nano.pages.canvas import Canvas
+from cropzoom.trainer.nano.pages.damage import damage
+from cropzoom.trainer.nano.pages.fonts import find_fonts, load_font
+from cropzoom.trainer.nano.pages.lexicon import Lexicon, is_heldout
+from cropzoom.trainer.nano.pages.questions import NATURAL
 
 
 def clean(**changes: object) -> PageOptions:

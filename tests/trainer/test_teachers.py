@@ -17,20 +17,24 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
-from cropzoom.trainer.grounding import LocalVlm, VlmTeacher, parse_box, processed_size
-from cropzoom.trainer.rows import VqaRow
-from cropzoom.trainer.teachers import (
+from cropzoom.errors import DataError, LabelError
+from cropzoom.geometry import Box
+from cropzoom.reading.answers import find_answer
+from cropzoom.reading.ocr import Line
+from cropzoom.trainer.labels.teachers import (
     GridTeacher,
     NoBox,
     OcrTeacher,
     answers_by_votes,
     grid_boxes,
 )
-
-from cropzoom.errors import DataError, LabelError
-from cropzoom.evaluate.answers import find_answer
-from cropzoom.evaluate.ocr import Line
-from cropzoom.geometry import Box
+from cropzoom.trainer.labels.vlm_teacher import (
+    LocalVlm,
+    VlmTeacher,
+    parse_box,
+    processed_size,
+)
+from cropzoom.trainer.rows import VqaRow
 
 BLANK = Image.new("RGB", (200, 100), "white")
 

@@ -14,14 +14,14 @@ import pytest
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
-from cropzoom.trainer.policies import load_policy
-from cropzoom.trainer.policies.pointer import PointerPolicy
-from cropzoom.trainer.settings import load_config
-from cropzoom.trainer.writing import save_rows
 from toy_policy import toy_rows
 from typer.testing import CliRunner
 
 from cropzoom.cli import app
+from cropzoom.trainer.policies import load_policy
+from cropzoom.trainer.policies.pointer_policy import PointerPolicy
+from cropzoom.trainer.settings import load_config
+from cropzoom.trainer.writing import save_rows
 
 runner = CliRunner()
 

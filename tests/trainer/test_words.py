@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cropzoom.cropper.words import (
+from cropzoom.cropper.nano.phoc import (
     ALPHABET,
     CLASSES,
     MAX_WORDS,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from cropzoom.cropper.words import (
+from cropzoom.cropper.nano.phoc import (
     CLASSES,
     character_class,
     encode_question,
@@ -21,11 +21,11 @@ from cropzoom.cropper.words import (
     split_words,
 )
 
-from ..synthetic import Page, PageOptions, render_page
-from ..synthetic.canvas import Rect
-from ..synthetic.fonts import Split
-from ..synthetic.html.pool import Pool, pooled_page
 from .network import CELL, COLUMN, EDGE_BINS, ROW
+from .pages import Page, PageOptions, render_page
+from .pages.browser.pool import Pool, pooled_page
+from .pages.canvas import Rect
+from .pages.fonts import Split
 
 WORDS_A_PAGE = 40
 CHARACTERS_A_WORD = 3

@@ -21,14 +21,14 @@ import numpy as np
 import torch
 import typer
 
-from cropzoom.cropper.pointer import decode, preprocess
-from cropzoom.cropper.pointer_spec import DecodeSpec, ImageSpec
-from cropzoom.cropper.words import encode_question
+from cropzoom.cropper.nano.nano_cropper import decode, preprocess
+from cropzoom.cropper.nano.phoc import encode_question
+from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
 from cropzoom.geometry import Box
 
-from ..synthetic import PageOptions, Question, render_page
 from .export import JOIN, LONGEST_EDGE, MAX_UPSCALE, load_checkpoint
 from .network import CELL, EDGE_BINS, Nano
+from .pages import PageOptions, Question, render_page
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 """Of `min_confidence`, for the table of how many crops each lets through."""

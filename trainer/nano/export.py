@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from cropzoom.cropper.folder import Folder
 from cropzoom.cropper.manifest import Manifest, PointerManifest
-from cropzoom.cropper.pointer import OnnxCropper, decode, preprocess
-from cropzoom.cropper.words import MAX_WORDS, WORD_DIM, encode_question
+from cropzoom.cropper.nano.nano_cropper import NanoCropper, decode, preprocess
+from cropzoom.cropper.nano.phoc import MAX_WORDS, WORD_DIM, encode_question
+from cropzoom.export.build import make_cropper
 from cropzoom.export.ladder import Ladder, Rung, Sample, samples
-from cropzoom.export.make import make_cropper
 from cropzoom.export.weights import forget_origin
 
 from .network import CELL, EDGE_BINS, Nano, NanoConfig
@@ -60,7 +60,7 @@ def load_checkpoint(folder: Path) -> tuple[Nano, dict[str, Any]]:
         "minutes": round(state["seconds"] / 60, 1),
         "recipe": "python -m cropzoom.trainer.nano.train",
         "from": "random weights",
-        "data": "pages rendered by cropzoom.trainer.synthetic",
+        "data": "pages rendered by cropzoom.trainer.nano.pages",
     }
 
 
@@ -184,7 +184,7 @@ def _verify(
     net: Nano, folder: Folder, manifest: PointerManifest, error: float, asked: Sequence[Sample]
 ) -> Ladder:
     ladder = Ladder(manifest.precision, "cpu")
-    with OnnxCropper(folder, device="cpu") as cropper:
+    with NanoCropper(folder, device="cpu") as cropper:
         for sample in asked:
             pixels, size = preprocess(sample.picture, manifest.image, manifest.image.longest_edge)
             words, mask = encode_question(sample.question)

@@ -3,7 +3,7 @@
 Reading.  The page becomes a grid of cells 8 px high and 16 wide (`ROW`, `COLUMN`), each with a
     96-d unit vector that lies near the vectors of the words written there.
 Asking.   Each question word becomes a vector in the same space (from its PHOC, see
-    `cropzoom.cropper.words`). Two small transformer layers weigh the words by context, and
+    `cropzoom.cropper.nano.phoc`). Two small transformer layers weigh the words by context, and
     produce a few vectors of their own for words that the question implies and does not say
     ("how much do I owe" -> "amount due").
 Pointing. Where cells and words agree, strip convolutions carry the match along rows and columns
@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cropzoom.cropper.words import CLASSES, MAX_WORDS, WORD_DIM
+from cropzoom.cropper.nano.phoc import CLASSES, MAX_WORDS, WORD_DIM
 
 ROW, COLUMN, CELL = 8, 16, 16
 EDGE_BINS = (

@@ -18,8 +18,8 @@ from cropzoom.cropper.folder import find_folder
 from cropzoom.cropper.manifest import read_manifest, read_model
 from cropzoom.errors import CropperError
 
-from ..synthetic import PageOptions, render_page
 from .network import Nano
+from .pages import PageOptions, render_page
 
 _ONLY_IN_TRAINING = ("text.", "phoc.", "characters.", "temperature")
 
@@ -102,7 +102,7 @@ def _folded_norms(net: Nano, stored: dict[str, Tensor]) -> dict[str, str]:
 
 def _take_statistics(net: Nano, norms: list[nn.Module], pages: int = 12) -> None:
     """Set mean and variance of norms to those of their inputs; what they compute stays the same."""
-    from cropzoom.cropper.words import encode_question
+    from cropzoom.cropper.nano.phoc import encode_question
 
     seen: dict[nn.Module, list[Tensor]] = {}
 

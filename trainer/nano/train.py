@@ -6,7 +6,7 @@ With `--start-from nano` (or a nano's folder) it goes on from an exported net in
 weights, on full-size pages from the first batch.
 
 With `--pool` a share of the pages comes from a folder of pages that a browser laid out, made by
-`python -m cropzoom.trainer.synthetic.html`.
+`python -m cropzoom.trainer.nano.pages.browser`.
 
 Stops and resumes at any time: the same command goes on from the last checkpoint. The rate is
 constant until the last `decay` share of the steps, so `--steps` may be changed on the way.
@@ -32,7 +32,7 @@ import typer
 from torch import Tensor, nn
 
 from .batches import Batch, Batches, heldout_batches, measure_options, pooled_batches
-from .losses import pointing_losses, reading_losses, retrieval
+from .nano_losses import pointing_losses, reading_losses, retrieval
 from .network import CELL, EDGE_BINS, Nano, NanoConfig, Pointing
 from .restore import restore
 
@@ -108,7 +108,7 @@ def train(
     pool: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of pages that a browser laid out (cropzoom.trainer.synthetic.html)."
+            help="Folder of pages that a browser laid out (cropzoom.trainer.nano.pages.browser)."
         ),
     ] = None,
     pool_share: Annotated[

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cropzoom.errors import CropperError, OptionsError
 
 if TYPE_CHECKING:
-    from .base import Policy
+    from .policy import Policy
 
 KINDS = ("text", "pointer", "nano")
 _CROPPER_FILE = "cropper.json"
@@ -45,20 +45,20 @@ def load_policy(source: str | Path, kind: str | None = None, **options: Any) -> 
     if found is not None and (found == "nano") != (wanted == "nano"):
         raise CropperError(f"{source} holds a {found} policy, which can't be made {wanted}")
     if wanted == "nano":
-        from .nano import NanoPolicy
+        from .nano_policy import NanoPolicy
 
         return NanoPolicy.from_pretrained(source, **options)
     if wanted == "pointer":
-        from .pointer import PointerPolicy
+        from .pointer_policy import PointerPolicy
 
         return PointerPolicy.from_pretrained(source, **options)
-    from .text import TextPolicy
+    from .text_policy import TextPolicy
 
     return TextPolicy.from_pretrained(source, **options)
 
 
 def _kind_of(source: str | Path) -> str | None:
-    from .folders import find_source, read_policy_file
+    from .policy_folders import find_source, read_policy_file
 
     if source == "nano":
         return "nano"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cropzoom.errors import CropperError, MissingDependencyError, OptionsError
 
-from .folders import find_source, load_tensors, read_json, read_policy_file
+from .policy_folders import find_source, load_tensors, read_json, read_policy_file
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -13,7 +13,7 @@ from typing import Any
 
 from cropzoom.errors import OptionsError
 
-from .base import Reward
+from .reward import Reward
 
 REWARDS = {
     "likelihood": ("likelihood", "AnswerLikelihood"),
@@ -48,7 +48,7 @@ def make_reward(spec: str, **options: Any) -> Reward:
     needs_vlm = [name for name in taken if "vlm" in taken[name]]
     vlm_options: set[str] = set()
     if needs_vlm and "vlm" not in options:
-        from .vlm import FrozenVlm
+        from .frozen_vlm import FrozenVlm
 
         vlm_options = {"model", *_accepted(FrozenVlm.load), *_accepted(FrozenVlm)}
         vlm_options -= {"name", "processor"}
@@ -76,7 +76,7 @@ def make_reward(spec: str, **options: Any) -> Reward:
             raise OptionsError(f"the reward {name!r}: {error}") from error
     if len(made) == 1 and made[0][0] == 1:
         return made[0][1]
-    from .simple import WeightedSum
+    from .box_rewards import WeightedSum
 
     return WeightedSum(made)
 

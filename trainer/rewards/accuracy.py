@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cropzoom.errors import OptionsError
-from cropzoom.evaluate.answers import is_contained, is_exact
 from cropzoom.evaluate.metrics import anls, normalise_vqa, vqa_accuracy
+from cropzoom.reading.answers import is_contained, is_exact
 
 from .crops import CropReward, Look
-from .vlm import Asked, FrozenVlm
+from .frozen_vlm import Asked, FrozenVlm
 
 
 def soft_accuracy(reply: str, answers: Sequence[str]) -> float:
@@ -37,7 +37,7 @@ class AnswerAccuracy(CropReward):
 
     Args:
         vlm: the model; it answers greedily.
-        metric: "vqa" (`soft_accuracy`), "exact" or "contained" (as `cropzoom.evaluate.answers`
+        metric: "vqa" (`soft_accuracy`), "exact" or "contained" (as `cropzoom.reading.answers`
             defines them), or "anls" (graded by edit distance).
         max_new_tokens: longest reply.
         crops: options of `CropReward`.

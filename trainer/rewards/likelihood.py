@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, get_args
 from cropzoom.errors import OptionsError
 
 from .crops import CropReward, Look
-from .vlm import Asked, FrozenVlm
+from .frozen_vlm import Asked, FrozenVlm
 
 Reduce = Literal["sum", "mean"]
 Answers = Literal["mean", "max", "first"]

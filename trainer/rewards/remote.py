@@ -30,8 +30,8 @@ from cropzoom.geometry import Box
 from cropzoom.images import encode_crop
 
 from .crops import Look
+from .frozen_vlm import PROMPT
 from .likelihood import Likelihood
-from .vlm import PROMPT
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -12,7 +12,7 @@ from cropzoom.errors import DataError
 from cropzoom.geometry import Box
 
 from ..rows import VqaRow
-from .base import Reward
+from .reward import Reward
 
 
 class TrlReward(Protocol):

@@ -1,0 +1,1 @@
+"""nano: one small graph that reads a page and points (kind `pointer`)."""

@@ -1,0 +1,291 @@
+"""Croppers of kind `pointer`: one graph, one run; the model points at a cell and sizes a box.
+
+Stages: preprocess (image to a padded grey array), encode the question, run, decode (logits to
+boxes). All but the run is plain numpy.
+
+The model's policy: a cell, or "absent", from one softmax; then each edge's distance from the
+cell's centre from a softmax of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cropzoom.cropper.folder import Folder, find_folder
+from cropzoom.cropper.manifest import MODEL_NAME, PointerManifest, read_manifest, read_model
+from cropzoom.cropper.nano.phoc import MAX_WORDS, encode_question
+from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
+from cropzoom.cropper.pointing import point
+from cropzoom.cropper.readable import readable
+from cropzoom.cropper.session import Device, check_graph, make_session
+from cropzoom.cropper.trace import Trace
+from cropzoom.errors import CropperError, OptionsError
+from cropzoom.geometry import Box, Crop
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Floats = npt.NDArray[np.float32]
+
+_INPUTS = ("image", "words", "word_mask")
+_OUTPUTS = ("cell_logits", "absent_logit", "edge_logits")
+UNSURE = 0.5
+"""Confidence below which a first look is not trusted where a second one may be taken."""
+
+
+class NanoCropper:
+    """A `pointer` cropper. Thread-safe; closes with `close()` or as a context manager.
+
+    Args:
+        folder: as found by `find_folder`, or a path.
+        device: "auto", "cpu" or "cuda"; "cuda" raises where it can't be had.
+        threads: threads of one prediction; None for what this process may use.
+        longest_edge: px that images are shrunk to, instead of what the manifest says.
+        second_look: px of a second look at images that are larger than the first look shows them,
+            taken where it is unsure (confidence below `UNSURE`); the surer look counts. None:
+            never. See docs/studies/input-size.md.
+
+    Raises:
+        CropperError: folder, manifest, model file or provider at fault.
+        MissingDependencyError: onnxruntime is not installed.
+        OptionsError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        folder: Folder | str | os.PathLike[str],
+        *,
+        device: Device = "auto",
+        threads: int | None = None,
+        longest_edge: int | None = None,
+        second_look: int | None = None,
+    ) -> None:
+        folder = folder if isinstance(folder, Folder) else find_folder(folder)
+        manifest = read_manifest(folder)
+        if not isinstance(manifest, PointerManifest):
+            raise CropperError(f"{folder.path} is no pointer cropper; load it with load_cropper")
+        self._manifest = manifest
+        if self._manifest.max_words != MAX_WORDS:
+            raise CropperError(
+                f"the cropper {self._manifest.name} takes questions of "
+                f"{self._manifest.max_words} words, this cropzoom makes {MAX_WORDS}; "
+                "upgrade cropzoom or export the cropper again"
+            )
+        for name, edge in (("longest_edge", longest_edge), ("second_look", second_look)):
+            if edge is not None and (type(edge) is not int or not 16 <= edge <= 16384):
+                raise OptionsError(
+                    f"{name}={edge!r} must be a whole number from 16 to 16384, or None"
+                )
+        self._edge = longest_edge or self._manifest.image.longest_edge
+        if second_look is not None and second_look <= self._edge:
+            raise OptionsError(
+                f"second_look={second_look} must be above longest_edge={self._edge}, or None"
+            )
+        self._second = second_look
+        model = read_model(folder, self._manifest)
+        name = str(folder.path / MODEL_NAME)
+        session, self._device = make_session(model, device=device, threads=threads, name=name)
+        self._session = session
+        check_graph(session, name, _INPUTS, _OUTPUTS)
+        shapes = {item.name: item.shape for item in session.get_inputs()}
+        self._image_axes = len(shapes["image"])
+
+    @property
+    def manifest(self) -> PointerManifest:
+        """What the cropper's `cropper.json` says."""
+        return self._manifest
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where it runs."""
+        return self._device
+
+    @property
+    def grey(self) -> bool:
+        """Whether colours are of no use; kind `pointer` knows only grey images."""
+        return True
+
+    @property
+    def longest_edge(self) -> int:
+        """Longest side, in px, that images are shrunk to, in a second look if there is one."""
+        return self._second or self._edge
+
+    def predict(
+        self, image: Image.Image, question: str, k: int = 1, *, trace: Trace | None = None
+    ) -> list[Crop]:
+        """Return at most `k` regions for a question, best first; same input, same output.
+
+        A question without a word, or an image too elongated for the model, gives none.
+
+        Args:
+            image: any mode; read upright, on white. Boxes refer to the upright image.
+            question: any text.
+            k: how many regions; they do not start inside one another.
+            trace: takes the time of each stage: preprocess, tokenise, model, parse.
+
+        Raises:
+            CropperError: the cropper is closed, or the model's output is unusable.
+            ImageError: `image` is not a readable PIL image.
+            OptionsError: `k` is less than 1.
+        """
+        if self._session is None:
+            raise CropperError("the cropper is closed; load it again")
+        if k < 1:
+            raise OptionsError(f"k={k} must be at least 1")
+        trace = (trace or Trace()).start()
+        image = readable(image)
+        trace.lap("preprocess")
+        width, height = image.size
+        words, mask = encode_question(question)
+        trace.lap("tokenise")
+        spec = self._manifest.image
+        if not mask.any() or max(width, height) > spec.max_aspect * min(width, height):
+            return []
+        crops = self._look(image, words, mask, self._edge, k, trace)
+        if (
+            self._second is not None
+            and max(width, height) > self._edge
+            and _confidence(crops) < UNSURE
+        ):
+            # Unsure, above all, where the text is too small: docs/studies/input-size.md.
+            again = self._look(image, words, mask, self._second, k, trace)
+            crops = max(crops, again, key=_confidence)
+        return crops
+
+    def _look(
+        self, image: Image.Image, words: Floats, mask: Floats, edge: int, k: int, trace: Trace
+    ) -> list[Crop]:
+        """One run, with the image shrunk to `edge`."""
+        session = self._session
+        if session is None:  # closed by another thread
+            raise CropperError("the cropper is closed; load it again")
+        pixels, size = preprocess(image, self._manifest.image, edge)
+        # Some graphs have an axis for the one channel: (1, 1, H, W) instead of (1, H, W).
+        batch = pixels.reshape((1,) * (self._image_axes - 2) + pixels.shape)
+        trace.lap("preprocess")
+        feed = {"image": batch, "words": words[None], "word_mask": mask[None]}
+        try:
+            cells, absent, edges = session.run(list(_OUTPUTS), feed)
+        except Exception as error:
+            # onnxruntime's errors have no public base.
+            raise CropperError(f"the model of {self._manifest.name} failed: {error}") from error
+        trace.lap("model")
+        self._check(pixels, cells, absent, edges)
+        crops = decode(cells[0], float(absent[0, 0]), edges[0], size, self._manifest.decode, k)
+        trace.lap("parse")
+        return crops
+
+    def warmup(self) -> None:
+        """Run once on an empty page, so that the first real prediction is as fast as the next."""
+        side = self._edge
+        self.predict(Image.new("RGB", (max(1, side * 3 // 4), side), "white"), "warm up")
+
+    def close(self) -> None:
+        """Free the model; later predictions raise CropperError. Calling it again does nothing."""
+        self._session = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check(self, pixels: npt.NDArray[np.uint8], *outputs: npt.NDArray[Any]) -> None:
+        spec = self._manifest.decode
+        grid = pixels.shape[0] // spec.cell, pixels.shape[1] // spec.cell
+        wanted = ((1, *grid), (1, 1), (1, 4, len(spec.edge), *grid))
+        for name, output, shape in zip(_OUTPUTS, outputs, wanted, strict=True):
+            if output.shape != shape:
+                raise CropperError(
+                    f"the model of {self._manifest.name} gave {name} of shape {output.shape}, "
+                    f"its manifest says {shape}; export the cropper again"
+                )
+            if not np.isfinite(output).all():
+                raise CropperError(
+                    f"the model of {self._manifest.name} gave {name} that is not finite; "
+                    "try device='cpu'"
+                )
+
+
+def _confidence(crops: list[Crop]) -> float:
+    return crops[0].confidence if crops else 0.0
+
+
+def preprocess(
+    image: Image.Image, spec: ImageSpec, longest_edge: int
+) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+    """Make the model's input: grey, shrunk to `longest_edge`, padded at the right and the bottom.
+
+    Args:
+        image: RGB or L, upright.
+        spec: the manifest's.
+        longest_edge: px; a smaller image is enlarged by at most `spec.max_upscale`.
+
+    Returns:
+        pixels (H, W) uint8, H and W multiples of `spec.multiple`; and the (width, height) in px
+        of the image's own area at the top left.
+    """
+    scale = min(longest_edge / max(image.size), spec.max_upscale)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    grey = image.convert("L")
+    if grey.size != (width, height):
+        # reducing_gap: a cheap box filter first, for images many times larger than needed.
+        grey = grey.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    rows, columns = (-(-side // spec.multiple) * spec.multiple for side in (height, width))
+    pixels = np.full((rows, columns), spec.pad_value, np.uint8)
+    pixels[:height, :width] = np.asarray(grey)
+    return pixels, (width, height)
+
+
+def decode(
+    cells: Floats,
+    absent: float,
+    edges: Floats,
+    size: tuple[int, int],
+    spec: DecodeSpec,
+    k: int,
+) -> list[Crop]:
+    """Turn the model's output into at most `k` boxes, best first; see `point`.
+
+    Boxes are grown after their confidence is taken, and cells beyond the image do not count.
+
+    Args:
+        cells: (rows, columns) logits.
+        absent: logit of "nothing here answers".
+        edges: (4, len(spec.edge), rows, columns) logits of the distances from a cell's centre to
+            the left, top, right and bottom.
+        size: (width, height) of the image's own area in px; cells beyond it are padding.
+        spec: the manifest's.
+        k: most boxes.
+    """
+    width, height = size
+    rows, columns = -(-height // spec.cell), -(-width // spec.cell)
+
+    def finish(x0: float, y0: float, x1: float, y1: float) -> Box:
+        grow_x = (x1 - x0) * (spec.scale - 1) / 2 + spec.pad_px
+        grow_y = (y1 - y0) * (spec.scale - 1) / 2 + spec.pad_px
+        return Box.ordered(
+            (x0 - grow_x) / width,
+            (y0 - grow_y) / height,
+            (x1 + grow_x) / width,
+            (y1 + grow_y) / height,
+        )
+
+    return point(
+        cells[:rows, :columns],
+        absent,
+        edges,
+        (np.arange(columns) + 0.5) * spec.cell,
+        (np.arange(rows) + 0.5) * spec.cell,
+        spec.edge,
+        spec.quantile,
+        spec.temperature,
+        finish,
+        k,
+        spec.join,
+    )

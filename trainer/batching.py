@@ -1,0 +1,156 @@
+"""From rows to batches: pictures decoded, broken ones replaced, an order that can be resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from cropzoom.errors import ImageError, TrainingError
+
+from .data import Rows
+from .policies.policy import Batch
+from .rows import VqaRow
+
+
+class Loaded(NamedTuple):
+    """A row whose picture is decoded.
+
+    Attributes:
+        row: its `image` is a PIL image.
+        broken: ids of rows whose pictures could not be read, which this one stands in for.
+    """
+
+    row: VqaRow
+    broken: tuple[str, ...]
+
+
+class RowDataset(Dataset[Loaded]):
+    """Rows by number, with their pictures decoded: once for the policy and the reward.
+
+    A row whose picture can't be read gives way to the next one that can, so that a batch keeps
+    its size (processes that train together must take the same number of steps).
+
+    Args:
+        rows: at least one.
+
+    Raises:
+        TrainingError: there are no rows.
+    """
+
+    def __init__(self, rows: Sequence[VqaRow]) -> None:
+        if not rows:
+            raise TrainingError("there are no rows to train on; check the data's path and columns")
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> Loaded:
+        """Load a row.
+
+        Raises:
+            TrainingError: no picture of the dataset can be read.
+        """
+        broken: list[str] = []
+        for step in range(len(self.rows)):
+            place = (number + step) % len(self.rows)
+            try:
+                row = self.rows[place]
+                return Loaded(dataclasses.replace(row, image=row.load()), tuple(broken))
+            except ImageError as error:
+                broken.append(heads(self.rows)[place].id)
+                reason = error
+        raise TrainingError(
+            f"none of the {len(self.rows)} pictures can be read; the last one: {reason}"
+        ) from reason
+
+
+class Collate:
+    """Loaded rows -> one micro-batch: the policy's tensors, and the rows for the reward.
+
+    Args:
+        tensors: the policy's `collate`.
+    """
+
+    def __init__(self, tensors: Callable[[Sequence[VqaRow]], Batch]) -> None:
+        self.tensors = tensors
+
+    def __call__(self, items: Sequence[Loaded]) -> dict[str, Any]:
+        """Return `batch` (tensors), `rows` (B of them) and `broken` (ids of unreadable rows)."""
+        rows = [item.row for item in items]
+        return {
+            "batch": self.tensors(rows),
+            "rows": rows,
+            "broken": [row_id for item in items for row_id in item.broken],
+        }
+
+
+def heads(rows: Sequence[VqaRow]) -> Sequence[VqaRow]:
+    """Rows without a need of their pictures: for `data.Rows`, what is in memory anyway."""
+    return rows.heads if isinstance(rows, Rows) else rows
+
+
+class WindowSampler(Sampler[int]):
+    """Row numbers in a seeded random order; windows of them may come several times in a row.
+
+    The order depends on the seed and the epoch alone, neither on the number of processes nor on
+    any generator's state.
+
+    Args:
+        length: rows.
+        seed: of the order.
+        epoch: asked when an iteration starts.
+        window: rows that make one optimizer step, over all processes.
+        repeats: times that each window is used. Where more than one, the last window is filled up
+            with the epoch's first rows, or steps and windows would drift apart.
+    """
+
+    def __init__(
+        self, length: int, seed: int, epoch: Callable[[], int], window: int = 1, repeats: int = 1
+    ) -> None:
+        self.length, self.seed, self.epoch = length, seed, epoch
+        self.window, self.repeats = window, repeats
+
+    def __len__(self) -> int:
+        if self.repeats == 1:
+            return self.length
+        return -(-self.length // self.window) * self.window * self.repeats
+
+    def __iter__(self) -> Iterator[int]:
+        order = seeded(self.seed, "order", self.epoch()).permutation(self.length).tolist()
+        if self.repeats == 1:
+            yield from order
+            return
+        for start in range(0, self.length, self.window):
+            window = [order[place % self.length] for place in range(start, start + self.window)]
+            for _ in range(self.repeats):
+                yield from window
+
+
+def seeded(*parts: object) -> np.random.Generator:
+    """Return a generator that depends on nothing but `parts`: the same on every machine."""
+    key = hashlib.blake2b("\n".join(map(str, parts)).encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
+
+
+def rollout_noise(rows: Sequence[VqaRow], group: int, length: int, seed: int, epoch: int) -> Tensor:
+    """Uniform numbers of the rollouts: (B, group, length) float64 in [0, 1), on the CPU.
+
+    Each sample has a generator of its own, from (seed, epoch, row, sample): batches, processes
+    and the size of the group change nothing about the samples they share.
+    """
+    numbers = [
+        [
+            seeded(seed, "rollout", epoch, row.source, row.id, sample).random(length)
+            for sample in range(group)
+        ]
+        for row in rows
+    ]
+    return torch.from_numpy(np.array(numbers, dtype=np.float64).reshape(len(rows), group, length))

@@ -1,0 +1,300 @@
+"""The bundled crop policy as one to train: `trainer.nano`'s net behind the interface.
+
+The net reads a grey page once and points for a question in one pass. What it says of a question
+without an answer ("absent") is no part of the distribution that is sampled and scored: that one
+is conditional on the answer being there. `nll` does keep the term, so that the logit stays true.
+
+Each page goes through the net at its own size, as in the runtime, and not padded to the largest of
+its batch: the net sees margins, so padding would change its answers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cropzoom.cropper.folder import BUNDLED, find_folder
+from cropzoom.cropper.manifest import PointerManifest, read_manifest
+from cropzoom.cropper.nano.nano_cropper import preprocess
+from cropzoom.cropper.nano.phoc import encode_question
+from cropzoom.cropper.nano.pointer_spec import ImageSpec
+from cropzoom.errors import CropperError, OptionsError
+
+from ..nano.network import CELL, EDGE_BINS, Nano, NanoConfig
+from ..nano.restore import restore
+from ..rows import VqaRow
+from .policy import Batch, Policy, Rollout, Scores
+from .policy_folders import (
+    PolicyFile,
+    find_source,
+    load_tensors,
+    read_policy_file,
+    write_policy_file,
+    written,
+)
+from .torch_pointing import FACTORS, BoxDistribution, Grid, settle
+
+WEIGHTS_FILE = "model.safetensors"
+_MULTIPLE = 32
+# Read-outs that only the training from scratch needs.
+_UNUSED = ("text", "phoc", "characters", "temperature")
+
+
+class NanoCollator:
+    """Rows -> batch, as the runtime prepares its input.
+
+    Args:
+        longest_edge: px that a larger image is shrunk to.
+        max_upscale: how much a smaller one is enlarged at most.
+    """
+
+    def __init__(self, longest_edge: int, max_upscale: float = 1.0) -> None:
+        self.spec = ImageSpec(longest_edge, _MULTIPLE, 255, max_upscale, math.inf)
+
+    def __call__(self, rows: Sequence[VqaRow]) -> Batch:
+        """Returns image (B, 1, H, W) uint8, white beyond each own page; size (B, 2) int64, width
+        and height in px of the image at the top left; words (B, T, WORD_DIM); word_mask (B, T).
+        """
+        pages, sizes, words, masks = [], [], [], []
+        for row in rows:
+            pixels, size = preprocess(row.load(), self.spec, self.spec.longest_edge)
+            encoded, mask = encode_question(row.question)
+            pages.append(pixels)
+            sizes.append(size)
+            words.append(encoded)
+            masks.append(mask)
+        height, width = (max(p.shape[axis] for p in pages) for axis in (0, 1))
+        image = np.full((len(pages), 1, height, width), self.spec.pad_value, np.uint8)
+        for index, page in enumerate(pages):
+            image[index, 0, : page.shape[0], : page.shape[1]] = page
+        return {
+            "image": torch.from_numpy(image),
+            "size": torch.tensor(sizes),
+            "words": torch.from_numpy(np.stack(words)),
+            "word_mask": torch.from_numpy(np.stack(masks)),
+        }
+
+
+class NanoPolicy(Policy):
+    """Nano as a policy; T = A = 5 (see `pointing.py`), V the cells of the largest page.
+
+    The runtime grows every box by `scale` and `pad_px`. That is environment here: the boxes of
+    `sample` and `best` are grown ones, and `nll` takes boxes as they should be after it.
+
+    Batch norms keep their statistics in `train()` too; gains and shifts are trained. With
+    statistics of the batch, a sample and its score would differ, and so would processes.
+
+    Args:
+        net: to be trained further.
+        longest_edge, max_upscale: see `NanoCollator`; max_upscale from 1 to 16.
+        quantile: of each edge's distance, for `best`.
+        scale, pad_px: growth about the box's centre, then at each side in px of the model's input.
+        join: of two boxes, for `best`; see `DecodeSpec`. `sample` draws single boxes.
+
+    Raises:
+        OptionsError: an argument is out of range.
+    """
+
+    kind = "nano"
+    noise_length = FACTORS
+    collate: NanoCollator
+
+    def __init__(
+        self,
+        net: Nano,
+        *,
+        longest_edge: int = 1024,
+        max_upscale: float = 1.0,
+        quantile: float = 0.7,
+        scale: float = 1.25,
+        pad_px: float = 16.0,
+        join: float | None = None,
+    ) -> None:
+        super().__init__()
+        well = 16 <= longest_edge <= 16384 and 0 < quantile < 1 and 1 <= scale <= 16
+        well = well and 0 <= pad_px <= 4096 and 1 <= max_upscale <= 16
+        if not well or not (join is None or join > 0):
+            raise OptionsError(
+                f"a nano policy can't have longest_edge={longest_edge}, quantile={quantile}, "
+                f"scale={scale}, pad_px={pad_px}, max_upscale={max_upscale}, join={join}; needs "
+                "16 <= longest_edge <= 16384, 0 < quantile < 1, 1 <= scale <= 16, "
+                "0 <= pad_px <= 4096, 1 <= max_upscale <= 16, join > 0 or None"
+            )
+        self.net = net
+        self.quantile, self.scale, self.pad_px, self.join = quantile, scale, pad_px, join
+        self.collate = NanoCollator(longest_edge, max_upscale)
+        for name in _UNUSED:
+            # Parameters without gradients stop DDP.
+            target = getattr(net, name)
+            target.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> NanoPolicy:
+        """As of any module, but batch norms stay in evaluation mode."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path = BUNDLED, **options: Any) -> NanoPolicy:
+        """Load "nano", a cropper folder with a nano, or a folder of `save_pretrained`.
+
+        Args:
+            source: what to load.
+            options: of the class, instead of what the source says.
+
+        Raises:
+            CropperError: the folder is broken, or holds another model.
+            OptionsError: an option is out of range or unknown.
+        """
+        path = None if source == BUNDLED else find_source(source)
+        file = None if path is None else read_policy_file(path)
+        if file is None:
+            folder = find_folder(source)
+            manifest = read_manifest(folder)
+            if not isinstance(manifest, PointerManifest):
+                raise CropperError(f"{folder.path} holds no nano")
+            decode = manifest.decode
+            if decode.cell != CELL or decode.edge != EDGE_BINS:
+                raise CropperError(f"{folder.path} has other bins than nano; export it again")
+            said: dict[str, Any] = {
+                "longest_edge": manifest.image.longest_edge,
+                "max_upscale": manifest.image.max_upscale,
+                "quantile": decode.quantile,
+                "scale": decode.scale,
+                "pad_px": decode.pad_px,
+                "join": decode.join,
+            }
+            net = restore(source, statistics=False)
+        else:
+            if path is None or file.kind != cls.kind:
+                raise CropperError(f"{path} holds no nano policy")
+            said = dict(file.options)
+            try:
+                net = Nano(NanoConfig(**said.pop("net", {})))
+                net.load_state_dict(load_tensors(path / WEIGHTS_FILE))
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise CropperError(f"{path} is no nano this cropzoom knows: {error}") from error
+        try:
+            return cls(net, **{**said, **options})
+        except TypeError as error:
+            raise OptionsError(
+                f"a nano policy can't be made of {said | options}: {error}"
+            ) from error
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `model.safetensors` and `policy.json`."""
+        from safetensors.torch import save_file
+
+        options = {
+            "net": self.net.config.to_dict(),
+            "longest_edge": self.collate.spec.longest_edge,
+            "max_upscale": self.collate.spec.max_upscale,
+            "quantile": self.quantile,
+            "scale": self.scale,
+            "pad_px": self.pad_px,
+            "join": self.join,
+        }
+        state = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
+        with written(folder) as beside:
+            save_file(state, beside / WEIGHTS_FILE)
+            write_policy_file(beside, PolicyFile(self.kind, options))
+
+    @torch.no_grad()
+    def sample(self, batch: Batch, noise: Tensor, temperature: float = 1.0) -> Rollout:
+        """See `Policy`. A question without a word is answered like any other."""
+        distribution, _ = self._point(batch, temperature)
+        actions = distribution.sample(noise)
+        scores = distribution.score(actions)
+        boxes = settle(self._grow(distribution.boxes(actions), batch["size"][:, None]))
+        return Rollout(actions, boxes, scores.logp, scores.mask)
+
+    def score(
+        self, batch: Batch, actions: Tensor, temperature: float = 1.0, full: bool = False
+    ) -> Scores:
+        """See `Policy`."""
+        distribution, absent = self._point(batch, temperature)
+        scores = distribution.score(actions, full)
+        # Adds nothing: DDP wants a gradient, if only 0, for every parameter.
+        return scores._replace(logp=scores.logp + 0.0 * absent[:, None, None])
+
+    def nll(self, batch: Batch, boxes: Tensor) -> Tensor:
+        """Cross-entropy of cell (or "absent", for a NaN box) and edges; see `BoxDistribution.nll`.
+
+        The sum of two: whether there is an answer, and where.
+        """
+        distribution, absent = self._point(batch)
+        nowhere = boxes.isnan().any(-1)
+        there = torch.where(nowhere[:, None], torch.full_like(boxes, 0.5), boxes).float()
+        where = distribution.nll(self._shrink(there, batch["size"]))
+        return torch.where(nowhere, F.softplus(-absent), F.softplus(absent) + where)
+
+    @torch.no_grad()
+    def best(self, batch: Batch) -> Tensor:
+        """What the runtime predicts; NaN for a question without a word, as there."""
+        distribution, _ = self._point(batch)
+        boxes = settle(self._grow(distribution.best(self.quantile, self.join), batch["size"]))
+        wordless = ~batch["word_mask"].bool().any(-1, keepdim=True)
+        return boxes.masked_fill(wordless, torch.nan)
+
+    def _point(self, batch: Batch, temperature: float = 1.0) -> tuple[BoxDistribution, Tensor]:
+        """The distribution, and (B,) float32 log odds of "absent" against all cells together."""
+        size = batch["size"]
+        columns, rows = ((size + CELL - 1) // CELL).unbind(-1)
+        count = int((rows * columns).max())
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, own in enumerate((-(-size // _MULTIPLE) * _MULTIPLE).tolist()):
+            groups.setdefault(tuple(own), []).append(index)
+        cells, edges, absent, order = [], [], [], []
+        numbers = torch.arange(count, device=size.device)
+        for (width, height), members in groups.items():
+            pointing = self.net(
+                batch["image"][members, :, :height, :width].float(),
+                batch["words"][members],
+                batch["word_mask"][members],
+            )
+            # Out of the padded grid, into each page's own.
+            wide, own = width // CELL, columns[members, None]
+            at = (numbers // own * wide + numbers % own).clamp_max(wide * (height // CELL) - 1)
+            cells.append(pointing.cells.flatten(1).gather(1, at))
+            flat = pointing.edges.flatten(3)
+            at = at[:, None, None].expand(-1, *flat.shape[1:3], -1)
+            edges.append(flat.gather(3, at).permute(0, 3, 1, 2))
+            absent.append(pointing.absent[:, 0])
+            order += members
+        back = torch.tensor(order, device=size.device).argsort()
+        logits, reaches = torch.cat(cells)[back], torch.cat(edges)[back]
+        bins = torch.tensor(EDGE_BINS, device=size.device)
+        grid = Grid(rows, columns, CELL / size.float(), bins / size[..., None].float())
+
+        def at_cells(chosen: Tensor) -> Tensor:
+            index = chosen[..., None, None].expand(-1, -1, *reaches.shape[2:])
+            return reaches.gather(1, index)
+
+        own = grid.mask(count)
+        odds = torch.cat(absent)[back].float() - torch.logsumexp(
+            logits.float().masked_fill(~own, -torch.inf), -1
+        )
+        return BoxDistribution(logits, at_cells, grid, temperature), odds
+
+    def _grow(self, boxes: Tensor, size: Tensor) -> Tensor:
+        """Boxes (..., 4) as the runtime grows them; size (..., 2) px."""
+        low, high = boxes[..., :2], boxes[..., 2:]
+        grow = (high - low) * (self.scale - 1) / 2 + self.pad_px / size
+        return torch.cat([low - grow, high + grow], -1)
+
+    def _shrink(self, boxes: Tensor, size: Tensor) -> Tensor:
+        """The boxes that `_grow` makes into these, or points where these are too small."""
+        low, high = boxes[..., :2], boxes[..., 2:]
+        half = ((high - low) / 2 - self.pad_px / size).clamp_min(0.0) / self.scale
+        middle = (low + high) / 2
+        return torch.cat([middle - half, middle + half], -1)
