@@ -15,6 +15,8 @@ class Reason(str, Enum):
     OFF = "off"
     NO_IMAGE = "no_image"
     NO_QUESTION = "no_question"
+    WHOLE_PICTURE = "whole_picture"
+    OTHER_SCRIPT = "other_script"
     IMAGE_SMALL = "image_small"
     NOTHING_FOUND = "nothing_found"
     LOW_CONFIDENCE = "low_confidence"
