@@ -26,6 +26,8 @@ class Reason(str, Enum):
     REMOTE_URL = "remote_url"
     FETCH_FAILED = "fetch_failed"
     FILE_ID = "file_id"
+    BUSY = "busy"
+    DEADLINE = "deadline"
     NOT_USER_MESSAGE = "not_user_message"
     UNSUPPORTED_ENDPOINT = "unsupported_endpoint"
     UNSUPPORTED_INPUT = "unsupported_input"
