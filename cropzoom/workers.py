@@ -15,15 +15,13 @@ import threading
 import time
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
-from cropzoom.errors import BusyError, CropperError, DeadlineError
+from cropzoom.errors import BusyError, DeadlineError
 
 _V = TypeVar("_V")
-_Place: TypeAlias = "tuple[_V, bool] | Exception"
-
 # Jobs that have run for this long are taken to hang: nobody with a deadline waits for their slots.
 _STUCK_SECONDS = 30.0
 # What is left running when the interpreter ends may finish within this.
@@ -149,116 +147,89 @@ class SharedResults(Generic[_V]):
         self._bytes = sum(map(self._weigh, self._known.values()))
 
     def get(
-        self,
-        keys: Sequence[Hashable],
-        compute: Callable[[list[int]], Sequence[_V | Exception]],
-        slots: Slots,
-        until: float | None = None,
-    ) -> list[_Place[_V]]:
-        """Return for each key its result and whether another call computed it, or its failure.
+        self, key: Hashable, compute: Callable[[], _V], slots: Slots, until: float | None = None
+    ) -> tuple[_V, bool]:
+        """Return the result for a key and whether another call computed it.
 
         Args:
-            keys: of the results.
-            compute: gives the results at some places of `keys`, all that are missing, in one job.
-                Failures are not kept, for a cropper may recover.
-            slots: where that job runs.
-            until: `time.monotonic()` at which a call has to go on; None for none.
+            key: of the result.
+            compute: gives it. A failure is raised, here and where calls wait for it, and not kept:
+                a cropper may recover.
+            slots: where that runs.
+            until: `time.monotonic()` at which this call has to go on; None for never.
+
+        Raises:
+            BusyError: too many calls wait already, or no slot became free in time.
+            DeadlineError: the result is not ready in time; it is kept when it is.
         """
-        places: list[_Place[_V] | None] = [None] * len(keys)
-        mine: dict[int, Future[_V]] = {}
-        others: dict[int, Future[_V]] = {}
-        with self._lock:
-            for place, key in enumerate(keys):
+        while True:
+            with self._lock:
                 if key in self._known:
                     self._known.move_to_end(key)
-                    places[place] = self._known[key], True
-                elif key in self._under_way:
-                    others[place] = self._under_way[key]
-                else:
-                    mine[place] = self._under_way[key] = Future()
-        if mine:
-            self._compute(keys, mine, compute, slots, until)
-        left = None if until is None else max(0.0, until - time.monotonic())
-        concurrent.futures.wait([*mine.values(), *others.values()], left)
-        for place, future in (mine | others).items():
-            places[place] = _settled(future, place in others)
-        again = [place for place in others if isinstance(places[place], _GaveUpError)]
-        if again:
-            keys = [keys[place] for place in again]
-            late = self.get(keys, lambda some: compute([again[i] for i in some]), slots, until)
-            for place, value in zip(again, late, strict=True):
-                places[place] = value
-        return [place for place in places if place is not None]
+                    return self._known[key], True
+                future = self._under_way.get(key)
+                shared = future is not None
+                if future is None:
+                    future = self._under_way[key] = Future()
+            if not shared:
+                self._compute(key, future, compute, slots, until)
+            left = None if until is None else max(0.0, until - time.monotonic())
+            concurrent.futures.wait([future], left)
+            if not future.done():
+                raise DeadlineError("the crop was not ready in time; it is kept for the next call")
+            try:
+                return future.result(), shared
+            except _GaveUpError:
+                continue
 
     def _compute(
         self,
-        keys: Sequence[Hashable],
-        mine: dict[int, Future[_V]],
-        compute: Callable[[list[int]], Sequence[_V | Exception]],
+        key: Hashable,
+        future: Future[_V],
+        compute: Callable[[], _V],
         slots: Slots,
         until: float | None,
     ) -> None:
-        """Compute what is missing; each future gets its result, here or later."""
+        """Give the future its result, here or later."""
 
         def job() -> None:
-            values: Sequence[_V | Exception]
             try:
-                values = compute(list(mine))
-                if len(values) != len(mine):
-                    raise CropperError(f"{len(values)} results for {len(mine)} questions")
+                value = compute()
             except Exception as error:
-                values = [error] * len(mine)
-            for (place, future), value in zip(mine.items(), values, strict=True):
-                self._settle(keys[place], future, value)
+                self._forget(key, future, error)
+            else:
+                self._keep(key, value)
+                future.set_result(value)
 
         try:
             slots.run(job, until)
-        except BaseException as error:
+        except BaseException:
             # An interrupt is meant for this thread, a full line for this call: not for those that
-            # wait.
-            for place, future in mine.items():
-                if not future.done():
-                    self._settle(keys[place], future, _GaveUpError(error))
-            if not isinstance(error, Exception):
-                raise
+            # wait for its result.
+            if not future.done():
+                self._forget(key, future, _GaveUpError())
+            raise
 
-    def _settle(self, key: Hashable, future: Future[_V], value: _V | Exception) -> None:
+    def _forget(self, key: Hashable, future: Future[_V], error: Exception) -> None:
         with self._lock:
             if self._under_way.get(key) is future:
                 del self._under_way[key]
-            if not isinstance(value, Exception):
-                replaced = self._known.pop(key, None)
-                self._bytes -= 0 if replaced is None else self._weigh(replaced)
-                self._known[key] = value
-                self._bytes += self._weigh(value)
-                while len(self._known) > self._size or self._bytes > self._most_bytes:
-                    self._bytes -= self._weigh(self._known.popitem(last=False)[1])
-        if isinstance(value, Exception):
-            future.set_exception(value)
-        else:
-            future.set_result(value)
+        future.set_exception(error)
+
+    def _keep(self, key: Hashable, value: _V) -> None:
+        with self._lock:
+            self._under_way.pop(key, None)
+            self._known[key] = value
+            self._bytes += self._weigh(value)
+            while len(self._known) > self._size or self._bytes > self._most_bytes:
+                self._bytes -= self._weigh(self._known.popitem(last=False)[1])
 
 
 class _GaveUpError(Exception):
-    """The call that was to compute a result has gone; the error is its own."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(str(error))
-        self.error = error
+    """The call that was to compute a result has gone."""
 
 
-def _settled(future: Future[_V], shared: bool) -> _Place[_V]:
-    if not future.done():
-        return DeadlineError("the crop was not ready in time; it is kept for the next call")
-    error = future.exception()
-    if error is None:
-        return future.result(), shared
-    if isinstance(error, _GaveUpError) and not shared:
-        error = error.error
-    return error if isinstance(error, Exception) else CropperError(f"interrupted: {error!r}")
-
-
-_forked: weakref.WeakSet[Slots | SharedResults[object]] = weakref.WeakSet()
+_forked: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _after_fork() -> None:

@@ -7,10 +7,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import NoneType
-from typing import overload
+from typing import cast
 from weakref import WeakKeyDictionary
 
 from PIL import Image
@@ -38,14 +38,24 @@ logger = logging.getLogger("cropzoom")
 _MAX_ASPECT = 10.0
 _CACHE_BYTES = 64_000_000
 _DIGEST_PIXELS = 1 << 20
+# Crops of several questions are merged where the common box is at most so much larger than the
+# parts: neighbouring lines, a key and its value.
+_MERGED_GROWTH = 1.25
 
 
 @dataclass(frozen=True, slots=True)
 class Zoomed:
-    """A crop and its pixels, ready to be put into a request."""
+    """A crop and its pixels, ready to be put into a request.
+
+    Args:
+        crop: what it shows.
+        image: its pixels.
+        questions: what it answers; more than one where neighbouring crops were merged.
+    """
 
     crop: Crop
     image: Encoded
+    questions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,154 +104,123 @@ class Zoom:
         """The defaults of every call."""
         return self._options
 
-    @overload
     def crops(
         self,
         source: ImageSource,
-        question: str,
+        questions: str | Sequence[str],
         *,
         index: int = 0,
         options: ZoomOptions | None = None,
         strict: bool = False,
-        deadline: float | None = None,
-    ) -> tuple[list[Zoomed], ImageReport]: ...
+        until: float | None = None,
+    ) -> tuple[list[Zoomed], ImageReport]:
+        """Return the crops worth adding for one or several questions, and what happened.
 
-    @overload
-    def crops(
-        self,
-        source: ImageSource,
-        question: Sequence[str],
-        *,
-        index: int = 0,
-        options: ZoomOptions | None = None,
-        strict: bool = False,
-        deadline: float | None = None,
-    ) -> list[tuple[list[Zoomed], ImageReport]]: ...
-
-    def crops(
-        self,
-        source: ImageSource,
-        question: str | Sequence[str],
-        *,
-        index: int = 0,
-        options: ZoomOptions | None = None,
-        strict: bool = False,
-        deadline: float | None = None,
-    ) -> tuple[list[Zoomed], ImageReport] | list[tuple[list[Zoomed], ImageReport]]:
-        """Return the crops worth adding for a question, best first, and what happened.
+        The crops come best first; those of different questions that lie side by side are merged.
 
         Args:
             source: bytes of a file, a path, or a PIL image.
-            question: what will be asked about the image; several are answered by as many results,
-                with one look at the page where the cropper has `predict_many`.
+            questions: what will be asked about the image.
             index: of the image in its request; only copied into the report.
             options: for this call instead of the defaults.
             strict: raise where the image or the cropper fails, instead of reporting it.
-            deadline: `time.monotonic()` at which the call returns in any case. A crop that is not
-                ready then is kept for the next call. None waits as long as it takes.
+            until: when to stop waiting, as `time.monotonic` counts; None never does. A crop that
+                is not ready then is kept for the next call.
 
         Raises:
             CropZoomError: only with `strict`.
         """
-        questions = [question] if isinstance(question, str) else list(question)
         start = time.perf_counter()
-        outcomes: Sequence[tuple[_Outcome, bool] | Exception]
+        cached = False
         try:
-            outcomes = self._outcomes(source, questions, options or self._options, deadline)
+            outcome, cached = self._outcome(
+                source, _distinct(questions), options or self._options, until
+            )
         except Exception as error:
             # Whatever goes wrong here, the caller's request must still go out.
-            outcomes = [error] * len(questions)
-        results = []
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                if strict:
-                    raise _as_own(outcome) from outcome
-                outcome = _failure(outcome), False
-            value, cached = outcome
-            report = ImageReport(
-                index=index,
-                size=value.size,
-                crops=tuple(_crop_report(item) for item in value.zoomed),
-                reason=value.reason,
-                milliseconds=(time.perf_counter() - start) * 1000,
-                cached=cached,
-                detail=value.detail,
-            )
-            results.append((list(value.zoomed), report))
-        return results[0] if isinstance(question, str) else results
+            if strict:
+                raise _as_own(error) from error
+            outcome = _failure(error)
+        report = ImageReport(
+            index=index,
+            size=outcome.size,
+            crops=tuple(crop_report(item) for item in outcome.zoomed),
+            reason=outcome.reason,
+            milliseconds=(time.perf_counter() - start) * 1000,
+            cached=cached,
+            detail=outcome.detail,
+        )
+        return list(outcome.zoomed), report
 
-    def _outcomes(
+    def _outcome(
         self,
         source: ImageSource,
-        questions: Sequence[str],
+        questions: tuple[str, ...],
         options: ZoomOptions,
-        deadline: float | None,
-    ) -> Sequence[tuple[_Outcome, bool] | Exception]:
-        asked = [question for question in questions if question.strip()]
-        nothing = _Outcome((), None, Reason.NO_QUESTION, "there is no text to search for"), False
-        if not asked:
-            return [nothing] * len(questions)
+        until: float | None,
+    ) -> tuple[_Outcome, bool]:
+        if not questions:
+            return _Outcome((), None, Reason.NO_QUESTION, "there is no text to search for"), False
         if isinstance(source, (str, os.PathLike)):
             source = read_bytes(source)
+        opened = None
         if isinstance(source, Image.Image):
             # Its digest decodes it, so the header's claim comes first.
-            taken = OpenedImage(source, max_pixels=options.max_pixels)
-            if deadline is not None:
+            opened = OpenedImage(source, max_pixels=options.max_pixels)
+            if until is not None:
                 # The job may outlive the call, and the caller may change the picture then.
-                taken.full()
-        else:
-            taken = None
-        keys: list[object] = [object() for _ in asked]
+                opened.full()
+        key: object = object()
         if self._options.cache_size > 0:
-            rest = _digest(source), _without_irrelevant(options)
-            # Digests of the questions, too: a cache must not hold megabytes of somebody's text.
-            keys = [(*rest, hashlib.sha256(_utf8(question)).digest()) for question in asked]
+            # A digest of the questions, too: the cache must not hold megabytes of their text.
+            key = _digest(source), _digest_text(questions), _without_irrelevant(options)
+        return self._results.get(
+            key,
+            lambda: self._compute(
+                opened or OpenedImage(source, max_pixels=options.max_pixels), questions, options
+            ),
+            self._slots,
+            until,
+        )
 
-        def compute(places: list[int]) -> list[_Outcome | Exception]:
-            image = taken or OpenedImage(source, max_pixels=options.max_pixels)
-            return self._look(image, [asked[place] for place in places], options)
-
-        results = iter(self._results.get(keys, compute, self._slots, deadline))
-        return [next(results) if question.strip() else nothing for question in questions]
-
-    def _look(
-        self, image: OpenedImage, questions: list[str], options: ZoomOptions
-    ) -> list[_Outcome | Exception]:
-        """Decide about an image for some questions; a failure costs the others nothing."""
+    def _compute(
+        self, image: OpenedImage, questions: tuple[str, ...], options: ZoomOptions
+    ) -> _Outcome:
         if options.target_side is not None and image.longest_side <= options.target_side:
             detail = f"its longest side is {image.longest_side} px, target_side is "
-            detail += f"{options.target_side} px"
-            return [_Outcome((), image.size, Reason.IMAGE_SMALL, detail)] * len(questions)
+            return _Outcome((), image.size, Reason.IMAGE_SMALL, f"{detail}{options.target_side} px")
         edge = getattr(self._cropper, "longest_edge", None)
         grey = getattr(self._cropper, "grey", None) is True
         view = image.preview(edge, grey=grey) if isinstance(edge, int) else image.full()
-        outcomes: list[_Outcome | Exception] = []
-        for proposals in self._proposals(view, questions, options.max_crops):
-            try:
-                if isinstance(proposals, Exception):
-                    raise proposals
-                outcomes.append(_choose(image, proposals[: options.max_crops], options))
-            except Exception as error:
-                outcomes.append(error)
-        return outcomes
+        proposals = self._predict(view, questions, options.max_crops)
+        return _choose(
+            image,
+            [
+                (crop, question)
+                for question, crops in zip(questions, proposals, strict=True)
+                for crop in crops[: options.max_crops]
+            ],
+            options,
+        )
 
-    def _proposals(
-        self, view: Image.Image, questions: list[str], k: int
-    ) -> Iterator[list[Crop] | Exception]:
+    def _predict(
+        self, view: Image.Image, questions: tuple[str, ...], k: int
+    ) -> Sequence[Sequence[Crop]]:
         many = getattr(self._cropper, "predict_many", None)
-        if many is not None and len(questions) > 1:
-            answers = list(many(view, questions, k))
-            if len(answers) != len(questions):
-                raise CropperError(
-                    f"predict_many gave {len(answers)} lists for {len(questions)} questions"
-                )
-            yield from answers
-            return
+        if len(questions) > 1 and many is not None:
+            return cast("Sequence[Sequence[Crop]]", many(view, list(questions), k))
+        proposals: list[Sequence[Crop]] = []
+        failures: list[Exception] = []
         for question in questions:
             try:
-                yield self._cropper.predict(view, question, k)
+                proposals.append(self._cropper.predict(view, question, k))
             except Exception as error:
-                yield error
+                # It must not cost the other questions their crops.
+                proposals.append(())
+                failures.append(error)
+        if len(failures) == len(questions):
+            raise failures[0]
+        return proposals
 
 
 _all_slots: WeakKeyDictionary[object, Slots] = WeakKeyDictionary()
@@ -266,12 +245,59 @@ def _new_slots() -> Slots:
     return Slots(max(2, usable_threads() // 2))
 
 
-def _choose(image: OpenedImage, proposals: list[Crop], options: ZoomOptions) -> _Outcome:
-    """Drop what is unsure or too large, encode the rest."""
-    zoomed: list[Zoomed] = []
+def _distinct(questions: str | Sequence[str]) -> tuple[str, ...]:
+    given = (questions,) if isinstance(questions, str) else questions
+    return tuple(dict.fromkeys(question for question in given if question.strip()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    box: Box
+    confidence: float
+    questions: tuple[str, ...]
+
+
+def _merged(choices: list[_Choice]) -> list[_Choice]:
+    """Return choices, surest first, those of different questions that lie side by side as one."""
+    if len({choice.questions for choice in choices}) == 1:
+        return choices
+    merged: list[_Choice] = []
+    for choice in choices:
+        union = choice
+        # A larger box may reach others in turn.
+        while near := next((other for other in merged if _near(union, other)), None):
+            merged.remove(near)
+            union = _Choice(
+                _union(union.box, near.box),
+                max(union.confidence, near.confidence),
+                tuple(dict.fromkeys((*near.questions, *union.questions))),
+            )
+        merged.append(union)
+    return sorted(merged, key=lambda choice: -choice.confidence)
+
+
+def _near(one: _Choice, other: _Choice) -> bool:
+    if set(one.questions) & set(other.questions):
+        # Candidate places of one question are kept apart.
+        return False
+    parts = one.box.area + other.box.area
+    return _union(one.box, other.box).area <= _MERGED_GROWTH * parts
+
+
+def _union(one: Box, other: Box) -> Box:
+    return Box(
+        min(one.x0, other.x0), min(one.y0, other.y0), max(one.x1, other.x1), max(one.y1, other.y1)
+    )
+
+
+def _choose(
+    image: OpenedImage, proposals: Sequence[tuple[Crop, str]], options: ZoomOptions
+) -> _Outcome:
+    """Drop what is unsure or too large, merge neighbours, encode the rest."""
+    choices: list[_Choice] = []
     refused: tuple[Reason, str] | None = None
     width, height = image.size
-    for proposal in proposals:
+    for proposal, question in proposals:
         box = _with_context(proposal.box, width, height, options.padding)
         left, top, right, bottom = box.to_pixels(width, height)
         area = (right - left) * (bottom - top) / (width * height)
@@ -287,15 +313,22 @@ def _choose(image: OpenedImage, proposals: list[Crop], options: ZoomOptions) -> 
                 f"the crop covers {area:.0%} of the image, max_area={options.max_area}",
             )
         else:
-            encoded = encode_crop(
-                image.full(),
-                box,
-                min_side=options.min_crop_side,
-                max_side=options.max_crop_side,
-                photographic=image.photographic,
+            choices.append(_Choice(box, proposal.confidence, (question,)))
+    if choices:
+        zoomed = [
+            Zoomed(
+                Crop(choice.box, choice.confidence),
+                encode_crop(
+                    image.full(),
+                    choice.box,
+                    min_side=options.min_crop_side,
+                    max_side=options.max_crop_side,
+                    photographic=image.photographic,
+                ),
+                choice.questions,
             )
-            zoomed.append(Zoomed(Crop(box, proposal.confidence), encoded))
-    if zoomed:
+            for choice in _merged(choices)
+        ]
         return _Outcome(tuple(zoomed), image.size)
     reason, detail = refused or (Reason.NOTHING_FOUND, "the cropper proposed no region")
     return _Outcome((), image.size, reason, detail)
@@ -310,10 +343,16 @@ def _with_context(box: Box, width: int, height: int, padding: float) -> Box:
     )
 
 
-def _crop_report(item: Zoomed) -> CropReport:
+def crop_report(item: Zoomed) -> CropReport:
+    """Return what a report says of a crop."""
     image = item.image
     return CropReport(
-        item.crop.box, item.crop.confidence, image.width, image.height, len(image.data)
+        item.crop.box,
+        item.crop.confidence,
+        image.width,
+        image.height,
+        len(image.data),
+        "\n".join(item.questions),
     )
 
 
@@ -362,9 +401,13 @@ def _digest(source: ImageSource) -> bytes:
     return digest.digest()
 
 
-def _utf8(text: str) -> bytes:
-    # Lone surrogates are no error here.
-    return text.encode("utf-8", "surrogatepass")
+def _digest_text(texts: Sequence[str]) -> bytes:
+    digest = hashlib.sha256()
+    for text in texts:
+        # Lone surrogates are no error here.
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.digest()
 
 
 def _without_irrelevant(options: ZoomOptions) -> ZoomOptions:
@@ -377,4 +420,11 @@ def _without_irrelevant(options: ZoomOptions) -> ZoomOptions:
         fetch_timeout=default.fetch_timeout,
         max_fetch_bytes=default.max_fetch_bytes,
         cache_size=default.cache_size,
+        deadline=default.deadline,
+        max_added_pictures=default.max_added_pictures,
+        max_added_pixels=default.max_added_pixels,
+        max_added_bytes=default.max_added_bytes,
+        max_body_bytes=default.max_body_bytes,
+        question=default.question,
+        tool_results=default.tool_results,
     )
