@@ -151,7 +151,8 @@ def _in_patches(size: Size, budget: int | None) -> Size:
 
 def _claude(size: Size, detail: str, numbers: Mapping[str, Any]) -> _Seen:
     """Anthropic's patches of 28 px: the largest size of that shape within two limits."""
-    edge, most = numbers["edge"], numbers["tokens"]
+    edge: int = numbers["edge"]
+    most: int = numbers["tokens"]
 
     def too_large(width: int, height: int) -> bool:
         across, down = _cover((width, height), 28)
@@ -249,7 +250,8 @@ def _anyres(size: Size, detail: str, numbers: Mapping[str, Any]) -> _Seen:
 
 def _canvas(size: Size, detail: str, numbers: Mapping[str, Any]) -> _Seen:
     """Llama: the canvas of tiles that takes the picture with the least resizing."""
-    side, most = numbers["side"], numbers["most"]
+    side: int = numbers["side"]
+    most: int = numbers["most"]
     shapes = [(w, h) for w in range(1, most + 1) for h in range(1, most + 1) if w * h <= most]
 
     def scale_of(shape: tuple[int, int]) -> float:
