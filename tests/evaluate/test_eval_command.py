@@ -228,12 +228,12 @@ def test_rendered_pages_are_a_seed_and_a_command(tmp_path: Path) -> None:
         assert "FONTS.txt" in json.loads(done.stdout)["error"]["message"]
         pytest.skip("no held-out fonts on this machine")
     first = rendered_test(2, 3)
-    picture = first.rows[0].image()
+    picture = first.rows[0].picture()
     _page.cache_clear()
     _png.cache_clear()
     one = rendered_test(1, 3)
     assert first.identity != one.identity != rendered_test(1, 4).identity
-    assert one.rows[0].image() == picture
+    assert one.rows[0].picture() == picture
     assert [row.question for row in one.rows] == [
         row.question for row in first.rows if row.image_id == one.rows[0].image_id
     ]

@@ -9,9 +9,10 @@ pytest.importorskip("datasets")
 
 from tiny_benchmarks import BUILDERS, VSTAR_END, jpeg
 
+from cropzoom.data.row import BadRow
+from cropzoom.data.test_set import TestSet
 from cropzoom.errors import DataError, ImageError
 from cropzoom.evaluate.presets import PRESETS, load_preset, prompt
-from cropzoom.evaluate.rows import BadRow, TestSet
 from cropzoom.images import load_image
 
 BRIEFLY = "\nAnswer the question using a single word or phrase."
@@ -47,7 +48,7 @@ def test_textvqa(load) -> None:
     assert first.id == "34602"
     assert first.image_id == second.image_id == "003a8ae2ef43b901"
     assert first.answers == ("nous les gosses", *["dakota"] * 9)
-    assert first.image() == jpeg(10)
+    assert first.picture() == jpeg(10)
     (problem,) = found.problems
     assert (problem.row, problem.kind) == ("row 2", "malformed row")
     assert "question" in problem.detail
@@ -70,7 +71,7 @@ def test_infographicvqa(load) -> None:
     (row,) = load("infographicvqa").rows
     assert row.answers == ("pinterest",)
     assert row.image_id == "https://blog.example/infographic.png"
-    assert load_image(row.image()).size == (64, 48)
+    assert row.load().size == (64, 48)
 
 
 def test_stvqa_has_no_answers(load) -> None:
@@ -82,7 +83,7 @@ def test_stvqa_has_no_answers(load) -> None:
 
 def test_vstar_has_paths_and_boxes(load, repositories: Path) -> None:
     glove, car, out = load("vstar").rows
-    assert glove.image() == (repositories / "vstar/direct_attributes/sa_4690.jpg").resolve()
+    assert glove.picture() == (repositories / "vstar/direct_attributes/sa_4690.jpg").resolve()
     assert glove.answers == ("A",)
     assert glove.options == {"A": "rubber", "B": "cotton", "C": "kevlar", "D": "leather"}
     assert glove.asked == "What is the material of the glove?"
@@ -95,7 +96,7 @@ def test_vstar_has_paths_and_boxes(load, repositories: Path) -> None:
     assert (car.box.x0, car.box.y0, car.box.x1, car.box.y1) == (0.1, 0.1, 0.55, 0.6)
     assert (glove.id, car.id) == ("0", "0#2")
     with pytest.raises(BadRow, match="outside"):
-        out.image()
+        out.picture()
 
 
 def test_vstar_by_vlmevalkit(load) -> None:
@@ -111,10 +112,10 @@ def test_hrbench_has_base64_and_cycles(load) -> None:
     rows = found.rows
     assert [row.answers for row in rows] == [("B",), ("A",), ("D",), ("C",)]
     assert [row.cycle for row in rows] == ["0", "1", "2", "3"]
-    assert load_image(rows[0].image()).size == (256, 128)
-    assert rows[0].image() == rows[2].image()
+    assert load_image(rows[0].picture()).size == (256, 128)
+    assert rows[0].picture() == rows[2].image()
     with pytest.raises((ImageError, BadRow)):
-        load_image(rows[3].image())
+        load_image(rows[3].picture())
     assert rows[0].question == (
         "What's the color of the cap?\nA. red\nB. blue\nC. green\nD. white\n"
         "Answer the option letter directly."

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cropzoom.data.row import BadRow
+from cropzoom.data.sources import inside
+from cropzoom.data.test_set import load_test
 from cropzoom.errors import DataError
-from cropzoom.evaluate.rows import BadRow, inside, load_file
 from cropzoom.geometry import Box
 
 
@@ -34,7 +36,7 @@ def test_a_file_of_questions(tmp_path: Path) -> None:
         "category": "people",
     }
     path = write(tmp_path, full, {"image": "a.png", "question": "When?", "answer": "now"}, "")
-    found = load_file(path)
+    found = load_test(path)
     first, second = found.rows
     assert first.id == "7"
     assert first.answers == ("Ann", "ann")
@@ -42,11 +44,11 @@ def test_a_file_of_questions(tmp_path: Path) -> None:
     assert first.value == Box(0.2, 0.2, 0.3, 0.4)
     assert (first.key, first.image_id, first.category) == ("Name", "page 1", "people")
     assert first.options == {"A": "Ann"}
-    assert first.image() == (tmp_path / "a.png").resolve()
+    assert first.picture() == (tmp_path / "a.png").resolve()
     assert (second.id, second.answers, second.box) == ("line 2", ("now",), None)
     assert second.image_id == str((tmp_path / "a.png").resolve())
     assert not found.problems
-    assert load_file(tmp_path).rows[0].id == "7"  # the folder that holds it
+    assert load_test(tmp_path).rows[0].id == "7"  # the folder that holds it
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_a_file_of_questions(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_asked_is_listed(tmp_path: Path, line: object, kind: str, said: str) -> None:
     good = {"image": "a.png", "question": "q", "answer": "x"}
-    found = load_file(write(tmp_path, good, line, good))
+    found = load_test(write(tmp_path, good, line, good))
     assert len(found.rows) == 2
     (problem,) = found.problems
     assert (problem.row, problem.kind) == ("line 2", kind)
@@ -89,20 +91,20 @@ def test_what_cannot_be_asked_is_listed(tmp_path: Path, line: object, kind: str,
 
 def test_nothing_to_ask(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no line that can be asked, for it is empty"):
-        load_file(write(tmp_path))
+        load_test(write(tmp_path))
     with pytest.raises(DataError, match="not JSON"):
-        load_file(write(tmp_path, "oops"))
+        load_test(write(tmp_path, "oops"))
     with pytest.raises(DataError, match="can't read"):
-        load_file(tmp_path / "none.jsonl")
+        load_test(tmp_path / "none.jsonl")
     write(tmp_path)
     (tmp_path / "more.jsonl").touch()
     with pytest.raises(DataError, match="holds 2; name the file"):
-        load_file(tmp_path)
+        load_test(tmp_path)
 
 
 def test_ids_that_come_again_are_numbered(tmp_path: Path) -> None:
     line = {"id": "x", "image": "a.png", "question": "q", "answer": "a"}
-    rows = load_file(write(tmp_path, line, line, line)).rows
+    rows = load_test(write(tmp_path, line, line, line)).rows
     assert [row.id for row in rows] == ["x", "x#2", "x#3"]
 
 
@@ -114,7 +116,7 @@ def test_any_bytes_give_rows_or_a_data_error(
     path = tmp_path_factory.mktemp("any") / "x.jsonl"
     path.write_bytes(data)
     with pytest.raises(DataError):
-        load_file(path)
+        load_test(path)
 
 
 @given(st.text(max_size=20))

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from cropzoom.data.row import Row
 from cropzoom.errors import CropZoomError, DataError
 from cropzoom.evaluate.croppers import Oracle, asked_row, make_croppers
-from cropzoom.evaluate.rows import Row
 from cropzoom.evaluate.targets import (
     Answer,
     Target,

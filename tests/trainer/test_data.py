@@ -19,13 +19,13 @@ pytest.importorskip("torch")
 datasets = pytest.importorskip("datasets")
 # ruff: noqa: E402
 
+from cropzoom.data.columns import BadRow, ColumnMap, box_of
+from cropzoom.data.presets import PRESETS
+from cropzoom.data.row import Row
+from cropzoom.data.rows import Rows, load_rows, split_rows
+from cropzoom.data.writing import save_rows
 from cropzoom.errors import CropZoomError, DataError, ImageError
 from cropzoom.geometry import Box
-from cropzoom.trainer.columns import BadRow, ColumnMap, box_of
-from cropzoom.trainer.data import Rows, load_rows, split_rows
-from cropzoom.trainer.presets import PRESETS
-from cropzoom.trainer.rows import VqaRow
-from cropzoom.trainer.writing import save_rows
 
 
 @pytest.fixture(autouse=True)
@@ -478,10 +478,10 @@ def test_rows_are_a_sequence_that_workers_can_take(folder: Path) -> None:
 
 def test_written_rows_come_back_the_same(folder: Path) -> None:
     rows = [
-        VqaRow("1", picture(9), "Wö?", ("ä", "b"), Box(0.1, 1 / 3, 0.7, 0.9), "p1", "s"),
-        VqaRow("2", str(folder / "a.png"), "Line\u2028end\n?", ("x",), None, "p2", "t"),
-        VqaRow("3", Image.new("L", (8, 8), 77), "?!", ("x",), None, "p3", "t"),
-        VqaRow("4", picture(9), "again", ("x",), None, "p1", "s"),
+        Row("1", picture(9), "Wö?", ("ä", "b"), Box(0.1, 1 / 3, 0.7, 0.9), "p1", "s"),
+        Row("2", str(folder / "a.png"), "Line\u2028end\n?", ("x",), None, "p2", "t"),
+        Row("3", Image.new("L", (8, 8), 77), "?!", ("x",), None, "p3", "t"),
+        Row("4", picture(9), "again", ("x",), None, "p1", "s"),
     ]
     file = save_rows(rows, folder / "out")
     assert file == folder / "out" / "rows.jsonl"
@@ -502,7 +502,7 @@ def test_written_rows_come_back_the_same(folder: Path) -> None:
 
 
 def test_writing_stops_at_a_broken_picture_without_a_half_file(folder: Path) -> None:
-    rows = [VqaRow("1", picture(), "?", ("x",)), VqaRow("2", b"broken", "?", ("x",))]
+    rows = [Row("1", picture(), "?", ("x",)), Row("2", b"broken", "?", ("x",))]
     with pytest.raises(ImageError):
         save_rows(rows, folder / "out")
     assert not (folder / "out" / "rows.jsonl").exists()
@@ -517,7 +517,7 @@ def many_rows() -> Rows:
     for number in range(40):
         for question in range(number % 3 + 1):
             rows.append(
-                VqaRow(
+                Row(
                     f"{number}.{question}",
                     picture(number),
                     "?",
@@ -550,7 +550,7 @@ def test_splits_share_no_picture_and_mix_sources_alike() -> None:
 def test_shares_are_exact_where_they_can_be(
     shares: tuple[float, ...], sizes: tuple[int, ...]
 ) -> None:
-    rows = Rows.of([VqaRow(str(n), b"", "?", ("x",), image_id=str(n)) for n in range(10)])
+    rows = Rows.of([Row(str(n), b"", "?", ("x",), image_id=str(n)) for n in range(10)])
     parts = split_rows(rows, {str(n): share for n, share in enumerate(shares)})
     assert tuple(map(len, parts.values())) == sizes
 
@@ -575,7 +575,7 @@ def test_splits_depend_on_the_seed_and_not_on_the_order() -> None:
 def test_the_same_bytes_without_ids_stay_together_even_across_sources() -> None:
     rows = Rows.of(
         [
-            VqaRow(f"{source}{number}", picture(number), "?", ("x",), source=source)
+            Row(f"{source}{number}", picture(number), "?", ("x",), source=source)
             for source in "st"
             for number in range(30)
         ]
