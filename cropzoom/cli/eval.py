@@ -200,7 +200,6 @@ def _test_set(
             split=split,
             columns=ColumnMap.parse(column) if column else None,
             image_folder=images,
-            limit=limit,
         )
         test = replace(test, harness=harness)
     rows = list(test.rows[:limit])

@@ -118,11 +118,9 @@ def _flags(
     column: list[str] | None,
     images: Path | None,
 ) -> dict[str, Any]:
-    from cropzoom.data.columns import ColumnMap
-
     return {
         "data__source": data,
-        "data__columns": ColumnMap.parse(column).named if column else None,
+        "data__columns": column,
         "data__image_folder": None if images is None else str(images),
         "policy__kind": policy,
         "policy__model": model,
@@ -139,6 +137,7 @@ def _train(
     as_json: bool,
 ) -> None:
     with Output(as_json) as output:
+        from cropzoom.data.columns import ColumnMap
         from cropzoom.errors import MissingDependencyError
 
         try:
@@ -148,6 +147,8 @@ def _train(
             raise MissingDependencyError(
                 f"training needs more packages ({error}); pip install 'cropzoom[train]'"
             ) from error
+        if flags["data__columns"]:
+            flags["data__columns"] = ColumnMap.parse(flags["data__columns"]).named
         resolved = resolve(preset, config, settings or (), **flags)
         # The Trainer logs to standard output, where only the result belongs with --json.
         quiet = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()

@@ -186,8 +186,10 @@ def load_rows(
         except BadRow as bad:
             skipped.rows.append(Problem(str(number), bad.kind, bad.detail))
             continue
-        for place, entry in enumerate(entries[: None if limit is None else limit - len(rows)]):
+        for place, entry in enumerate(entries):
             row_id = str(number) if len(entries) == 1 else f"{number}.{place}"
+            if limit is not None and len(rows) >= limit:
+                break
             try:
                 row_id = name_of(entry.get("id")) or row_id
                 before = counts[row_id]

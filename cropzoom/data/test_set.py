@@ -50,7 +50,6 @@ def load_test(
     split: str | None = None,
     columns: ColumnMap | None = None,
     image_folder: str | os.PathLike[str] | None = None,
-    limit: int | None = None,
 ) -> TestSet:
     """Load questions of one's own: from a JSONL or parquet file, a folder, or the hub.
 
@@ -60,7 +59,7 @@ def load_test(
     write is of this form.
 
     Args:
-        source, columns, image_folder, limit: as for `load_rows`; a folder may hold one JSONL file
+        source, columns, image_folder: as for `load_rows`; a folder may hold one JSONL file
             of any name.
         metric: how replies are scored.
         split: of what has several; "train" by default, which is the one where there is but one.
@@ -76,7 +75,6 @@ def load_test(
         image_folder=image_folder,
         check_images="none",
         evaluation=True,
-        limit=limit,
     )
     digest = hashlib.sha256()
     for row in rows:

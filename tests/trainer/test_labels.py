@@ -115,7 +115,7 @@ def marked(number: int, size: tuple[int, int] = (600, 400)) -> Image.Image:
 
 
 def some_rows(count: int) -> Rows:
-    return Rows.of(
+    return Rows(
         [
             Row(f"q{n}", marked(n), f"Where is {n}?", (str(n),), None, f"p{n // 2}", "made")
             for n in range(count)
@@ -141,12 +141,12 @@ class Looks:
 
 
 def ids(folder: Path) -> list[str]:
-    return [head.id for head in load_rows(folder).heads]
+    return [head.id for head in load_rows(folder)]
 
 
 def test_a_run_writes_rows_counts_and_reasons(tmp_path: Path) -> None:
     rows = some_rows(12)
-    broken = Rows.of([Row("broken", b"nonsense", "?", ("x",))])
+    broken = Rows([Row("broken", b"nonsense", "?", ("x",))])
     steps: list[tuple[int, int]] = []
     summary = label_rows(
         rows + broken,
@@ -357,7 +357,7 @@ def teacher_at(url: str, *, timeout: float = 20, retries: int = 0, workers: int 
 def test_boxes_come_back_from_the_processed_size(tmp_path: Path) -> None:
     """The server sees resized pictures and answers in their pixels; the mark is found again."""
     sizes = [(600, 400), (1234, 777), (333, 1500), (420, 280)]
-    rows = Rows.of([Row(str(n), marked(n, size), "?", ("x",)) for n, size in enumerate(sizes)])
+    rows = Rows([Row(str(n), marked(n, size), "?", ("x",)) for n, size in enumerate(sizes)])
     with BoxServer() as server:
         label_rows(rows, teacher_at(server.url), tmp_path, factors=None)
     assert len(set(server.sizes)) == 4 and all(w % 28 == h % 28 == 0 for w, h in server.sizes)

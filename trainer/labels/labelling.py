@@ -214,10 +214,10 @@ class _Log(JsonLog):
 
     def __init__(self, out: Path, shard: Shard, how: dict[str, Any]) -> None:
         self._shard, self._finished = shard, out / f"{shard.name}.json"
+        for other in sorted(out.glob("labels-*-of-*.jsonl")):
+            _refuse_other(other, shard, how)
         super().__init__(out / f"{shard.name}.jsonl", LabelError)
         try:
-            for other in sorted(out.glob("labels-*-of-*.jsonl")):
-                _refuse_other(other, shard, how)
             # Rows may have been added since.
             self._finished.unlink(missing_ok=True)
             if not self.entries:
@@ -247,8 +247,9 @@ def _by_id(entries: Sequence[dict[str, Any]], path: Path) -> dict[str, dict[str,
     try:
         return {entry["id"]: entry for entry in entries}
     except (TypeError, KeyError) as error:
+        number = next(n for n, entry in enumerate(entries, 2) if "id" not in entry)
         raise LabelError(
-            f"{path} has a line without an id ({error}); delete the line, and run again"
+            f"{path}, line {number} is broken (no id); delete the line, and run again"
         ) from error
 
 

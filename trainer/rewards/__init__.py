@@ -1,4 +1,4 @@
-"""What a crop is worth: functions of rows and boxes (`base.py`), and sums of them by name.
+"""What a crop is worth: functions of rows and boxes (`reward.py`), and sums of them by name.
 
 `make_reward("likelihood+0.1*valid-0.5*area", model="org/name")` is for command lines; the classes
 stand in the modules that `REWARDS` names, and are imported when used.
@@ -20,8 +20,8 @@ REWARDS = {
     "accuracy": ("accuracy", "AnswerAccuracy"),
     "remote": ("remote", "RemoteLikelihood"),
     "legibility": ("legibility", "OcrLegibility"),
-    "valid": ("simple", "ValidBox"),
-    "area": ("simple", "AreaPenalty"),
+    "valid": ("box_rewards", "ValidBox"),
+    "area": ("box_rewards", "AreaPenalty"),
 }
 """Names of rewards -> module and class."""
 
