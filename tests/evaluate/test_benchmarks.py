@@ -112,7 +112,7 @@ def test_hrbench_has_base64_and_cycles(load) -> None:
     assert [row.answers for row in rows] == [("B",), ("A",), ("D",), ("C",)]
     assert [row.cycle for row in rows] == ["0", "1", "2", "3"]
     assert load_image(rows[0].picture()).size == (256, 128)
-    assert rows[0].picture() == rows[2].image()
+    assert rows[0].picture() == rows[2].picture()
     with pytest.raises((ImageError, BadRow)):
         load_image(rows[3].picture())
     assert rows[0].question == (

@@ -19,7 +19,7 @@ REWARDS = {
     "likelihood": ("likelihood", "AnswerLikelihood"),
     "accuracy": ("accuracy", "AnswerAccuracy"),
     "remote": ("remote", "RemoteLikelihood"),
-    "legibility": ("legibility", "OcrLegibility"),
+    "legibility": ("ocr_legibility", "OcrLegibility"),
     "valid": ("box_rewards", "ValidBox"),
     "area": ("box_rewards", "AreaPenalty"),
 }
