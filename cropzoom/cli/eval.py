@@ -183,8 +183,10 @@ def _test_set(
         raise DataError(f"--metric is for data of your own; {data} has its own")
     if source and not benchmark:
         raise DataError(f"--source is for the benchmarks, and {data} is none")
-    if (column or images) and (benchmark or rendered):
-        raise DataError(f"--column and --images are for data of your own; {data} has its own")
+    if ((column or images) and (benchmark or rendered)) or (split and rendered):
+        raise DataError(
+            f"--column, --images and --split are for data of your own; {data} has its own"
+        )
     test: TestSet
     if rendered:
         from cropzoom.trainer.nano.pages.rendered_rows import TEST_PAGES, rendered_test
