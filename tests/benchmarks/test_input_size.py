@@ -1,23 +1,19 @@
-"""benchmarks/input_size.py: rules choose as they say and pay for all they looked at."""
+"""input_size.py: rules choose as they say and pay for all they looked at."""
 
 from __future__ import annotations
 
 import io
-import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
 
 pytest.importorskip("rapidocr")
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
 import input_size as study
 
 from cropzoom import load_cropper
+from cropzoom.data.row import Row
 from cropzoom.evaluate.intervals import PictureBootstrap
-from cropzoom.evaluate.rows import Row
 from cropzoom.geometry import Box
 
 REGION, VALUE = Box(0.4, 0.4, 0.6, 0.5), Box(0.5, 0.4, 0.6, 0.5)
