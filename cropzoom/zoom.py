@@ -7,18 +7,22 @@ import logging
 import os
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import NoneType
+from typing import cast
+from weakref import WeakKeyDictionary
 
 from PIL import Image
 
+from cropzoom.coordinates import Place
 from cropzoom.cropper import Cropper
+from cropzoom.environment import usable_threads
 from cropzoom.errors import (
+    BusyError,
     CropperError,
     CropZoomError,
+    DeadlineError,
     ImageError,
     ImageTooLargeError,
     OptionsError,
@@ -27,20 +31,34 @@ from cropzoom.geometry import Box, Crop
 from cropzoom.images import Encoded, ImageSource, OpenedImage, encode_crop, read_bytes
 from cropzoom.options import ZoomOptions
 from cropzoom.report import CropReport, ImageReport, Reason
+from cropzoom.workers import SharedResults, Slots
 
 logger = logging.getLogger("cropzoom")
 
 # Long thin crops are given context across: processors shrink or refuse extreme aspect ratios.
 _MAX_ASPECT = 10.0
 _CACHE_BYTES = 64_000_000
+_DIGEST_PIXELS = 1 << 20
+# Crops of several questions are merged where the common box is at most so much larger than the
+# parts: neighbouring lines, a key and its value.
+_MERGED_GROWTH = 1.25
 
 
 @dataclass(frozen=True, slots=True)
 class Zoomed:
-    """A crop and its pixels, ready to be put into a request."""
+    """A crop and its pixels, ready to be put into a request.
+
+    Args:
+        crop: what it shows.
+        image: its pixels.
+        questions: what it answers; more than one where neighbouring crops were merged.
+        place: where it lies in its picture; None where that is not known.
+    """
 
     crop: Crop
     image: Encoded
+    questions: tuple[str, ...] = ()
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +74,10 @@ class _Outcome:
 
 
 class Zoom:
-    """A cropper with options and a cache. Thread-safe.
+    """A cropper with options and a cache. Thread-safe; goes on working in a forked process.
+
+    However many calls come, a cropper works on a few pages at once: two on a small machine, half
+    as many as there are cores on a larger one.
 
     Args:
         cropper: what proposes the boxes.
@@ -71,7 +92,10 @@ class Zoom:
             raise OptionsError(f"options={options!r} must be ZoomOptions(...) or None")
         self._cropper = cropper
         self._options = options if options is not None else ZoomOptions()
-        self._cache = _Cache(self._options.cache_size)
+        self._slots = _slots_of(cropper)
+        self._results = SharedResults[_Outcome](
+            self._options.cache_size, _CACHE_BYTES, lambda outcome: outcome.bytes
+        )
 
     @property
     def cropper(self) -> Cropper:
@@ -86,20 +110,25 @@ class Zoom:
     def crops(
         self,
         source: ImageSource,
-        question: str,
+        questions: str | Sequence[str],
         *,
         index: int = 0,
         options: ZoomOptions | None = None,
         strict: bool = False,
+        until: float | None = None,
     ) -> tuple[list[Zoomed], ImageReport]:
-        """Return the crops worth adding for a question, best first, and what happened.
+        """Return the crops worth adding for one or several questions, and what happened.
+
+        The crops come best first; those of different questions that lie side by side are merged.
 
         Args:
             source: bytes of a file, a path, or a PIL image.
-            question: what will be asked about the image.
+            questions: what will be asked about the image.
             index: of the image in its request; only copied into the report.
             options: for this call instead of the defaults.
             strict: raise where the image or the cropper fails, instead of reporting it.
+            until: when to stop waiting, as `time.monotonic` counts; None never does. A crop that
+                is not ready then is kept for the next call.
 
         Raises:
             CropZoomError: only with `strict`.
@@ -107,7 +136,9 @@ class Zoom:
         start = time.perf_counter()
         cached = False
         try:
-            outcome, cached = self._outcome(source, question, options or self._options)
+            outcome, cached = self._outcome(
+                source, _distinct(questions), options or self._options, until
+            )
         except Exception as error:
             # Whatever goes wrong here, the caller's request must still go out.
             if strict:
@@ -116,7 +147,7 @@ class Zoom:
         report = ImageReport(
             index=index,
             size=outcome.size,
-            crops=tuple(_crop_report(item) for item in outcome.zoomed),
+            crops=tuple(crop_report(item) for item in outcome.zoomed),
             reason=outcome.reason,
             milliseconds=(time.perf_counter() - start) * 1000,
             cached=cached,
@@ -125,38 +156,151 @@ class Zoom:
         return list(outcome.zoomed), report
 
     def _outcome(
-        self, source: ImageSource, question: str, options: ZoomOptions
+        self,
+        source: ImageSource,
+        questions: tuple[str, ...],
+        options: ZoomOptions,
+        until: float | None,
     ) -> tuple[_Outcome, bool]:
-        if not question.strip():
+        if not questions:
             return _Outcome((), None, Reason.NO_QUESTION, "there is no text to search for"), False
         if isinstance(source, (str, os.PathLike)):
             source = read_bytes(source)
+        opened = None
         if isinstance(source, Image.Image):
             # Its digest decodes it, so the header's claim comes first.
-            OpenedImage(source, max_pixels=options.max_pixels)
-        if self._options.cache_size == 0:
-            return self._compute(source, question, options), False
-        key = (_digest(source), question, _without_irrelevant(options))
-        return self._cache.get(key, lambda: self._compute(source, question, options))
+            opened = OpenedImage(source, max_pixels=options.max_pixels)
+            if until is not None:
+                # The job may outlive the call, and the caller may change the picture then.
+                opened.full()
+        key: object = object()
+        if self._options.cache_size > 0:
+            # A digest of the questions, too: the cache must not hold megabytes of their text.
+            key = _digest(source), _digest_text(questions), _without_irrelevant(options)
+        return self._results.get(
+            key,
+            lambda: self._compute(
+                opened or OpenedImage(source, max_pixels=options.max_pixels), questions, options
+            ),
+            self._slots,
+            until,
+        )
 
-    def _compute(self, source: ImageSource, question: str, options: ZoomOptions) -> _Outcome:
-        image = OpenedImage(source, max_pixels=options.max_pixels)
+    def _compute(
+        self, image: OpenedImage, questions: tuple[str, ...], options: ZoomOptions
+    ) -> _Outcome:
         if options.target_side is not None and image.longest_side <= options.target_side:
             detail = f"its longest side is {image.longest_side} px, target_side is "
             return _Outcome((), image.size, Reason.IMAGE_SMALL, f"{detail}{options.target_side} px")
         edge = getattr(self._cropper, "longest_edge", None)
         grey = getattr(self._cropper, "grey", None) is True
         view = image.preview(edge, grey=grey) if isinstance(edge, int) else image.full()
-        proposals = self._cropper.predict(view, question, options.max_crops)
-        return _choose(image, proposals[: options.max_crops], options)
+        proposals = self._predict(view, questions, options.max_crops)
+        return _choose(
+            image,
+            [
+                (crop, question)
+                for question, crops in zip(questions, proposals, strict=True)
+                for crop in crops[: options.max_crops]
+            ],
+            options,
+        )
+
+    def _predict(
+        self, view: Image.Image, questions: tuple[str, ...], k: int
+    ) -> Sequence[Sequence[Crop]]:
+        many = getattr(self._cropper, "predict_many", None)
+        if len(questions) > 1 and many is not None:
+            return cast("Sequence[Sequence[Crop]]", many(view, list(questions), k))
+        proposals: list[Sequence[Crop]] = []
+        failures: list[Exception] = []
+        for question in questions:
+            try:
+                proposals.append(self._cropper.predict(view, question, k))
+            except Exception as error:
+                # It must not cost the other questions their crops.
+                proposals.append(())
+                failures.append(error)
+        if len(failures) == len(questions):
+            raise failures[0]
+        return proposals
 
 
-def _choose(image: OpenedImage, proposals: list[Crop], options: ZoomOptions) -> _Outcome:
-    """Drop what is unsure or too large, encode the rest."""
-    zoomed: list[Zoomed] = []
+_all_slots: WeakKeyDictionary[object, Slots] = WeakKeyDictionary()
+_making_slots = threading.Lock()
+
+
+def _slots_of(cropper: Cropper) -> Slots:
+    """Return the slots of a cropper: one line for all clients that share it."""
+    with _making_slots:
+        try:
+            slots = _all_slots.get(cropper)
+            if slots is None:
+                slots = _all_slots[cropper] = _new_slots()
+        except TypeError:  # it has no hash, or takes no weak references
+            slots = _new_slots()
+        return slots
+
+
+def _new_slots() -> Slots:
+    # Two, so that one picture is decoded while another is looked at. Each takes its memory, and
+    # the runtime uses several cores for one.
+    return Slots(max(2, usable_threads() // 2))
+
+
+def _distinct(questions: str | Sequence[str]) -> tuple[str, ...]:
+    given = (questions,) if isinstance(questions, str) else questions
+    return tuple(dict.fromkeys(question for question in given if question.strip()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    box: Box
+    confidence: float
+    questions: tuple[str, ...]
+
+
+def _merged(choices: list[_Choice]) -> list[_Choice]:
+    """Return choices, surest first, those of different questions that lie side by side as one."""
+    if len({choice.questions for choice in choices}) == 1:
+        return choices
+    merged: list[_Choice] = []
+    for choice in choices:
+        union = choice
+        # A larger box may reach others in turn.
+        while near := next((other for other in merged if _near(union, other)), None):
+            merged.remove(near)
+            union = _Choice(
+                _union(union.box, near.box),
+                max(union.confidence, near.confidence),
+                tuple(dict.fromkeys((*near.questions, *union.questions))),
+            )
+        merged.append(union)
+    return sorted(merged, key=lambda choice: -choice.confidence)
+
+
+def _near(one: _Choice, other: _Choice) -> bool:
+    if set(one.questions) & set(other.questions):
+        # Candidate places of one question are kept apart.
+        return False
+    parts = one.box.area + other.box.area
+    return _union(one.box, other.box).area <= _MERGED_GROWTH * parts
+
+
+def _union(one: Box, other: Box) -> Box:
+    return Box(
+        min(one.x0, other.x0), min(one.y0, other.y0), max(one.x1, other.x1), max(one.y1, other.y1)
+    )
+
+
+def _choose(
+    image: OpenedImage, proposals: Sequence[tuple[Crop, str]], options: ZoomOptions
+) -> _Outcome:
+    """Drop what is unsure or too large, merge neighbours, encode the rest."""
+    choices: list[_Choice] = []
     refused: tuple[Reason, str] | None = None
     width, height = image.size
-    for proposal in proposals:
+    for proposal, question in proposals:
         box = _with_context(proposal.box, width, height, options.padding)
         left, top, right, bottom = box.to_pixels(width, height)
         area = (right - left) * (bottom - top) / (width * height)
@@ -172,18 +316,29 @@ def _choose(image: OpenedImage, proposals: list[Crop], options: ZoomOptions) -> 
                 f"the crop covers {area:.0%} of the image, max_area={options.max_area}",
             )
         else:
-            encoded = encode_crop(
-                image.full(),
-                box,
-                min_side=options.min_crop_side,
-                max_side=options.max_crop_side,
-                photographic=image.photographic,
-            )
-            zoomed.append(Zoomed(Crop(box, proposal.confidence), encoded))
-    if zoomed:
+            choices.append(_Choice(box, proposal.confidence, (question,)))
+    if choices:
+        zoomed = [_zoomed(image, choice, options) for choice in _merged(choices)]
         return _Outcome(tuple(zoomed), image.size)
     reason, detail = refused or (Reason.NOTHING_FOUND, "the cropper proposed no region")
     return _Outcome((), image.size, reason, detail)
+
+
+def _zoomed(image: OpenedImage, choice: _Choice, options: ZoomOptions) -> Zoomed:
+    encoded = encode_crop(
+        image.full(),
+        choice.box,
+        min_side=options.min_crop_side,
+        max_side=options.max_crop_side,
+        photographic=image.photographic,
+    )
+    place = Place(
+        image.size,
+        image.orientation,
+        cut=choice.box.to_pixels(*image.size),
+        crop=(encoded.width, encoded.height),
+    )
+    return Zoomed(Crop(choice.box, choice.confidence), encoded, choice.questions, place)
 
 
 def _with_context(box: Box, width: int, height: int, padding: float) -> Box:
@@ -195,10 +350,17 @@ def _with_context(box: Box, width: int, height: int, padding: float) -> Box:
     )
 
 
-def _crop_report(item: Zoomed) -> CropReport:
+def crop_report(item: Zoomed) -> CropReport:
+    """Return what a report says of a crop."""
     image = item.image
     return CropReport(
-        item.crop.box, item.crop.confidence, image.width, image.height, len(image.data)
+        item.crop.box,
+        item.crop.confidence,
+        image.width,
+        image.height,
+        len(image.data),
+        "\n".join(item.questions),
+        item.place,
     )
 
 
@@ -209,7 +371,11 @@ def _as_own(error: Exception) -> CropZoomError:
 
 
 def _failure(error: Exception) -> _Outcome:
-    if isinstance(error, ImageTooLargeError):
+    if isinstance(error, BusyError):
+        reason = Reason.BUSY
+    elif isinstance(error, DeadlineError):
+        reason = Reason.DEADLINE
+    elif isinstance(error, ImageTooLargeError):
         reason = Reason.TOO_MANY_PIXELS
     elif isinstance(error, ImageError):
         reason = Reason.BROKEN_IMAGE
@@ -221,20 +387,35 @@ def _failure(error: Exception) -> _Outcome:
 
 
 def _digest(source: ImageSource) -> bytes:
-    if isinstance(source, Image.Image):
-        try:
-            pixels = source.tobytes()
-        except Exception as error:
-            # Decoders raise whatever their parsing trips over, not only OSError.
-            raise ImageError(f"the image is broken: {error}") from error
-        # Everything that decides what the pixels look like.
-        exif = source.getexif().get(0x0112)
-        palette = source.palette.tobytes() if source.palette is not None else b""
-        look = (source.mode, source.size, source.format, exif, source.info.get("transparency"))
-        digest = hashlib.sha256(repr(look).encode() + palette)
-        digest.update(pixels)
-        return digest.digest()
-    return hashlib.sha256(read_bytes(source)).digest()
+    if not isinstance(source, Image.Image):
+        return hashlib.sha256(read_bytes(source)).digest()
+    # Everything that decides what the pixels look like.
+    exif = source.getexif().get(0x0112)
+    palette = source.palette.tobytes() if source.palette is not None else b""
+    look = (source.mode, source.size, source.format, exif, source.info.get("transparency"))
+    digest = hashlib.sha256(repr(look).encode() + palette)
+    try:
+        source.load()
+        # Some rows at a time, since all would be a second copy of the picture.
+        rows = max(1, _DIGEST_PIXELS // source.width)
+        for top in range(0, source.height, rows):
+            bottom = min(top + rows, source.height)
+            digest.update(source.crop((0, top, source.width, bottom)).tobytes())
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Decoders raise whatever their parsing trips over, not only OSError.
+        raise ImageError(f"the image is broken: {error}") from error
+    return digest.digest()
+
+
+def _digest_text(texts: Sequence[str]) -> bytes:
+    digest = hashlib.sha256()
+    for text in texts:
+        # Lone surrogates are no error here.
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.digest()
 
 
 def _without_irrelevant(options: ZoomOptions) -> ZoomOptions:
@@ -247,46 +428,11 @@ def _without_irrelevant(options: ZoomOptions) -> ZoomOptions:
         fetch_timeout=default.fetch_timeout,
         max_fetch_bytes=default.max_fetch_bytes,
         cache_size=default.cache_size,
+        deadline=default.deadline,
+        max_added_pictures=default.max_added_pictures,
+        max_added_pixels=default.max_added_pixels,
+        max_added_bytes=default.max_added_bytes,
+        max_body_bytes=default.max_body_bytes,
+        question=default.question,
+        tool_results=default.tool_results,
     )
-
-
-class _Cache:
-    """Recent outcomes; of concurrent calls with one key, one computes and the others wait."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._lock = threading.Lock()
-        self._known: OrderedDict[object, _Outcome] = OrderedDict()
-        self._bytes = 0
-        self._under_way: dict[object, Future[_Outcome]] = {}
-
-    def get(self, key: object, compute: Callable[[], _Outcome]) -> tuple[_Outcome, bool]:
-        """Return the outcome for a key and whether another call computed it."""
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key], True
-            future = self._under_way.get(key)
-            mine = future is None
-            if future is None:
-                future = self._under_way[key] = Future()
-        if not mine:
-            return future.result(), True
-        try:
-            outcome = compute()
-        except BaseException as error:
-            # Not kept: a cropper may recover.
-            with self._lock:
-                del self._under_way[key]
-            # An interrupt is meant for this thread, not for those that wait.
-            ours = isinstance(error, Exception)
-            future.set_exception(error if ours else CropperError("it was interrupted"))
-            raise
-        with self._lock:
-            del self._under_way[key]
-            self._known[key] = outcome
-            self._bytes += outcome.bytes
-            while len(self._known) > self._size or self._bytes > _CACHE_BYTES:
-                self._bytes -= self._known.popitem(last=False)[1].bytes
-        future.set_result(outcome)
-        return outcome, False

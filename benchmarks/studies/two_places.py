@@ -39,7 +39,7 @@ from study import (
 )
 
 from cropzoom import Box, Cropper, ZoomOptions, load_cropper
-from cropzoom.evaluate.baselines import oracle_box
+from cropzoom.evaluate.croppers import oracle_box
 from cropzoom.evaluate.intervals import PictureBootstrap
 from cropzoom.reading.answers import is_exact
 from cropzoom.reading.ocr import OcrReader

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import inspect
 import io
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -41,8 +40,7 @@ _RESOURCES = (SyncAPIResource, AsyncAPIResource)
 # What the API takes as it is. Anything else is sent as PNG.
 _SIGNATURES = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"GIF8", "gif"))
 
-# Crops under way in one event loop: as many as there are processors, for each holds a decoded
-# image, and the thread pool they run in serves others, too.
+# Calls under way in one event loop. Their threads mostly wait: `Zoom` makes a few crops at once.
 _limiter: RunVar[anyio.CapacityLimiter] = RunVar("cropzoom_limiter")
 
 
@@ -252,7 +250,7 @@ async def _in_thread(function: Any, *args: Any) -> Any:
     try:
         limiter = _limiter.get()
     except LookupError:
-        limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
+        limiter = anyio.CapacityLimiter(256)
         _limiter.set(limiter)
     return await anyio.to_thread.run_sync(function, *args, limiter=limiter)
 
