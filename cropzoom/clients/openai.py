@@ -46,7 +46,7 @@ _SIGNATURES = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"GIF8
 
 # Requests that are rewritten at a time in one event loop. How many crops are computed at a time is
 # the business of `Zoom`, so most of these threads wait.
-_MOST_THREADS = 32
+_MOST_THREADS = 256
 # What was ready by the deadline still has to come back from its thread.
 _GRACE = 0.2
 _limiter: RunVar[anyio.CapacityLimiter] = RunVar("cropzoom_limiter")
