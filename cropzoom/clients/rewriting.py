@@ -237,10 +237,10 @@ class _Rewriting:
         found = self._asking(at, last=last)
         if not found.questions:
             reason = found.reason or Reason.NO_QUESTION
-            reports = tuple(_skipped(picture, reason, _WHY[reason]) for picture in pictures)
-            return Rewritten((), reports, (), reason)
+            skipped = tuple(_skipped(picture, reason, _WHY[reason]) for picture in pictures)
+            return Rewritten((), skipped, (), reason)
         candidates: list[tuple[_Picture, Zoomed]] = []
-        reports = []
+        reports: list[ImageReport] = []
         for picture in pictures:
             zoomed, report = self._crop(picture, found.questions)
             candidates += [(picture, crop) for crop in zoomed]

@@ -85,8 +85,10 @@ def test_history_never_collects_crops(plain: Any, wrapped: Any, photo: Image.Ima
     # transformers 4 answers with a string, but takes only blocks.
     history[-1] = {**history[-1], "content": [text(history[-1]["content"])]}
     follow_up = [*history, user("And now?")]
-    # The picture is in an earlier turn, which stays as it is; the crop stands before the question.
-    by_hand = [*history, user(image(crop_by_hand(photo)), "And now?")]
+    # What was sent for the first turn is sent again. Its crop is the one that the second turn would
+    # get, so that gets none.
+    by_hand = [user(image(photo), image(crop_by_hand(photo)), QUESTION), *history[1:]]
+    by_hand.append(user("And now?"))
 
     made = wrapped(text=follow_up, **FIRST_5)
 
