@@ -8,7 +8,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import TypeAlias
 
-from cropzoom.questions import labels, phrases
+from cropzoom.questions import labels, set_phrases
 from cropzoom.questions import words as vocabulary
 from cropzoom.questions.fields import MOST_FIELDS, of_items
 from cropzoom.questions.layout import lay_out, sentences, tagged, without_code
@@ -206,7 +206,7 @@ def _again(words: Words) -> bool:
     return False
 
 
-_AGAIN = tuple(tuple(phrase.split()) for phrase in phrases.AGAIN)
+_AGAIN = tuple(tuple(phrase.split()) for phrase in set_phrases.AGAIN)
 _AROUND_AGAIN = vocabulary.POLITE | vocabulary.FUNCTION | vocabulary.PICTURE | vocabulary.TELLING
 
 
