@@ -9,7 +9,7 @@ from typing import Any
 from cropzoom.questions import phrases
 from cropzoom.questions import words as vocabulary
 from cropzoom.questions.fields import MOST_FIELDS, of_schema
-from cropzoom.questions.prompt import Kind, Reading, read
+from cropzoom.questions.prompt import Kind, Reading, read, without_article
 from cropzoom.questions.words import fold, words_of
 from cropzoom.report import Reason
 
@@ -169,7 +169,7 @@ def _completed(question: str, turns: Sequence[Turn], before: Sequence[int]) -> s
         if len(names) > 1 and names[0] in vocabulary.ASKING and names[1] in vocabulary.COPULAS:
             return f"{earlier[: frame[1][2]]} {rest}"
         break
-    return rest
+    return without_article(rest)
 
 
 def _after_lead(question: str) -> str:

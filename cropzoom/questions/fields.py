@@ -15,7 +15,7 @@ _MOST_OBJECTS = 8
 _MOST_DEPTH = 4
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _KEY = re.compile(r"""["']([^"'\n{}\[\]:,]{1,60})["']\s{0,8}:""")
-_AFTER_NAME = re.compile(r"\s[-–—=]+\s|:\s|:$|\s?\(|\s?\[|\s?<|\t")
+AFTER_NAME = re.compile(r"\s[-–—=]+\s|:\s|:$|\s?\(|\s?\[|\s?<|\t")
 _DECODER = json.JSONDecoder()
 
 
@@ -168,9 +168,9 @@ def of_items(items: Sequence[str]) -> list[str]:
         if "?" in item:
             fields.append(item.strip())
             continue
-        name = _AFTER_NAME.split(item.strip(" `*\"'"), maxsplit=1)[0]
+        name = AFTER_NAME.split(item.strip(" `*\"'"), maxsplit=1)[0]
         name = name.strip(" `*\"'.,;")
-        if name:
+        if name and fold(name) not in HOLLOW_FIELDS:
             fields.append(readable_name(name) if " " not in name else name)
     return list(_unique(fields))
 

@@ -9,7 +9,7 @@ from enum import Enum
 
 from cropzoom.questions import labels
 from cropzoom.questions import words as vocabulary
-from cropzoom.questions.fields import cut_json, of_items
+from cropzoom.questions.fields import AFTER_NAME, cut_json, of_items
 from cropzoom.questions.words import fold, words_of
 
 _TAG = re.compile(r"<(/?)([A-Za-z][\w.-]{0,40})((?:\s[^<>\n]{0,200})?)(/?)>")
@@ -140,9 +140,7 @@ def lay_out(text: str) -> Layout:
             continue
         bullet = _BULLET.match(line)
         body = line[bullet.end() :] if bullet else line
-        label, rest, heading = _label(body, bare=bullet is None)
-        if label is Section.FIELDS and bullet and not rest:
-            label = None
+        label, rest, heading = _label(body) if bullet is None else (None, "", False)
         if label is not None:
             close_paragraph()
             close_list()
@@ -199,13 +197,17 @@ def _place_list(layout: Layout, lead: str, lines: list[str], section: Section) -
     elif lead.endswith("?") and options and not (leads <= vocabulary.LEADS | vocabulary.FINDING):
         return
     elif section is Section.FIELDS or (wants and lead.endswith((":", "?", "."))):
-        plain = [body for body in bodies if not _rules_only(body)]
-        layout.lists.extend(of_items(plain))
+        layout.lists.extend(of_items([body for body in bodies if not _is_rule(body)]))
     elif options and layout.text:
         return
     else:
         for body in bodies:
             layout.text.extend(sentences(body))
+
+
+def _is_rule(item: str) -> bool:
+    """Tell 'Use null where a value is missing' from 'due_date: string or null'."""
+    return _rules_only(AFTER_NAME.split(item, maxsplit=1)[0])
 
 
 def _rules_only(text: str) -> bool:
@@ -216,7 +218,7 @@ def _is_option(line: str) -> bool:
     return _OPTION.match(line) is not None
 
 
-def _label(line: str, *, bare: bool) -> tuple[Section | None, str, bool]:
+def _label(line: str) -> tuple[Section | None, str, bool]:
     """Return the section that a line opens, what follows on it, and whether it is a heading."""
     stripped = line.lstrip("#")
     heading = stripped is not line and line.startswith("#")
@@ -269,8 +271,8 @@ def sentences(text: str) -> list[str]:
             length = end.start() - text.rfind("\n", 0, end.start())
             if length > 50 and text[end.end() : end.end() + 1].islower():
                 continue
-        elif (mark.startswith(";") and not greek) or (
-            mark[0] == "." and not _ends(text, start, end.start(), end.end())
+        elif (mark[0] == ";" and not greek) or (
+            mark[0] == "." and _goes_on(text, start, end.start(), end.end())
         ):
             continue
         part = text[start : end.end()].strip()
@@ -282,11 +284,19 @@ def sentences(text: str) -> list[str]:
     return parts
 
 
-def _ends(text: str, start: int, stop: int, after: int) -> bool:
-    """Tell whether a full stop ends a sentence."""
+def _goes_on(text: str, start: int, stop: int, after: int) -> bool:
+    """Tell whether a sentence goes on behind a full stop."""
     place = stop
     while place > start and text[place - 1].isalnum() and stop - place < 8:
         place -= 1
-    word = fold(text[place:stop])
     following = text[after : after + 3].lstrip()[:1]
-    return word not in labels.ABBREVIATIONS and not following.isdigit()
+    if fold(text[place:stop]) in labels.ABBREVIATIONS or following.isdigit():
+        return True
+    # A question that has not come to its mark yet: "How much is the Serv. Charge?"
+    first = words_of(text[start : start + 40])
+    mark = _LAST_MARK.search(text, after, after + 80)
+    asks = bool(first) and first[0][0] in vocabulary.ASKING
+    return asks and mark is not None and mark[0] == "?"
+
+
+_LAST_MARK = re.compile(r"[?!\n]")

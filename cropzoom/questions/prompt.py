@@ -107,6 +107,8 @@ def _more(reading: Reading, items: list[str]) -> Reading:
 def _sentences(parts: list[str]) -> Reading:
     """Weigh the sentences of a text."""
     readings = [sentence(part) for part in parts]
+    if len(readings) == 1 and readings[0].kind is Kind.RULES and not _rules(parts[0]):
+        readings = [Reading(Kind.WEAK, (_cleaned(parts[0]),))]
     best = max((reading.kind for reading in readings), default=Kind.EMPTY)
     if best in (Kind.EMPTY, Kind.POLITE, Kind.RULES):
         return Reading(best)
@@ -115,6 +117,23 @@ def _sentences(parts: list[str]) -> Reading:
         return Reading(best, (" ".join(questions),))
     unique = list({fold(question): question for question in questions}.values())
     return Reading(best, tuple(unique[:MOST_FIELDS]))
+
+
+def _rules(text: str) -> bool:
+    """Tell 'Answer with the option' from 'Click on the option'."""
+    opening = next((word for word, _, _ in words_of(text) if word not in vocabulary.POLITE), "")
+    return opening in _RULING
+
+
+_RULING = vocabulary.ROLES | vocabulary.FUNCTION | vocabulary.TELLING | vocabulary.FINDING
+_RULING |= word_set(
+    "return reply respond answer output give write format put present provide print send use be do "
+    "don never only no keep make ensure think always avoid must json remember note nothing just "
+    "antworte antworten gib schreibe nur keine kein verwende nutze denke erfinde répondez réponds "
+    "utilise utilisez sans seulement ne responde responda usa solo sin no rispondi usa solo senza "
+    "non antwoord gebruik alleen geen responda use apenas somente sem não odpowiedz tylko użyj nie "
+    "ответь отвечай отвечайте только не используй используйте без απάντησε μόνο χωρίς"
+)
 
 
 def _asks(text: str) -> bool:
@@ -176,20 +195,23 @@ def _cleaned(text: str) -> str:
 
 def bare(text: str, words: Words) -> str:
     """Return a question without what leads to it: 'Please tell me: what is it?' -> 'what is it?'"""
+    rules = False
     for number, (word, start, stop) in enumerate(words):
-        if number and word in vocabulary.ASKING:
+        if number and word in vocabulary.ASKING and not rules:
             if words[number - 1][0] in vocabulary.PREPOSITIONS:
                 start = words[number - 1][1]
             opening = text[start - 1 : start]
             return text[start - (opening == "¿") :].strip(" \"'“”")
-        if word not in vocabulary.LEADS:
+        if word in vocabulary.RULES:
+            rules = True
+        elif word not in vocabulary.LEADS:
             break
-        gap = text[stop : stop + 3].lstrip(" *_")[:1]
+        if number == 0 and word in vocabulary.ASKING_FIRST:
+            break
+        gap = text[stop : stop + 3].lstrip(" *_\"'")[:1]
         if gap == ":" and number + 1 < len(words):
             rest = text[stop:].lstrip(" *_:\"'“”»«").strip()
             return bare(rest, words_of(rest)) if rest else text
-        if number == 0 and word in vocabulary.ASKING_FIRST:
-            break
     return text
 
 
@@ -212,34 +234,40 @@ _AROUND_AGAIN = vocabulary.POLITE | vocabulary.FUNCTION | vocabulary.PICTURE | v
 
 def _whole(words: Words, asks: bool) -> bool:
     """Tell whether a sentence is about all of the picture."""
-    general = vocabulary.LEADS | vocabulary.WHOLE | vocabulary.WHOLE_FILLERS
     names = [word for word, _, _ in words]
-    if all(word in general for word in names):
-        bag = set(names)
-        if bag & vocabulary.WHOLE:
-            return True
-        return bool(asks and bag & vocabulary.ASKING and bag & _SHOWN)
+    opening = next((name for name in names if name not in vocabulary.POLITE), "")
+    if asks and opening in vocabulary.ASKING:
+        return opening in vocabulary.WHAT and _what_it_shows(names)
+    general = vocabulary.LEADS | vocabulary.WHOLE | vocabulary.WHOLE_FILLERS
     for number, name in enumerate(names[:12]):
         if name not in vocabulary.WHOLE:
+            if name not in general | vocabulary.FINDING | _REPLYING:
+                return False
             continue
-        before = names[:number]
         for word in names[number + 1 :]:
             if word in vocabulary.PICTURE or word in vocabulary.PAPERS:
-                return all(word in general for word in before)
+                return True
             if word not in general:
-                break
+                return False
+        return True
     return False
 
 
-_SHOWN = (
-    vocabulary.PICTURE
-    | vocabulary.PAPERS
-    | vocabulary.WHOLE_FILLERS
-    | word_set(
-        "this that it these das dies ceci cela ca esto eso questo dit dat isto isso "
-        "to это τουτο αυτο"
+def _what_it_shows(names: list[str]) -> bool:
+    """Tell 'What does this say?' and 'What is in the picture?' from 'What is the BILL TO?'"""
+    shown = _ABOUT | vocabulary.PRONOUNS
+    if not (vocabulary.FUNCTION | vocabulary.TELLING | vocabulary.WHAT | shown).issuperset(names):
+        return False
+    if not (vocabulary.PRONOUNS | vocabulary.SHOWING - _KINDS).isdisjoint(names):
+        return "to" not in names[-1:]
+    return any(
+        name in vocabulary.PREPOSITIONS and not _ABOUT.isdisjoint(names[number + 1 : number + 3])
+        for number, name in enumerate(names)
     )
-)
+
+
+_KINDS = word_set("kind type sort art genre tipo soort rodzaj тип вид είδος special")
+_ABOUT = vocabulary.PICTURE | vocabulary.PAPERS | vocabulary.SHOWING
 
 
 def _role(text: str, words: Words) -> Reading:
@@ -259,25 +287,36 @@ _DUTY = word_set("to must should will need is job task zu de di a om para")
 def _request(text: str, words: Words) -> Reading | None:
     """Read 'Find the total.' and 'Extract the vendor, the date and the total.'"""
     verb = None
+    skipped = vocabulary.LEADS | labels.LABELS_FIELDS
     for number, (word, start, _) in enumerate(words):
         if word in vocabulary.FINDING:
             verb = number if verb is None else verb
-        elif verb is not None and word in vocabulary.ANSWERS:
-            following = words[number + 1][0] if number + 1 < len(words) else ""
-            if following not in ("of", "for"):
-                keys = _keys(text, words, number)
-                return Reading(Kind.FIELDS, tuple(keys)) if keys else Reading(Kind.RULES)
-        elif word not in vocabulary.LEADS:
-            if verb is None:
+            continue
+        if verb is None:
+            if word not in vocabulary.LEADS:
                 return None
-            while number and words[number - 1][0] in vocabulary.PAPERS:
-                number -= 1
-            start = words[number][1]
-            stop = _tail(words, number, len(text), papers=False)
-            items = _split(text[start : _tail(words, number, len(text), papers=True)])
-            if len(items) > 1 and all(len(item.split()) <= 7 for item in items):
-                return Reading(Kind.FIELDS, tuple(of_items(items)))
-            return Reading(Kind.REQUEST, (text[:stop].rstrip(" ,"),))
+            continue
+        between = {name for name, _, _ in words[verb + 1 : number]}
+        if word in vocabulary.THINGS and not between & vocabulary.PREPOSITIONS:
+            pass
+        elif word in vocabulary.ANSWERS:
+            following = words[number + 1][0] if number + 1 < len(words) else ""
+            if following in ("of", "for"):
+                continue
+            keys = _keys(text, words, number)
+            return Reading(Kind.FIELDS, tuple(keys)) if keys else Reading(Kind.RULES)
+        elif word in skipped:
+            following = words[number + 1][0] if number + 1 < len(words) else ""
+            if word in vocabulary.AND and following in _REPLYING:
+                break
+            continue
+        while number and words[number - 1][0] in vocabulary.PAPERS:
+            number -= 1
+        start = words[number][1]
+        items = _split(text[start : _tail(words, number, len(text))])
+        if all(len(item.split()) <= 7 for item in items):
+            return Reading(Kind.FIELDS if len(items) > 1 else Kind.REQUEST, tuple(of_items(items)))
+        return Reading(Kind.REQUEST, (text[start:].strip(),))
     return Reading(Kind.DATA) if verb is not None else None
 
 
@@ -296,17 +335,17 @@ def _keys(text: str, words: Words, after: int) -> list[str]:
 _KEYS = labels.LABELS_FIELDS | word_set("key schlüssel clés claves chiavi sleutels")
 
 
-def _tail(words: Words, first: int, end: int, *, papers: bool) -> int:
+def _tail(words: Words, first: int, end: int) -> int:
     """Return where 'from this receipt' or 'and reply as JSON' begins behind a request's object."""
     for number in range(first + 1, len(words)):
         word, start, _ = words[number]
         following = [name for name, _, _ in words[number + 1 : number + 5]]
-        if word in vocabulary.AND or word in ("then", "dann", "puis"):
-            if following and following[0] in _REPLYING:
-                return start
-        elif word in _AS and any(name in vocabulary.ANSWERS for name in following[:3]):
+        joins = word in vocabulary.AND or word in ("then", "dann", "puis")
+        thanks = word in vocabulary.POLITE and vocabulary.POLITE.issuperset(following)
+        formed = word in _AS and not vocabulary.ANSWERS.isdisjoint(following[:3])
+        if thanks or formed or (joins and following and following[0] in _REPLYING):
             return start
-        elif papers and word in vocabulary.PREPOSITIONS:
+        if word in vocabulary.PREPOSITIONS:
             for name in following:
                 if name in vocabulary.PICTURE or name in vocabulary.PAPERS:
                     return start
@@ -318,29 +357,32 @@ def _tail(words: Words, first: int, end: int, *, papers: bool) -> int:
 _AS = vocabulary.PREPOSITIONS | word_set("as als into come como jako au w в σε im")
 _REPLYING = word_set(
     "return reply respond answer output give write format put present convert provide print send "
+    "create make produce generate "
     "antworte gib gebe schreibe réponds renvoie retourne donne responde devuelve escribe rispondi "
     "restituisci geef antwoord responda retorne odpowiedz zwróć ответь верни απάντησε"
 )
-_COMMA = re.compile(r"[,;\n•]|\s[-–]\s")
+_COMMA = re.compile(r"[;\n•]|,(?=\s|$)|\s[-–]\s")
 
 
 def _split(text: str) -> list[str]:
     """Split 'the vendor, the date and the total' into its three."""
     items: list[str] = []
+    joins = vocabulary.AND if "," in text else {w for w in vocabulary.AND if len(w) > 1}
     for piece in _COMMA.split(text.rstrip(" .:;!?")):
         words = words_of(piece)
         start = 0
         for number, (word, begin, stop) in enumerate(words):
-            if word in vocabulary.AND and 0 < number < len(words) - 1 and begin > start:
+            if word in joins and 0 < number < len(words) - 1 and begin > start:
                 items.append(piece[start:begin])
                 start = stop
-            elif word in vocabulary.AND and number == 0 and len(words) > 1:
+            elif word in joins and number == 0 and len(words) > 1:
                 start = stop
         items.append(piece[start:])
-    return [item for raw in items if (item := _without_article(raw))]
+    return [item for raw in items if (item := without_article(raw))]
 
 
-def _without_article(text: str) -> str:
+def without_article(text: str) -> str:
+    """'the date' -> 'date'."""
     text = text.strip(" `\"'*:.")
     words = words_of(text)
     for word, start, _ in words:
@@ -360,7 +402,13 @@ def _listed(question: str) -> tuple[str, ...]:
     words = words_of(question)
     if len(words) > 3 and words[0][0] in vocabulary.ASKING and words[1][0] in vocabulary.COPULAS:
         items = _split(question[words[1][2] :])
-        if "," in question and len(items) > 2 and all(len(item.split()) <= 5 for item in items):
+        joined = any(word in vocabulary.AND for word, _, _ in words)
+        if (
+            "," in question
+            and joined
+            and len(items) > 2
+            and all(len(item.split()) <= 5 for item in items)
+        ):
             return tuple(items)
     start = 0
     parts = []

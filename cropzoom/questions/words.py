@@ -124,7 +124,7 @@ PICTURE = word_set("""
     page pages screenshot screenshots scan scans file files attachment attachments attached pdf
     figure visual screen slide scene shot img doc docs
     text texts content contents information info data details detail everything anything something
-    thing things whole entire full complete all key main point points words visible
+    thing things whole entire full complete all visible
     bild bilder foto fotos dokument dokumente seite seiten anhang datei text inhalt inhalte
     informationen daten alles gesamte gesamten ganze ganzen abbildung angehängte angehängten
     beigefügte beigefügten alle
@@ -149,18 +149,27 @@ PICTURE = word_set("""
 """The picture or all that is in it: what such a word names is not a place to look at."""
 
 PAPERS = word_set("""
-    invoice invoices receipt receipts bill bills label ticket tickets form letter statement report
-    contract card chart diagram graph certificate order slip passport menu plate meter sign poster
-    rechnung rechnungen quittung beleg belege kassenbon formular brief schein vertrag
-    facture factures reçu ticket formulaire lettre étiquette contrat
-    factura facturas recibo recibos formulario carta etiqueta billete contrato
-    fattura fatture scontrino ricevuta modulo lettera biglietto contratto
+    invoice invoices receipt receipts bill bills form letter statement report contract chart
+    diagram graph certificate
+    rechnung rechnungen quittung beleg belege kassenbon formular brief vertrag
+    facture factures reçu formulaire lettre contrat
+    factura facturas recibo recibos formulario carta contrato
+    fattura fatture scontrino ricevuta modulo lettera contratto
     factuur facturen bon kassabon formulier brief
-    fatura faturas recibo nota formulário carta bilhete
+    fatura faturas recibo nota formulário carta
     faktura faktury fakturze paragon paragonie paragonu rachunek
-    счет счёт чек чеке счета счете квитанция квитанции накладная билет
-    τιμολόγιο τιμολογίου απόδειξη απόδειξης εισιτήριο
+    счет счёт чек чеке счета счете квитанция квитанции накладная
+    τιμολόγιο τιμολογίου απόδειξη απόδειξης
 """)
+
+THINGS = word_set("""
+    label labels ticket tickets card cards order slip passport menu plate meter sign signs poster
+    package packaging display dashboard table box nameplate boarding pass timetable app website
+    schein etikett fahrkarte schild karte anzeige étiquette billet carte panneau etiqueta billete
+    tarjeta cartel biglietto etichetta cartello kaartje bord bilhete placa etykieta bilet билет
+    этикетка табличка εισιτήριο ετικέτα πινακίδα
+""")
+"""What a picture may be of, or show among other things."""
 
 TELLING = word_set("""
     tell show give say let know answer answering answers look looking see seeing view read reading
@@ -202,7 +211,7 @@ TELLING = word_set("""
 """)
 """What stands around a question: asking to be told, where to look, that a question follows."""
 
-LEADS = POLITE | FUNCTION | PICTURE | PAPERS | TELLING
+LEADS = POLITE | FUNCTION | PICTURE | PAPERS | THINGS | TELLING
 
 FINDING = word_set("""
     find extract get identify locate determine retrieve fetch read report list state name provide
@@ -293,24 +302,41 @@ WHOLE = word_set("""
 """)
 """Verbs and nouns of tasks for which the whole picture is needed."""
 
-WHOLE_FILLERS = word_set("""
+SHOWING = word_set("""
+    happening happens going say says written mean means kind type sort look looks like about contain
+    contains includes represent represents depict depicts show shows shown show see seen interesting
+    unusual notable wrong funny special happened displayed depicted visible
+    zu sehen gezeigt steht zeigt geschrieben art passiert abgebildet siehst enthält
+    voit voir vois voyez montre écrit genre représente passe contient
+    ve ves ver muestra dice escrito tipo representa pasa contiene aparece
+    vede vedi mostra dice scritto tipo rappresenta succede contiene
+    zie ziet zien staat toont geschreven soort gebeurt bevat
+    vê mostra diz escrito tipo representa acontece contém aparece
+    widać widzisz przedstawia napisane rodzaj dzieje zawiera
+    видишь видите видно изображено написано показано происходит тип вид
+    βλέπεις βλέπετε δείχνει γράφει είδος συμβαίνει
+""")
+"""What a picture as a whole does: 'What does it show?'"""
+
+PRONOUNS = word_set(
+    "this that it these das dies ceci cela ca ça esto eso questo dit dat isto isso to это τουτο "
+    "αυτο qu"
+)
+
+WHAT = word_set(
+    "what which was welche welcher welches quoi quel quelle quels quelles que qué cuál che cosa "
+    "quale wat welke welk qual o co jaki jaka jakie что какой какая какое какие τι ποιο vad vilken "
+    "hvad hva"
+)
+
+WHOLE_FILLERS = SHOWING | word_set("""
     detailed detail short brief concise long accessible one sentence sentences word words paragraph
-    simple literal exact careful faithful different happening happens going say says written mean
-    means kind type sort category look looks like made title subject topic about feature features
-    contain contains includes wrong special interesting funny unusual happened represent
-    represents depict depicts show shows shown see seen below above it
-    zu sehen gezeigt steht zeigt geschrieben art kurz genau ausführlich passiert
-    voit voir montre écrit détail genre représente passe
-    ve ver muestra dice escrito detalle tipo representa pasa
-    vede vedi mostra dice scritto dettaglio tipo rappresenta succede
-    zie zien staat toont geschreven detail soort gebeurt
-    vê mostra diz escrito detalhe tipo representa acontece
-    widać widzisz przedstawia napisane szczegółowo rodzaj dzieje
-    видишь видите видно изображено написано показано подробно происходит тип вид
-    βλέπεις βλέπετε δείχνει γράφει λεπτομερώς είδος συμβαίνει
+    simple literal exact careful faithful different key main point points feature features layout
+    below above kurz genau ausführlich détail detalle dettaglio detail detalhe szczegółowo подробно
+    λεπτομερώς
 """)
 
-AND = word_set("and or und oder et ou y e o u ed en of i oraz lub и или και ή och og plus sowie")
+AND = word_set("and or und oder et ou y e o u ed en i oraz lub и или και ή och og plus sowie")
 """Words between the last two of several fields; and those that begin a follow-up."""
 
 COPULAS = word_set("is are was were ist sind war lautet est sont es son è é são jest είναι är er")
