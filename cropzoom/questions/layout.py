@@ -19,7 +19,9 @@ _TOKEN = re.compile(
 _BULLET = re.compile(r"(?:[-*+•▪◦‣–·]|\(?\d{1,3}[.):]|\(?[A-Za-z][.)]|\[[ x]?\])\s+(?=\S)")
 _OPTION = re.compile(r"(?:[-*•]\s{0,4})?(?:\(?([A-Ha-h1-8])[.):]|\(([A-Ha-h1-8])\))\s{0,8}(?=\S)")
 _INLINE_OPTIONS = re.compile(r"\s\(?[Aa][.)]\s{0,4}[^\n]{1,200}?\s\(?[Bb][.)]\s")
-_SENTENCE_END = re.compile(r"[.!?;。！？；…]+[\"'”’»)\]]{0,3}(?=\s|$)|\n")
+# Not from within a run of marks: that would take quadratic time.
+_SENTENCE_END = re.compile(r"(?<![.!?;。！？；…])[.!?;。！？；…]+[\"'”’»)\]]{0,3}(?=\s|$)|\n")
+_SOLVED = re.compile(r"[?？][\"'”’»`]?\s{0,4}(?:->|=>|→|⇒|—>)")
 _GREEK = re.compile(r"[Ͱ-Ͽ]")
 
 
@@ -165,7 +167,9 @@ def lay_out(text: str) -> Layout:
             close_list()
             section = Section.TEXT
         blank = False
-        if section is Section.QUESTION:
+        if _SOLVED.search(line):
+            layout.aside.append(line)
+        elif section is Section.QUESTION:
             if not _is_option(line):
                 question.append(body)
         elif section in (Section.RULES, Section.EXAMPLE, Section.ANSWER, Section.OPTIONS):
@@ -191,10 +195,10 @@ def _place_list(layout: Layout, lead: str, lines: list[str], section: Section) -
     asking = sum(body.rstrip().endswith("?") for body in bodies)
     options = sum(_is_option(line) for line in lines) == len(lines) >= 2
     leads = {word for word, _, _ in words_of(lead)}
-    wants = leads & (vocabulary.FINDING | labels.LABELS_FIELDS)
+    wants = leads & _WANTS
     if asking:
         layout.lists.extend(body for body in bodies if body.rstrip().endswith("?"))
-    elif lead.endswith("?") and options and not (leads <= vocabulary.LEADS | vocabulary.FINDING):
+    elif lead.endswith("?") and options and not leads <= _LEADS:
         return
     elif section is Section.FIELDS or (wants and lead.endswith((":", "?", "."))):
         layout.lists.extend(of_items([body for body in bodies if not _is_rule(body)]))
@@ -203,6 +207,10 @@ def _place_list(layout: Layout, lead: str, lines: list[str], section: Section) -
     else:
         for body in bodies:
             layout.text.extend(sentences(body))
+
+
+_WANTS = vocabulary.FINDING | labels.LABELS_FIELDS
+_LEADS = vocabulary.LEADS | vocabulary.FINDING
 
 
 def _is_rule(item: str) -> bool:
@@ -225,7 +233,7 @@ def _label(line: str) -> tuple[Section | None, str, bool]:
     plain = stripped.strip().strip("*_").strip()
     name, colon, rest = plain.partition(":")
     name = name.strip("*_ []<>=-")
-    words = [word for word, _, _ in words_of(name)]
+    words = [word.rstrip("0123456789") or word for word, _, _ in words_of(name)]
     bold = line.startswith("**") and line.endswith("**")
     if (not colon and not heading and not bold) or not 1 <= len(words) <= 8 or "?" in name:
         return None, "", False

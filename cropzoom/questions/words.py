@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TypeAlias
 
+Words: TypeAlias = list[tuple[str, int, int]]
 _WORD = re.compile(r"[^\W_]+")
 _MOST_WORDS = 64
+_MOST_LETTERS = 40
 
 
 def fold(text: str) -> str:
     """Lower case without diacritics: 'Zürich' -> 'zurich'."""
+    if text.isascii():
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
-def words_of(text: str) -> list[tuple[str, int, int]]:
+def words_of(text: str) -> Words:
     """The first words of a text, folded, with where they start and stop; "what's" is two."""
-    words = []
+    words: Words = []
     for match in _WORD.finditer(text):
-        words.append((fold(match[0]), match.start(), match.end()))
+        words.append((fold(match[0][:_MOST_LETTERS]), match.start(), match.end()))
         if len(words) == _MOST_WORDS:
             break
     return words
@@ -96,7 +101,8 @@ FUNCTION = word_set("""
     der die das den dem des ein eine einen einem einer ist sind war hat haben kann können könnten
     könntest kannst du sie ihr ihnen mir mich dir ich wir uns mein meine dein deine ihre sein zu zum
     zur am im ins auf an aus von vom bei mit für über und oder aber so dann nun jetzt hier da dort
-    nicht nur es was wer wie wo
+    nicht nur es was wer wie wo dieses diesem dieser diesen diese siehst
+    vor
     le la les l un une des du de d ce cet cette ces c est sont était a ont peut peux pouvez
     pourriez pourrais tu vous je me moi nous mon ma mes ton votre vos son sa ses il elle on dans sur
     par pour avec et ou mais alors donc maintenant ici y en qu que qui quoi se trouve
@@ -104,6 +110,7 @@ FUNCTION = word_set("""
     su sus tu te lo en con por para y e o pero entonces ahora aquí hay qué este esta estos estas
     esto se
     il lo gli i uno una di del della dello dei delle al allo alla nel nella nello sul sulla sono
+    nell dell all sull dall sulle nelle
     è ha hanno può puoi potresti potrebbe io mi mio tuo suo noi ci si che cosa ed ma allora ora qui
     c questo questa questi queste
     de het een dit dat deze die zijn was heeft kan kun kunt zou je jij u ik mij me mijn ons wij er
@@ -275,7 +282,8 @@ WHOLE = word_set("""
     describe description caption captions transcribe transcription ocr summarize summarise summary
     translate translation convert explain explanation compare comparison paraphrase narrate
     digitize digitise recreate reproduce analyze analyse analysis interpret critique alt tag
-    depict discuss review illustrate vectorize parse classify categorize categorise markdown
+    depict discuss review illustrate vectorize render turn tldr tl
+    vat samen parse classify categorize categorise markdown
     overview gist classification
     beschreibe beschreiben beschreibung bildunterschrift transkribiere transkribieren abschreiben
     fasse zusammen zusammenfassung zusammenfassen übersetze übersetzen übersetzung vergleiche
@@ -303,6 +311,7 @@ WHOLE = word_set("""
 """Verbs and nouns of tasks for which the whole picture is needed."""
 
 SHOWING = word_set("""
+    difference differences similarities unterschied unterschiede différences diferencias differenze
     happening happens going say says written mean means kind type sort look looks like about contain
     contains includes represent represents depict depicts show shows shown show see seen interesting
     unusual notable wrong funny special happened displayed depicted visible
@@ -335,6 +344,25 @@ WHOLE_FILLERS = SHOWING | word_set("""
     below above kurz genau ausführlich détail detalle dettaglio detail detalhe szczegółowo подробно
     λεπτομερώς
 """)
+
+LANGUAGES = word_set("""
+    english german french spanish italian dutch portuguese polish russian greek chinese japanese
+    englisch englische deutsch deutsche anglais français inglés español inglese italiano engels
+    nederlands inglês português angielski polski английский русский αγγλικά ελληνικά
+    html latex svg code equations tables
+""")
+"""What is translated or converted to."""
+
+
+"""Verbs of how to answer."""
+
+REPLYING = word_set(
+    "return reply respond answer output give write format put present convert provide print send "
+    "create make produce generate perform run "
+    "antworte gib gebe schreibe réponds renvoie retourne donne responde devuelve escribe rispondi "
+    "restituisci geef antwoord responda retorne odpowiedz zwróć ответь верни απάντησε"
+)
+"""Verbs of how to answer."""
 
 AND = word_set("and or und oder et ou y e o u ed en i oraz lub и или και ή och og plus sowie")
 """Words between the last two of several fields; and those that begin a follow-up."""
