@@ -190,9 +190,7 @@ def _drawn(opened: OpenedImage, crops: Sequence[Zoomed], layout: _Layout) -> Enc
     canvas = Image.new("RGB", layout.size, "white")
     left, top, right, bottom = map(int, layout.places[0])
     small = opened.preview(max(right - left, bottom - top)).convert("RGB")
-    small = small.resize(
-        (right - left, bottom - top), Image.Resampling.LANCZOS, reducing_gap=3.0
-    )
+    small = small.resize((right - left, bottom - top), Image.Resampling.LANCZOS, reducing_gap=3.0)
     canvas.paste(small, (left, top))
     for crop, place in zip(crops, layout.places[1:], strict=True):
         with Image.open(io.BytesIO(crop.image.data)) as picture:
@@ -208,9 +206,7 @@ def _placed(
     return tuple(
         replace(
             crop,
-            place=None
-            if crop.place is None
-            else replace(crop.place, canvas=canvas, crop_at=spot),
+            place=None if crop.place is None else replace(crop.place, canvas=canvas, crop_at=spot),
         )
         for crop, spot in zip(crops, spots, strict=True)
     )
@@ -268,12 +264,9 @@ def _sides(size: Size, largest: int) -> Iterator[int]:
     """Return longest sides to try, from the largest down."""
     side = min(largest, max(size))
     yield side
-    for smaller in range(side - 1 - (side - 1) % _STEP, _LEAST_SIDE - 1, -_STEP):
-        yield smaller
+    yield from range(side - 1 - (side - 1) % _STEP, _LEAST_SIDE - 1, -_STEP)
 
 
 def _shrunk(size: Size, side: int) -> Size:
     scale = min(1.0, side / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-

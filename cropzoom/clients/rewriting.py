@@ -12,6 +12,9 @@ The rules, in one place:
   starts with the exact parts of the one before, crops included, and prompt caches stay whole. What
   was sent for a turn is remembered: a crop that was late is not put in when the turn is sent again,
   and other options, schemas or limits hold from the last turn on.
+- In the modes "replace" and "stitch" an image of the turn that asks makes room for a thumbnail,
+  with its crops beside it or on it. An image without a sure crop stays; where an earlier turn sent
+  only its thumbnail, the turn that needs it whole brings it again.
 - Images in other messages and in computer screenshots stay untouched. Nothing given is changed in
   place.
 
@@ -31,6 +34,7 @@ from cropzoom.clients.budget import Budget, Cost, Limits
 from cropzoom.clients.conversation import Conversation, Insertion, Passage, Path, Piece, spliced
 from cropzoom.clients.dialects import Dialect
 from cropzoom.clients.memory import Memory
+from cropzoom.clients.modes import Substitute, View, on_canvas, with_thumbnail
 from cropzoom.clients.sources import OFF_HINT, Fetched, SkipError, encoded_length
 from cropzoom.errors import ImageError, RequestError
 from cropzoom.images import ImageSource, OpenedImage
@@ -43,6 +47,8 @@ from cropzoom.zoom import Zoom, Zoomed, crop_report
 _FEW_IMAGES = 3
 # Two crops of one image that share so much show the same.
 _SAME_PLACE = 0.9
+# Crops that stand for their image may be so large, px.
+_FULL_CROP_SIDE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ class Addition:
         image: number of its source in the request.
         path: of the piece beside it.
         after: whether it comes after that piece, else before it.
-        parts: as the dialect spells them.
+        parts: as the dialect spells them; none for a crop that stands on a canvas.
         report: of the crop.
     """
 
@@ -67,7 +73,27 @@ class Addition:
     def cost(self) -> Cost:
         """What it adds to the request."""
         report = self.report
-        return Cost(report.width * report.height, encoded_length(report.bytes))
+        pixels, size = report.width * report.height, encoded_length(report.bytes)
+        return Cost(pixels, size, 1 if self.parts else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """What goes out in place of an image, or the image once more.
+
+    Args:
+        image: its number in the request.
+        path: of the image itself; of the piece before which it comes again.
+        part: as the dialect spells it.
+        tokens: what the part costs.
+        again: whether it is the image itself, which an earlier turn sent as a thumbnail only.
+    """
+
+    image: int
+    path: Path
+    part: Any
+    tokens: int
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +105,20 @@ class Rewritten:
         reports: of the images that it asks about.
         questions: what they were searched for.
         reason: why they were not searched, where they were not.
+        swaps: what goes out in place of images.
     """
 
     additions: tuple[Addition, ...]
     reports: tuple[ImageReport, ...]
     questions: tuple[str, ...] = ()
     reason: Reason | None = None
+    swaps: tuple[Swap, ...] = ()
 
     @property
     def bytes(self) -> int:
         """About how much memory it takes."""
-        return 1000 + sum(addition.cost.bytes + 500 for addition in self.additions)
+        swaps = sum(500 if swap.again else _size_of(swap.part) for swap in self.swaps)
+        return 1000 + swaps + sum(addition.cost.bytes + 500 for addition in self.additions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +177,13 @@ def rewrite(
             place = insertions.setdefault(addition.path, Insertion())
             side = place.after if addition.after else place.before
             # Copies: the caller may change what it is given, and the memory keeps these.
-            side += [dict(part) if isinstance(part, dict) else part for part in addition.parts]
+            side += [_copy(part) for part in addition.parts]
+        for swap in turn.swaps:
+            place = insertions.setdefault(swap.path, Insertion())
+            if swap.again:
+                place.before.append(_copy(swap.part))
+            else:
+                place.instead = _copy(swap.part)
     if insertions:
         body = spliced(body, insertions, dialect.text_part)
     return body, run.report(turns, start)
@@ -168,6 +203,8 @@ class _Rewriting:
         self._conversation = conversation
         self._settings = settings
         self._options = settings.options
+        model = body.get("model")
+        self._model = model if isinstance(model, str) else None
         self._turns: list[Turn] = [passage.turn() for passage in conversation.passages]
         pictures = [
             (at, piece)
@@ -179,6 +216,7 @@ class _Rewriting:
         self._files = Fetched(self._options, settings.until)
         self._sources: dict[int, ImageSource | SkipError] = {}
         self._shown: list[Addition] = []
+        self._swaps: dict[int, Swap] = {}
         limits = settings.limits
         if limits.pixels is not None:
             limits = replace(limits, pixels=limits.pixels - self._own_pixels())
@@ -208,6 +246,8 @@ class _Rewriting:
             if self._settings.memory:
                 self._settings.memory.put(key, turn, turn.bytes)
             self._shown += turn.additions
+            for swap in turn.swaps:
+                self._swaps[swap.image] = swap
             turns.append(turn)
         return turns
 
@@ -246,11 +286,98 @@ class _Rewriting:
             candidates += [(picture, crop) for crop in zoomed]
             reports.append(report)
         additions, refused = self._chosen(at, candidates, many=len(pictures) > _FEW_IMAGES)
+        additions, swaps = self._swapped(at, pictures, candidates, additions, refused)
+        swaps += self._again(at, pictures, additions)
         return Rewritten(
             tuple(additions),
             tuple(_settled(report, additions, refused) for report in reports),
             found.questions,
+            swaps=tuple(swaps),
         )
+
+    def _view(self, picture: _Picture) -> View:
+        return View(self._model, self._dialect.detail(picture.piece.picture))
+
+    def _swapped(
+        self,
+        at: int,
+        pictures: Sequence[_Picture],
+        candidates: Sequence[tuple[_Picture, Zoomed]],
+        additions: Sequence[Addition],
+        refused: dict[int, tuple[Reason, str]],
+    ) -> tuple[list[Addition], list[Swap]]:
+        """Put thumbnails in the place of the turn's own images; return what is added then."""
+        kept, swaps = list(additions), []
+        for picture in pictures:
+            own = [item for item in kept if item.image == picture.index]
+            on_canvas = any(not item.parts for item in own)
+            if not own or picture.at != at or not (on_canvas or self._options.mode == "replace"):
+                continue
+            boxes = [item.report.box for item in own]
+            crops = [
+                zoomed
+                for source, zoomed in candidates
+                if source is picture and zoomed.crop.box in boxes
+            ]
+            substitute = self._substitute(picture, crops, stitched=on_canvas)
+            kept = [item for item in kept if item.image != picture.index]
+            if substitute is None:
+                detail = "a thumbnail and its crops would cost as much as the image itself"
+                refused[picture.index] = Reason.BUDGET, detail
+                continue
+            part = self._dialect.substitute(substitute.image, picture.piece.picture)
+            tokens = self._view(picture).tokens(substitute.image)
+            swaps.append(Swap(picture.index, picture.piece.path, part, tokens))
+            kept += [
+                self._addition(at, picture, crop, beside=substitute.beside)
+                for crop in substitute.crops
+            ]
+        return kept, swaps
+
+    def _substitute(
+        self, picture: _Picture, crops: Sequence[Zoomed], *, stitched: bool
+    ) -> Substitute | None:
+        source, view, options = self._source(picture), self._view(picture), self._options
+        if isinstance(source, SkipError):
+            return None
+        if not stitched:
+            return with_thumbnail(source, crops, view, options)
+        forced = options.mode != "stitch"
+        return on_canvas(source, crops, view, options, at_any_cost=forced)
+
+    def _again(
+        self, at: int, pictures: Sequence[_Picture], additions: Sequence[Addition]
+    ) -> list[Swap]:
+        """Bring images again whose thumbnails an earlier turn sent, where no crop is sure now."""
+        served = {addition.image for addition in additions}
+        swaps = []
+        for picture in pictures:
+            earlier = self._swaps.get(picture.index)
+            path = self._conversation.passages[at].place_of_question()
+            if earlier is None or earlier.again or picture.index in served or path is None:
+                continue
+            part = picture.piece.picture
+            tokens = self._tokens(picture) or 0
+            swaps.append(Swap(picture.index, path, part, tokens, again=True))
+        return swaps
+
+    def _tokens(self, picture: _Picture, size: tuple[int, int] | None = None) -> int | None:
+        """Return what an image costs as given, None where it is not at hand."""
+        size = size or self._size(picture)
+        return None if size is None else self._view(picture).of(size).tokens
+
+    def _size(self, picture: _Picture) -> tuple[int, int] | None:
+        """Return (width, height) in px, None where the image is not at hand."""
+        remote = self._dialect.address(picture.piece.picture) is not None
+        if remote and picture.index not in self._sources:
+            return None
+        source = self._source(picture)
+        if isinstance(source, SkipError):
+            return None
+        try:
+            return OpenedImage(source, max_pixels=sys.maxsize).header_size
+        except ImageError:
+            return None
 
     def _asking(self, at: int, *, last: bool) -> Asking:
         """Return what a turn asks that the cropper can read."""
@@ -282,11 +409,22 @@ class _Rewriting:
                 raise source.error from source.error.__cause__
             elapsed = (time.perf_counter() - start) * 1000
             return [], _skipped(picture, source.reason, str(source.error), elapsed)
+        options = self._options
+        if options.mode != "add":
+            # What the thumbnail does not show, the crop shows in full.
+            largest = max(options.max_crop_side, _FULL_CROP_SIDE)
+            options = replace(options, target_side=0, max_crop_side=largest)
+        elif options.target_side is None and (size := self._size(picture)):
+            seen = self._view(picture).of(size)
+            if seen.full:
+                detail = f"{self._model} sees its {size[0]}x{size[1]} px in full"
+                skipped = _skipped(picture, Reason.IMAGE_SMALL, detail)
+                return [], replace(skipped, size=size)
         return settings.zoom.crops(
             source,
             questions,
             index=picture.index,
-            options=self._options,
+            options=options,
             strict=settings.strict,
             until=settings.until,
         )
@@ -343,8 +481,13 @@ class _Rewriting:
                 surer = "other images of the turn have surer crops"
                 refused.setdefault(index, (Reason.BUDGET, surer))
                 continue
-            addition = self._addition(at, picture, zoomed)
-            why_not = self._budget.spend(addition.cost)
+            alone = not any(item.image == index for item in additions)
+            # A canvas instead of a second picture, where the server takes no second one.
+            needed = self._budget.full and picture.at == at and alone
+            stitched = (self._options.mode == "stitch" and picture.at == at) or needed
+            stitched = stitched or any(item.image == index and not item.parts for item in additions)
+            addition = self._addition(at, picture, zoomed, beside=not stitched)
+            why_not = self._spend(picture, addition, additions)
             if why_not is not None:
                 refused.setdefault(index, why_not)
                 continue
@@ -353,10 +496,29 @@ class _Rewriting:
             additions.append(addition)
         return additions, refused
 
-    def _addition(self, at: int, picture: _Picture, zoomed: Zoomed) -> Addition:
-        part = self._dialect.crop_part(zoomed, picture.piece.picture)
-        label = self._options.label
-        parts = (part,) if label is None else (self._dialect.text_part(label), part)
+    def _spend(
+        self, picture: _Picture, addition: Addition, additions: Sequence[Addition]
+    ) -> tuple[Reason, str] | None:
+        """Take what a crop costs; return the reason why not where too little is left."""
+        most = self._options.budget
+        if self._options.mode == "add" and most is not None and addition.parts:
+            own = [item for item in additions if item.image == picture.index]
+            sizes = [(item.report.width, item.report.height) for item in (*own, addition)]
+            tokens = (self._tokens(picture) or 0) + sum(
+                self._view(picture).of(size).tokens for size in sizes
+            )
+            if tokens > most:
+                return Reason.BUDGET, f"the image and its crops would cost {tokens} tokens"
+        return self._budget.spend(addition.cost)
+
+    def _addition(
+        self, at: int, picture: _Picture, zoomed: Zoomed, *, beside: bool = True
+    ) -> Addition:
+        parts: tuple[Any, ...] = ()
+        if beside:
+            parts = (self._dialect.crop_part(zoomed.image, picture.piece.picture),)
+            if self._options.label is not None:
+                parts = (self._dialect.text_part(self._options.label), *parts)
         own = picture.at == at
         path = picture.piece.path if own else self._conversation.passages[at].place_of_question()
         if path is None:
@@ -374,11 +536,15 @@ class _Rewriting:
                 kept.append(addition)
             else:
                 refused.setdefault(addition.image, why_not)
+        # A thumbnail without its crops would be less than the image.
+        swaps = tuple(swap for swap in turn.swaps if swap.image not in refused)
+        lost = {swap.image for swap in turn.swaps} - {swap.image for swap in swaps}
+        kept = [addition for addition in kept if addition.image not in lost or addition.parts]
         reports = tuple(
             replace(_settled(report, kept, refused), milliseconds=0.0, cached=True)
             for report in turn.reports
         )
-        return replace(turn, additions=tuple(kept), reports=reports)
+        return replace(turn, additions=tuple(kept), reports=reports, swaps=swaps)
 
     def report(self, turns: Sequence[Rewritten], start: float) -> ZoomReport:
         """Return the report of the request."""
@@ -394,7 +560,7 @@ class _Rewriting:
                 why_not = Reason.NOT_USER_MESSAGE, _TOOL_OFF
             if why_not is not None:
                 images[picture.index] = _skipped(picture, *why_not)
-        reports = tuple(images[index] for index in sorted(images))
+        reports = tuple(self._counted(images[index], turns) for index in sorted(images))
         question = "\n".join(searched[-1].questions) if searched else None
         if searched:
             return _report(start, reports, question)
@@ -403,6 +569,25 @@ class _Rewriting:
         if self._settings.strict and reason not in (Reason.WHOLE_PICTURE, Reason.OTHER_SCRIPT):
             raise RequestError(f"nothing to zoom: {detail}")
         return _report(start, reports, None, reason, detail)
+
+    def _counted(self, report: ImageReport, turns: Sequence[Rewritten]) -> ImageReport:
+        """Return an image's report with the tokens that it costs as given and as sent."""
+        picture = self._pictures[report.index]
+        file = picture.piece.why_not is not None and picture.piece.why_not[0] is Reason.FILE_PART
+        before = None if file else self._tokens(picture, report.size)
+        if before is None:
+            return report
+        after, view = before, self._view(picture)
+        for turn in turns:
+            for swap in turn.swaps:
+                if swap.image == report.index:
+                    after = after + swap.tokens if swap.again else swap.tokens
+            after += sum(
+                view.of((item.report.width, item.report.height)).tokens
+                for item in turn.additions
+                if item.image == report.index and item.parts
+            )
+        return replace(report, tokens_given=before, tokens_sent=after)
 
     def _nothing(
         self, turns: Sequence[Rewritten], reports: Sequence[ImageReport]
@@ -431,6 +616,17 @@ _WHY: dict[Reason, str] = {
     Reason.WHOLE_PICTURE: "the text asks for the whole picture, of which no part is enough",
     Reason.OTHER_SCRIPT: "the cropper does not read the script of the question",
 }
+
+
+def _copy(part: Any) -> Any:
+    return dict(part) if isinstance(part, dict) else part
+
+
+def _size_of(part: object) -> int:
+    """Return about how much memory a part takes."""
+    if isinstance(part, str):
+        return len(part)
+    return sum(map(_size_of, part.values())) if isinstance(part, Mapping) else 100
 
 
 def _texts(given: object) -> list[str]:
