@@ -23,24 +23,31 @@ Images are worked on one after the other, so memory holds one decoded image at a
 
 from __future__ import annotations
 
-import hashlib
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cropzoom.clients.budget import Budget, Cost, Limits
-from cropzoom.clients.conversation import Conversation, Insertion, Passage, Path, Piece, spliced
+from cropzoom.clients.additions import (
+    Addition,
+    Rewritten,
+    Swap,
+    inserted,
+    joined,
+    settled,
+    skipped,
+)
+from cropzoom.clients.budget import Budget, Limits
+from cropzoom.clients.conversation import Conversation, Passage
 from cropzoom.clients.dialects import Dialect
-from cropzoom.clients.memory import Memory
-from cropzoom.clients.modes import Substitute, View, on_canvas, with_thumbnail
-from cropzoom.clients.sources import OFF_HINT, Fetched, SkipError, encoded_length
-from cropzoom.errors import ImageError, RequestError
-from cropzoom.images import ImageSource, OpenedImage
+from cropzoom.clients.memory import Digests, Memory
+from cropzoom.clients.modes import Substitute, on_canvas, with_thumbnail
+from cropzoom.clients.pictures import Picture, Pictures
+from cropzoom.clients.sources import OFF_HINT, Fetched, SkipError
+from cropzoom.errors import RequestError
 from cropzoom.options import ZoomOptions
 from cropzoom.questions import Asking, Turn, asking, readable
-from cropzoom.report import CropReport, ImageReport, Reason, ZoomReport
+from cropzoom.report import ImageReport, Reason, ZoomReport
 from cropzoom.zoom import Zoom, Zoomed, crop_report
 
 # With more images than these in a turn, its question is taken to be answered on one of them.
@@ -49,85 +56,6 @@ _FEW_IMAGES = 3
 _SAME_PLACE = 0.9
 # Crops that stand for their image may be so large, px.
 _FULL_CROP_SIDE = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """A crop in its place: what is sent for it, and what the report says.
-
-    Args:
-        image: number of its source in the request.
-        path: of the piece beside it.
-        after: whether it comes after that piece, else before it.
-        parts: as the dialect spells them; none for a crop that stands on a canvas.
-        report: of the crop.
-    """
-
-    image: int
-    path: Path
-    after: bool
-    parts: tuple[Any, ...]
-    report: CropReport
-
-    @property
-    def cost(self) -> Cost:
-        """What it adds to the request."""
-        report = self.report
-        pixels, size = report.width * report.height, encoded_length(report.bytes)
-        return Cost(pixels, size, 1 if self.parts else 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Swap:
-    """What goes out in place of an image, or the image once more.
-
-    Args:
-        image: its number in the request.
-        path: of the image itself; of the piece before which it comes again.
-        part: as the dialect spells it.
-        tokens: what the part costs.
-        again: whether it is the image itself, which an earlier turn sent as a thumbnail only.
-    """
-
-    image: int
-    path: Path
-    part: Any
-    tokens: int
-    again: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Rewritten:
-    """What became of one turn.
-
-    Args:
-        additions: the crops put in, best first.
-        reports: of the images that it asks about.
-        questions: what they were searched for.
-        reason: why they were not searched, where they were not.
-        swaps: what goes out in place of images.
-    """
-
-    additions: tuple[Addition, ...]
-    reports: tuple[ImageReport, ...]
-    questions: tuple[str, ...] = ()
-    reason: Reason | None = None
-    swaps: tuple[Swap, ...] = ()
-
-    @property
-    def bytes(self) -> int:
-        """About how much memory it takes."""
-        swaps = sum(500 if swap.again else _size_of(swap.part) for swap in self.swaps)
-        return 1000 + swaps + sum(addition.cost.bytes + 500 for addition in self.additions)
-
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    """A picture of the request: its number, where it stands and in which turn."""
-
-    index: int
-    at: int
-    piece: Piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,22 +99,7 @@ def rewrite(
         return body, _report(start, reason=error.reason, detail=str(error))
     run = _Rewriting(body, dialect, conversation, settings)
     turns = run.turns()
-    insertions: dict[Path, Insertion] = {}
-    for turn in turns:
-        for addition in turn.additions:
-            place = insertions.setdefault(addition.path, Insertion())
-            side = place.after if addition.after else place.before
-            # Copies: the caller may change what it is given, and the memory keeps these.
-            side += [_copy(part) for part in addition.parts]
-        for swap in turn.swaps:
-            place = insertions.setdefault(swap.path, Insertion())
-            if swap.again:
-                place.before.append(_copy(swap.part))
-            else:
-                place.instead = _copy(swap.part)
-    if insertions:
-        body = spliced(body, insertions, dialect.text_part)
-    return body, run.report(turns, start)
+    return inserted(body, turns, dialect), run.report(turns, start)
 
 
 class _Rewriting:
@@ -203,24 +116,20 @@ class _Rewriting:
         self._conversation = conversation
         self._settings = settings
         self._options = settings.options
-        model = body.get("model")
-        self._model = model if isinstance(model, str) else None
         self._turns: list[Turn] = [passage.turn() for passage in conversation.passages]
-        pictures = [
-            (at, piece)
-            for at, passage in enumerate(conversation.passages)
-            for piece in passage.pieces
-            if piece.picture is not None
-        ]
-        self._pictures = [_Picture(n, at, piece) for n, (at, piece) in enumerate(pictures)]
-        self._files = Fetched(self._options, settings.until)
-        self._sources: dict[int, ImageSource | SkipError] = {}
+        model = body.get("model")
+        self._pictures = Pictures(
+            conversation.passages,
+            dialect,
+            Fetched(self._options, settings.until),
+            model if isinstance(model, str) else None,
+        )
         self._shown: list[Addition] = []
         self._swaps: dict[int, Swap] = {}
         limits = settings.limits
         if limits.pixels is not None:
-            limits = replace(limits, pixels=limits.pixels - self._own_pixels())
-        self._budget = Budget(self._options, limits, self._count(), body)
+            limits = replace(limits, pixels=limits.pixels - self._pictures.pixels())
+        self._budget = Budget(self._options, limits, self._pictures.count(), body)
 
     def turns(self) -> list[Rewritten]:
         """Return what becomes of each turn that asks about images."""
@@ -230,8 +139,10 @@ class _Rewriting:
             for at, passage in enumerate(passages)
             if (pictures := self._asked_about(at, passage))
         ]
-        self._fetch_ahead([picture for _, pictures in asking_turns for picture in pictures])
-        digests = _Digests(self._dialect.name, passages) if self._settings.memory else None
+        self._pictures.fetch_ahead(
+            [picture for _, pictures in asking_turns for picture in pictures]
+        )
+        digests = Digests(self._dialect.name, passages) if self._settings.memory else None
         turns: list[Rewritten] = []
         for number, (at, pictures) in enumerate(asking_turns):
             last = number == len(asking_turns) - 1
@@ -251,7 +162,7 @@ class _Rewriting:
             turns.append(turn)
         return turns
 
-    def _asked_about(self, at: int, passage: Passage) -> list[_Picture]:
+    def _asked_about(self, at: int, passage: Passage) -> list[Picture]:
         """Return the images that a turn asks about."""
         if passage.role != "user" and not (passage.role == "tool" and self._options.tool_results):
             return []
@@ -269,17 +180,15 @@ class _Rewriting:
         role = self._conversation.passages[at].role
         return role == "user" or (role == "tool" and self._options.tool_results)
 
-    def _fetch_ahead(self, pictures: Sequence[_Picture]) -> None:
-        addresses = (self._dialect.address(picture.piece.picture) for picture in pictures)
-        self._files.ahead(address for address in addresses if address is not None)
-
-    def _turn(self, at: int, pictures: Sequence[_Picture], *, last: bool) -> Rewritten:
+    def _turn(self, at: int, pictures: Sequence[Picture], *, last: bool) -> Rewritten:
         found = self._asking(at, last=last)
         if not found.questions:
             reason = found.reason or Reason.NO_QUESTION
-            skipped = tuple(_skipped(picture, reason, _WHY[reason]) for picture in pictures)
-            return Rewritten((), skipped, (), reason)
-        candidates: list[tuple[_Picture, Zoomed]] = []
+            unsearched = tuple(skipped(picture, reason, _WHY[reason]) for picture in pictures)
+            # Words without a question, such as thanks, need no image.
+            whole = pictures if reason is not Reason.NO_QUESTION else []
+            return Rewritten((), unsearched, (), reason, tuple(self._again(at, whole, [])))
+        candidates: list[tuple[Picture, Zoomed]] = []
         reports: list[ImageReport] = []
         for picture in pictures:
             zoomed, report = self._crop(picture, found.questions)
@@ -290,19 +199,16 @@ class _Rewriting:
         swaps += self._again(at, pictures, additions)
         return Rewritten(
             tuple(additions),
-            tuple(_settled(report, additions, refused) for report in reports),
+            tuple(settled(report, additions, refused) for report in reports),
             found.questions,
             swaps=tuple(swaps),
         )
 
-    def _view(self, picture: _Picture) -> View:
-        return View(self._model, self._dialect.detail(picture.piece.picture))
-
     def _swapped(
         self,
         at: int,
-        pictures: Sequence[_Picture],
-        candidates: Sequence[tuple[_Picture, Zoomed]],
+        pictures: Sequence[Picture],
+        candidates: Sequence[tuple[Picture, Zoomed]],
         additions: Sequence[Addition],
         refused: dict[int, tuple[Reason, str]],
     ) -> tuple[list[Addition], list[Swap]]:
@@ -310,8 +216,8 @@ class _Rewriting:
         kept, swaps = list(additions), []
         for picture in pictures:
             own = [item for item in kept if item.image == picture.index]
-            on_canvas = any(not item.parts for item in own)
-            if not own or picture.at != at or not (on_canvas or self._options.mode == "replace"):
+            stitched = any(not item.parts for item in own)
+            if not own or picture.at != at or not (stitched or self._options.mode == "replace"):
                 continue
             boxes = [item.report.box for item in own]
             crops = [
@@ -319,14 +225,14 @@ class _Rewriting:
                 for source, zoomed in candidates
                 if source is picture and zoomed.crop.box in boxes
             ]
-            substitute = self._substitute(picture, crops, stitched=on_canvas)
+            substitute = self._substitute(picture, crops, stitched=stitched)
             kept = [item for item in kept if item.image != picture.index]
             if substitute is None:
                 detail = "a thumbnail and its crops would cost as much as the image itself"
                 refused[picture.index] = Reason.BUDGET, detail
                 continue
             part = self._dialect.substitute(substitute.image, picture.piece.picture)
-            tokens = self._view(picture).tokens(substitute.image)
+            tokens = self._pictures.view(picture).tokens(substitute.image)
             swaps.append(Swap(picture.index, picture.piece.path, part, tokens))
             kept += [
                 self._addition(at, picture, crop, beside=substitute.beside)
@@ -335,9 +241,10 @@ class _Rewriting:
         return kept, swaps
 
     def _substitute(
-        self, picture: _Picture, crops: Sequence[Zoomed], *, stitched: bool
+        self, picture: Picture, crops: Sequence[Zoomed], *, stitched: bool
     ) -> Substitute | None:
-        source, view, options = self._source(picture), self._view(picture), self._options
+        source, view = self._pictures.source(picture), self._pictures.view(picture)
+        options = self._options
         if isinstance(source, SkipError):
             return None
         if not stitched:
@@ -346,7 +253,7 @@ class _Rewriting:
         return on_canvas(source, crops, view, options, at_any_cost=forced)
 
     def _again(
-        self, at: int, pictures: Sequence[_Picture], additions: Sequence[Addition]
+        self, at: int, pictures: Sequence[Picture], additions: Sequence[Addition]
     ) -> list[Swap]:
         """Bring images again whose thumbnails an earlier turn sent, where no crop is sure now."""
         served = {addition.image for addition in additions}
@@ -357,27 +264,9 @@ class _Rewriting:
             if earlier is None or earlier.again or picture.index in served or path is None:
                 continue
             part = picture.piece.picture
-            tokens = self._tokens(picture) or 0
+            tokens = self._pictures.tokens(picture) or 0
             swaps.append(Swap(picture.index, path, part, tokens, again=True))
         return swaps
-
-    def _tokens(self, picture: _Picture, size: tuple[int, int] | None = None) -> int | None:
-        """Return what an image costs as given, None where it is not at hand."""
-        size = size or self._size(picture)
-        return None if size is None else self._view(picture).of(size).tokens
-
-    def _size(self, picture: _Picture) -> tuple[int, int] | None:
-        """Return (width, height) in px, None where the image is not at hand."""
-        remote = self._dialect.address(picture.piece.picture) is not None
-        if remote and picture.index not in self._sources:
-            return None
-        source = self._source(picture)
-        if isinstance(source, SkipError):
-            return None
-        try:
-            return OpenedImage(source, max_pixels=sys.maxsize).header_size
-        except ImageError:
-            return None
 
     def _asking(self, at: int, *, last: bool) -> Asking:
         """Return what a turn asks that the cropper can read."""
@@ -398,28 +287,26 @@ class _Rewriting:
             return Asking((), Reason.OTHER_SCRIPT)
         return replace(found, questions=questions)
 
-    def _crop(
-        self, picture: _Picture, questions: Sequence[str]
-    ) -> tuple[list[Zoomed], ImageReport]:
+    def _crop(self, picture: Picture, questions: Sequence[str]) -> tuple[list[Zoomed], ImageReport]:
         start = time.perf_counter()
         settings = self._settings
-        source = self._source(picture)
+        source = self._pictures.source(picture)
         if isinstance(source, SkipError):
             if settings.strict:
                 raise source.error from source.error.__cause__
             elapsed = (time.perf_counter() - start) * 1000
-            return [], _skipped(picture, source.reason, str(source.error), elapsed)
+            return [], skipped(picture, source.reason, str(source.error), elapsed)
         options = self._options
         if options.mode != "add":
             # What the thumbnail does not show, the crop shows in full.
             largest = max(options.max_crop_side, _FULL_CROP_SIDE)
             options = replace(options, target_side=0, max_crop_side=largest)
-        elif options.target_side is None and (size := self._size(picture)):
-            seen = self._view(picture).of(size)
+        elif options.target_side is None and (size := self._pictures.size(picture)):
+            seen = self._pictures.view(picture).of(size)
             if seen.full:
-                detail = f"{self._model} sees its {size[0]}x{size[1]} px in full"
-                skipped = _skipped(picture, Reason.IMAGE_SMALL, detail)
-                return [], replace(skipped, size=size)
+                detail = f"{self._pictures.model} sees its {size[0]}x{size[1]} px in full"
+                report = skipped(picture, Reason.IMAGE_SMALL, detail)
+                return [], replace(report, size=size)
         return settings.zoom.crops(
             source,
             questions,
@@ -429,38 +316,8 @@ class _Rewriting:
             until=settings.until,
         )
 
-    def _count(self) -> int:
-        """Return how many pictures the server counts in the caller's request."""
-        notes = [picture.piece.why_not for picture in self._pictures]
-        return sum(note is None or note[0] is not Reason.FILE_PART for note in notes)
-
-    def _own_pixels(self) -> int:
-        """Return the pixels of the caller's own pictures, as far as they are at hand."""
-        pixels = 0
-        for picture in self._pictures:
-            source = self._source(picture) if picture.piece.why_not is None else None
-            if source is None or isinstance(source, SkipError):
-                continue
-            try:
-                width, height = OpenedImage(source, max_pixels=sys.maxsize).header_size
-            except ImageError:
-                continue
-            pixels += width * height
-        return pixels
-
-    def _source(self, picture: _Picture) -> ImageSource | SkipError:
-        if picture.index not in self._sources:
-            try:
-                source: ImageSource | SkipError = self._dialect.source(
-                    picture.piece.picture, self._files
-                )
-            except SkipError as error:
-                source = error
-            self._sources[picture.index] = source
-        return self._sources[picture.index]
-
     def _chosen(
-        self, at: int, candidates: Sequence[tuple[_Picture, Zoomed]], *, many: bool
+        self, at: int, candidates: Sequence[tuple[Picture, Zoomed]], *, many: bool
     ) -> tuple[list[Addition], dict[int, tuple[Reason, str]]]:
         """Spend the budget on the surest; return these, and why an image goes without."""
         additions: list[Addition] = []
@@ -497,22 +354,22 @@ class _Rewriting:
         return additions, refused
 
     def _spend(
-        self, picture: _Picture, addition: Addition, additions: Sequence[Addition]
+        self, picture: Picture, addition: Addition, additions: Sequence[Addition]
     ) -> tuple[Reason, str] | None:
         """Take what a crop costs; return the reason why not where too little is left."""
         most = self._options.budget
         if self._options.mode == "add" and most is not None and addition.parts:
             own = [item for item in additions if item.image == picture.index]
             sizes = [(item.report.width, item.report.height) for item in (*own, addition)]
-            tokens = (self._tokens(picture) or 0) + sum(
-                self._view(picture).of(size).tokens for size in sizes
+            tokens = (self._pictures.tokens(picture) or 0) + sum(
+                self._pictures.view(picture).of(size).tokens for size in sizes
             )
             if tokens > most:
                 return Reason.BUDGET, f"the image and its crops would cost {tokens} tokens"
         return self._budget.spend(addition.cost)
 
     def _addition(
-        self, at: int, picture: _Picture, zoomed: Zoomed, *, beside: bool = True
+        self, at: int, picture: Picture, zoomed: Zoomed, *, beside: bool = True
     ) -> Addition:
         parts: tuple[Any, ...] = ()
         if beside:
@@ -541,7 +398,7 @@ class _Rewriting:
         lost = {swap.image for swap in turn.swaps} - {swap.image for swap in swaps}
         kept = [addition for addition in kept if addition.image not in lost or addition.parts]
         reports = tuple(
-            replace(_settled(report, kept, refused), milliseconds=0.0, cached=True)
+            replace(settled(report, kept, refused), milliseconds=0.0, cached=True)
             for report in turn.reports
         )
         return replace(turn, additions=tuple(kept), reports=reports, swaps=swaps)
@@ -552,14 +409,14 @@ class _Rewriting:
         for turn in turns:
             for report in turn.reports:
                 earlier = images.get(report.index)
-                images[report.index] = report if earlier is None else _joined(earlier, report)
+                images[report.index] = report if earlier is None else joined(earlier, report)
         searched = [turn for turn in turns if turn.questions]
         for picture in self._pictures:
             why_not = picture.piece.why_not
             if why_not is None and picture.index not in images and not self._zoomed(picture.at):
                 why_not = Reason.NOT_USER_MESSAGE, _TOOL_OFF
             if why_not is not None:
-                images[picture.index] = _skipped(picture, *why_not)
+                images[picture.index] = skipped(picture, *why_not)
         reports = tuple(self._counted(images[index], turns) for index in sorted(images))
         question = "\n".join(searched[-1].questions) if searched else None
         if searched:
@@ -573,11 +430,10 @@ class _Rewriting:
     def _counted(self, report: ImageReport, turns: Sequence[Rewritten]) -> ImageReport:
         """Return an image's report with the tokens that it costs as given and as sent."""
         picture = self._pictures[report.index]
-        file = picture.piece.why_not is not None and picture.piece.why_not[0] is Reason.FILE_PART
-        before = None if file else self._tokens(picture, report.size)
+        before = self._pictures.tokens(picture, report.size)
         if before is None:
             return report
-        after, view = before, self._view(picture)
+        after, view = before, self._pictures.view(picture)
         for turn in turns:
             for swap in turn.swaps:
                 if swap.image == report.index:
@@ -618,53 +474,12 @@ _WHY: dict[Reason, str] = {
 }
 
 
-def _copy(part: Any) -> Any:
-    return dict(part) if isinstance(part, dict) else part
-
-
-def _size_of(part: object) -> int:
-    """Return about how much memory a part takes."""
-    if isinstance(part, str):
-        return len(part)
-    return sum(map(_size_of, part.values())) if isinstance(part, Mapping) else 100
-
-
 def _texts(given: object) -> list[str]:
     if not isinstance(given, Sequence) or not all(isinstance(text, str) for text in given):
         raise RequestError(
             f"the option `question` gave {type(given).__name__}; give a string, several, or None"
         )
     return list(given)
-
-
-def _settled(
-    report: ImageReport, additions: Sequence[Addition], refused: Mapping[int, tuple[Reason, str]]
-) -> ImageReport:
-    """Return an image's report with the crops that were really added."""
-    crops = tuple(item.report for item in additions if item.image == report.index)
-    if crops or not report.crops:
-        return replace(report, crops=crops)
-    reason, detail = refused.get(report.index, (Reason.BUDGET, ""))
-    return replace(report, crops=(), reason=reason, detail=detail)
-
-
-def _joined(earlier: ImageReport, later: ImageReport) -> ImageReport:
-    """Return one report of an image that several turns ask about."""
-    crops = earlier.crops + later.crops
-    return replace(
-        later,
-        size=later.size or earlier.size,
-        crops=crops,
-        reason=None if crops else later.reason,
-        milliseconds=earlier.milliseconds + later.milliseconds,
-        cached=earlier.cached and later.cached,
-    )
-
-
-def _skipped(
-    picture: _Picture, reason: Reason, detail: str, milliseconds: float = 0.0
-) -> ImageReport:
-    return ImageReport(picture.index, None, (), reason, milliseconds, False, detail)
 
 
 def _report(
@@ -676,41 +491,3 @@ def _report(
 ) -> ZoomReport:
     elapsed = (time.perf_counter() - start) * 1000
     return ZoomReport(images, question, reason, elapsed, detail)
-
-
-class _Digests:
-    """Digests of a conversation up to each turn, each made of the one before."""
-
-    def __init__(self, name: str, passages: Sequence[Passage]) -> None:
-        self._passages = passages
-        self._hash = hashlib.sha256(name.encode())
-        self._done = 0
-
-    def up_to(self, at: int) -> bytes:
-        """Return the digest of what turn `at` depends on; ask in rising order."""
-        update: Callable[[bytes], None] = self._hash.update
-        for passage in self._passages[self._done : at + 1]:
-            for piece in passage.pieces:
-                update(f"\0{passage.role}\0{piece.path!r}\0{piece.sole}\0".encode())
-                _feed(update, piece.text if piece.picture is None else piece.picture)
-        self._done = max(self._done, at + 1)
-        return self._hash.digest()
-
-
-def _feed(update: Callable[[bytes], None], value: object) -> None:
-    if isinstance(value, str):
-        update(b"s%d:" % len(value))
-        update(value.encode("utf-8", "surrogatepass"))
-    elif isinstance(value, Mapping):
-        update(b"{")
-        for key, item in value.items():
-            _feed(update, key)
-            _feed(update, item)
-        update(b"}")
-    elif isinstance(value, (list, tuple)):
-        update(b"[")
-        for item in value:
-            _feed(update, item)
-        update(b"]")
-    else:
-        update(repr(value).encode("utf-8", "surrogatepass"))
