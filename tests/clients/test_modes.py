@@ -33,7 +33,8 @@ def page(size: tuple[int, int] = PAGE, print_size: int = 22) -> Image.Image:
     image = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(print_size)
     for row in range(0, size[1] - 40, 40):
-        draw.text((size[0] * 0.3, row + 10), f"line {row // 40}: value {row * 7919 % 9973}", "black", font)
+        text = f"line {row // 40}: value {row * 7919 % 9973}"
+        draw.text((size[0] * 0.3, row + 10), text, "black", font)
     return image
 
 
