@@ -98,7 +98,7 @@ class PolicyTrainer(Trainer):
         if started != together:
             raise TrainingError(
                 f"started as one of {started} processes, but {together} train together: they would "
-                "overwrite each other. On CPUs, set trainer.use_cpu=true"
+                "overwrite each other. On CPUs, set use_cpu=true"
             )
         set_seed(args.seed, device_specific=True)
         # Sharded weights are gathered into this one to be saved in the policy's own format.
