@@ -7,7 +7,6 @@ refused, before any pixel is decoded.
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import os
 from dataclasses import dataclass
@@ -25,8 +24,10 @@ ImageSource = bytes | str | os.PathLike[str] | Image.Image
 
 # Pillow's other readers are left out on purpose: EPS runs Ghostscript, and some read other files.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+# Readers that an application may register with Pillow: pillow-heif, pillow-jxl.
+_FOREIGN_FORMATS = ("HEIF", "JXL")
 _JPEG = ("JPEG", "MPO")
-_LOSSY = (*_JPEG, "JPEG2000", "AVIF")
+_LOSSY = (*_JPEG, "JPEG2000", "AVIF", "HEIF")
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -38,6 +39,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _JPEG_QUALITY = 92
+_URL_ALPHABET = bytes.maketrans(b"-_", b"+/")
+# Models cut pictures into squares of 28 px and less, and some refuse what is thinner than one.
+_LEAST_SIDE = 28
 # Below this, PNG costs little and keeps every pixel of what is probably a few words.
 _SMALL_PIXELS = 128 * 128
 
@@ -80,6 +84,7 @@ class OpenedImage:
     def __init__(self, source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
         self._data: bytes | None = None
         self._full: Image.Image | None = None
+        self._orientation: int | None = None
         if isinstance(source, Image.Image):
             self._name, self._header = "the image", source
         else:
@@ -96,6 +101,11 @@ class OpenedImage:
             )
         if width < 1 or height < 1:
             raise ImageError(f"{self._name} has {width}x{height} px: it is empty")
+
+    @property
+    def header_size(self) -> tuple[int, int]:
+        """(width, height) in px as stored, maybe on its side; nothing is decoded for it."""
+        return self._header.size
 
     @property
     def longest_side(self) -> int:
@@ -120,10 +130,20 @@ class OpenedImage:
         if self._full is None and self._header.format in _JPEG:
             with _decoding(self._name):
                 width, height = self._header.size
-                turned = self._header.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+                turned = _orientation(self._header) >= 5
             return (height, width) if turned else (width, height)
         # Other formats may carry their orientation after the pixels.
         return self.full().size
+
+    @property
+    def orientation(self) -> int:
+        """How the file stores its pixels, 1 to 8 as EXIF and TIFF number it; 1 is upright."""
+        if self._orientation is None:
+            if self._header.format in _JPEG:
+                with _decoding(self._name):
+                    return _orientation(self._header)
+            self.full()
+        return self._orientation or 1
 
     def full(self) -> Image.Image:
         """Return all pixels: RGB, upright, alpha composited on white.
@@ -133,10 +153,11 @@ class OpenedImage:
         """
         if self._full is None:
             with _decoding(self._name):
-                if self._data is None:
-                    self._full = _upright_rgb(self._header, own=False)
-                else:
-                    self._full = _upright_rgb(self._open(), own=True)
+                own = self._data is not None
+                image = self._open() if own else self._header
+                # Pillow forgets a TIFF's when it turns the pixels.
+                self._orientation = _orientation(image)
+                self._full = _upright_rgb(image, own=own)
         return self._full
 
     def preview(self, at_least: int, *, grey: bool = False) -> Image.Image:
@@ -162,15 +183,16 @@ class OpenedImage:
             image.draft("L" if grey else None, size)
             if image.mode == "L":
                 image.load()
-                return _turned(image, image.getexif().get(_ORIENTATION, 1))
+                return _turned(image, _orientation(image))
             return _upright_rgb(image, own=True)
 
     def _open(self) -> Image.Image:
         assert self._data is not None
         if not self._data:
             raise ImageError(f"{self._name} has no bytes: it is empty")
+        formats = (*_FORMATS, *(name for name in _FOREIGN_FORMATS if name in Image.OPEN))
         try:
-            return Image.open(io.BytesIO(self._data), formats=_FORMATS)
+            return Image.open(io.BytesIO(self._data), formats=formats)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ImageTooLargeError(f"{self._name} is over Pillow's own limit: {error}") from error
         except MemoryError:
@@ -178,7 +200,7 @@ class OpenedImage:
         except Exception as error:
             # Readers raise whatever their parsing trips over, not only OSError.
             raise ImageError(
-                f"{self._name} is not a readable image; supported are {', '.join(_FORMATS)}"
+                f"{self._name} is not a readable image; supported are {', '.join(formats)}"
             ) from error
 
 
@@ -229,16 +251,18 @@ def decode_data_uri(uri: str) -> bytes:
         raise ImageError(
             f"not a data URI: {uri[:40]!r}; needs the form 'data:image/png;base64,...'"
         )
-    if not header.lower().endswith(";base64"):
-        return unquote_to_bytes(payload)
     try:
-        return base64.b64decode(payload, validate=True)
-    except (binascii.Error, ValueError):
-        # Line breaks, percent-encoding and missing padding are common and harmless.
-        tidy = b"".join(unquote_to_bytes(payload).split()).rstrip(b"=")
-    try:
-        return base64.b64decode(tidy + b"=" * (-len(tidy) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
+        if not "".join(header.split()).lower().endswith(";base64"):
+            return unquote_to_bytes(payload)
+        try:
+            return base64.b64decode(payload, validate=True)
+        except ValueError:
+            # Line breaks, percent-encoding, missing padding and the alphabet of URLs are common
+            # and harmless.
+            tidy = b"".join(unquote_to_bytes(payload).split()).translate(_URL_ALPHABET)
+            tidy = tidy.rstrip(b"=")
+            return base64.b64decode(tidy + b"=" * (-len(tidy) % 4), validate=True)
+    except ValueError as error:
         raise ImageError(f"the data URI {uri[:40]!r}... has broken base64: {error}") from error
 
 
@@ -250,18 +274,35 @@ def cut_crop(image: Image.Image, box: Box, *, min_side: int, max_side: int) -> I
         box: what to cut out; rounded outwards to whole pixels.
         min_side: a crop whose longer side is shorter is enlarged to it; px, 0 for never.
         max_side: a crop whose longer side is longer is shrunk to it; px.
+
+    Returns:
+        No side is under 28 px: a thin crop is enlarged as far as `max_side` allows, and what is
+        still missing is white.
     """
     left, top, right, bottom = box.to_pixels(*image.size)
     width, height = right - left, bottom - top
     longest = max(width, height)
-    scale = min(max(longest, min_side), max_side) / longest
+    scale = max(longest, min_side) / longest
+    scale = min(max(scale, _LEAST_SIDE / min(width, height)), max_side / longest)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if size == (width, height):
-        return image.crop((left, top, right, bottom))
+        return _wide_enough(image.crop((left, top, right, bottom)))
     # reducing_gap: a cheap box filter down to thrice the size, then Lanczos; looks the same.
-    return image.resize(
-        size, Image.Resampling.LANCZOS, box=(left, top, right, bottom), reducing_gap=3.0
+    return _wide_enough(
+        image.resize(
+            size, Image.Resampling.LANCZOS, box=(left, top, right, bottom), reducing_gap=3.0
+        )
     )
+
+
+def _wide_enough(crop: Image.Image) -> Image.Image:
+    """Put a thin crop on white."""
+    width, height = max(crop.width, _LEAST_SIDE), max(crop.height, _LEAST_SIDE)
+    if crop.size == (width, height):
+        return crop
+    canvas = Image.new("RGB", (width, height), "white")
+    canvas.paste(crop, ((width - crop.width) // 2, (height - crop.height) // 2))
+    return canvas
 
 
 def encode_crop(
@@ -288,10 +329,22 @@ def encode_crop(
 def is_plain(image: Image.Image) -> bool:
     """Tell whether an image is RGB or 8-bit grey, opaque and upright, so needs no `load_image`."""
     return (
-        image.mode in ("RGB", "L")
-        and not image.has_transparency_data
-        and image.getexif().get(_ORIENTATION, 1) == 1
+        image.mode in ("RGB", "L") and not image.has_transparency_data and _orientation(image) == 1
     )
+
+
+def readable(image: Image.Image) -> Image.Image:
+    """Return an image as RGB or 8-bit grey, upright, on white; itself where it is that already.
+
+    Raises:
+        ImageError: it is not a readable PIL image.
+    """
+    if not isinstance(image, Image.Image):
+        raise ImageError(
+            f"predict takes a PIL image, not {type(image).__name__}; "
+            "open it with cropzoom.images.load_image"
+        )
+    return image if is_plain(image) else load_image(image, max_pixels=image.width * image.height)
 
 
 class _decoding:
@@ -311,7 +364,9 @@ class _decoding:
 
 def _upright_rgb(image: Image.Image, *, own: bool) -> Image.Image:
     """Return an upright RGB image without metadata; a new one, unless the image is our own."""
-    orientation = image.getexif().get(_ORIENTATION, 1)
+    # Some readers, TIFF's among them, turn the pixels themselves, and say so once they have.
+    image.load()
+    orientation = _orientation(image)
     if image.mode.startswith("I") or image.mode == "F":
         rgb = _to_8_bits(image)
     elif image.has_transparency_data:
@@ -321,11 +376,16 @@ def _upright_rgb(image: Image.Image, *, own: bool) -> Image.Image:
         rgb.paste(layer, mask=layer.getchannel("A"))
     elif image.mode == "RGB" and own:
         # A copy of a large photograph takes as long as a prediction's preprocessing.
-        image.load()
         rgb = image
     else:
         rgb = image.convert("RGB")
     return _turned(rgb, orientation)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return an image's orientation, 1 where its tag is missing or makes no sense."""
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    return orientation if orientation in _TURNS else 1
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:

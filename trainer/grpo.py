@@ -205,7 +205,7 @@ class GrpoTrainer(PolicyTrainer):
     def _draw(self, rows: Sequence[Row], boxes: Tensor, rewards: Tensor, step: int) -> None:
         shown = slice(0, self.config.pictures)
         sheet = pictures.grid(rows[shown], boxes[shown], rewards[shown])
-        pictures.save_grid(sheet, Path(self.args.output_dir) / "pictures", step)
+        pictures.save_grid(sheet, Path(str(self.args.output_dir)) / "pictures", step)
         for callback in self.callback_handler.callbacks:
             writer = getattr(callback, "tb_writer", None)
             if writer is not None:
@@ -241,11 +241,10 @@ class GrpoTrainer(PolicyTrainer):
         if self.reference is not None:
             with torch.no_grad(), self.accelerator.autocast():
                 reference: Scores = self.reference("score", *scoring)
-            divergence = (
-                losses.kl_exact(scores.log_distribution, reference.log_distribution)
-                if exact
-                else losses.kl_k3(scores.logp, reference.logp)
-            )
+            if scores.log_distribution is not None and reference.log_distribution is not None:
+                divergence = losses.kl_exact(scores.log_distribution, reference.log_distribution)
+            else:
+                divergence = losses.kl_k3(scores.logp, reference.logp)
         # Used once, rollouts are of the very policy that is scored: a ratio of exactly 1.
         once = config.num_iterations == 1
         loss = losses.policy_loss(

@@ -26,7 +26,7 @@ from .policy_folders import PolicyFile, write_policy_file, written
 
 if TYPE_CHECKING:
     from peft import PeftModel
-    from transformers import Cache, PreTrainedModel, ProcessorMixin
+    from transformers import Cache, PreTrainedModel
     from typing_extensions import Self
 
 
@@ -43,7 +43,7 @@ class VlmCollator:
         OptionsError: the prompt has no place for the question, or there is no chat template.
     """
 
-    def __init__(self, processor: ProcessorMixin, prompt: str, capitalize: bool) -> None:
+    def __init__(self, processor: Any, prompt: str, capitalize: bool) -> None:
         if not isinstance(prompt, str) or "{question}" not in prompt:
             raise OptionsError(f"prompt={prompt!r} must be a string that contains '{{question}}'")
         if not processor.chat_template:
@@ -113,7 +113,7 @@ class VlmPolicy(Policy):
     def __init__(
         self,
         model: PreTrainedModel | PeftModel,
-        processor: ProcessorMixin,
+        processor: Any,
         *,
         prompt: str = PROMPT,
         capitalize: bool = False,
@@ -199,10 +199,11 @@ class VlmPolicy(Policy):
         prompt once a sample (the image still once), so it saves memory and costs time.
         """
         # The reentrant kind needs inputs with gradients, which frozen embeddings don't give.
-        given = {**(gradient_checkpointing_kwargs or {}), "use_reentrant": False}
+        options = {**(gradient_checkpointing_kwargs or {}), "use_reentrant": False}
         # The name since transformers 5, or the one before.
         enable = getattr(self.backbone, "activation_checkpointing_enable", None)
-        (enable or self.backbone.gradient_checkpointing_enable)(given)
+        backbone: Any = self.backbone
+        (enable or backbone.gradient_checkpointing_enable)(options)
 
     @property
     def backbone(self) -> PreTrainedModel:
