@@ -173,7 +173,7 @@ class RunArguments(TrainingArguments):
     warmup_steps: float = 0.03
     lr_scheduler_type: str = "cosine"
     seed: int = 0
-    bf16: bool | None = None
+    bf16: bool | None = None  # type: ignore[assignment]  # made a bool by __post_init__
     dataloader_num_workers: int = 2
     logging_steps: float = 10
     save_total_limit: int | None = 2

@@ -53,7 +53,9 @@ def load_vlm(
     return model.to(device).eval(), processor
 
 
-def user_turn(text: str, images: Sequence[Mapping[str, Any]] = ({"type": "image"},)) -> Any:
+def user_turn(
+    text: str, images: Sequence[Mapping[str, Any]] = ({"type": "image"},)
+) -> dict[str, Any]:
     """Return a chat's turn: pictures first, then the text.
 
     Args:

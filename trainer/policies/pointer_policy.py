@@ -26,10 +26,11 @@ from torch import Tensor, nn
 from cropzoom.data.row import Row
 from cropzoom.errors import CropperError, OptionsError
 
+from ..vlm import PROMPT
 from .policy import Batch, Rollout, Scores
 from .policy_folders import load_tensors
 from .torch_pointing import FACTORS, BoxDistribution, Grid, log_spaced, settle
-from .vlm_policy import PROMPT, VlmCollator, VlmPolicy, last_of, positions_of, without_dropout
+from .vlm_policy import VlmCollator, VlmPolicy, last_of, positions_of, without_dropout
 
 if TYPE_CHECKING:
     from peft import PeftModel

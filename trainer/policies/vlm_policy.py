@@ -55,7 +55,7 @@ class VlmCollator:
         """The whole prompt of a question, image token included."""
         question = without_tokens(question, self._special)
         put = question.capitalize() if self.capitalize else question
-        return self.render([user_turn(self.prompt.replace("{question}", put))], True)
+        return self.render([self.user(self.prompt.replace("{question}", put))], True)
 
     def render(self, messages: list[dict[str, Any]], generation: bool) -> str:
         """Messages as text; `generation` lets the answer begin."""
@@ -63,6 +63,11 @@ class VlmCollator:
             messages, add_generation_prompt=generation, tokenize=False
         )
         return text
+
+    @staticmethod
+    def user(text: str) -> dict[str, Any]:
+        """A message with an image and a text."""
+        return user_turn(text)
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
         """Returns input_ids and attention_mask (B, L) int64, padded at the left; pixel_values
@@ -170,7 +175,7 @@ class VlmPolicy(Policy):
             merged: with an adapter: write whole weights with the adapter in them (needs memory
                 for a second model), instead of the adapter alone, which needs its base to load.
         """
-        model = self.model
+        model: Any = self.model
         if merged and is_adapted(model):
             model = copy.deepcopy(model).merge_and_unload()
         with written(folder) as beside:
