@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
-Grey = npt.NDArray[np.float32]
+Grey = npt.NDArray[np.floating[Any]]
 
 
 def worn(rng: random.Random, image: Image.Image, text: float, paper: int) -> Image.Image:
