@@ -367,7 +367,7 @@ def test_bad_input(parts: tuple[Any, Any], tmp_path: Path) -> None:
     ):
         with pytest.raises(OptionsError, match=next(iter(options))):
             AnswerLikelihood(FrozenVlm(*parts), **options)  # type: ignore[arg-type]
-    with pytest.raises(TrainingError, match="can't load the reward model"):
+    with pytest.raises(TrainingError, match="can't load the model"):
         FrozenVlm.load(str(tmp_path))
 
 
