@@ -123,7 +123,7 @@ def require_export() -> None:
     """
     from cropzoom.errors import MissingDependencyError
 
-    for package in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime"):
+    for package in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "jinja2"):
         try:
             importlib.import_module(package)
         except ImportError as error:
