@@ -247,6 +247,8 @@ def _label(line: str) -> tuple[Section | None, str, bool]:
     bold = line.startswith("**") and line.endswith("**")
     if (not colon and not heading and not bold) or not 1 <= len(words) <= 8 or "?" in name:
         return None, "", False
+    if len(words) > 2 and words[0] in vocabulary.WHOLE:
+        return None, "", False
     rest = rest.strip().strip("*_").strip()
     if heading and not colon:
         rest = ""
