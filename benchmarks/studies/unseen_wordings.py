@@ -27,7 +27,7 @@ from cropzoom.geometry import Box
 from cropzoom.trainer.nano.pages import Page, PageOptions
 from cropzoom.trainer.nano.pages.canvas import Field, Rect, union
 from cropzoom.trainer.nano.pages.documents import render_document
-from cropzoom.trainer.nano.pages.phrases import read_table
+from cropzoom.trainer.nano.pages.tables import read_table
 
 OPTIONS = PageOptions(
     736, 1024, split="heldout", min_text=12.0, max_text=20.0, questions=0, absent=0.0

@@ -8,6 +8,7 @@ from . import phrases
 from .canvas import Field, Rect, union
 from .fonts import Font
 from .papers import Sheet
+from .tables import read_data
 
 FORM_CONCEPTS = (
     "name",
@@ -209,4 +210,4 @@ def label_concept(key: str) -> str:
 
 @lru_cache(maxsize=1)
 def _buttons() -> tuple[str, ...]:
-    return tuple(text for row in phrases.read_data("buttons.txt") for text in row[0].split("|"))
+    return tuple(text for row in read_data("buttons.txt") for text in row[0].split("|"))
