@@ -90,10 +90,10 @@ def render_document(rng: random.Random, options: PageOptions) -> Page:
             canvas = squeezed(rng, canvas)
     canvas = inside(canvas)
     fields = askable(canvas.fields)
-    chosen = rng.sample(fields, min(len(fields), options.questions))
-    words = {folded for word in canvas.words for folded in split_words(word.text)}
+    sample = rng.sample(fields, min(len(fields), options.questions))
+    words = {part for word in canvas.words for part in split_words(word.text)}
     questions = []
-    for field in chosen:
+    for field in sample:
         absent = rng.random() < options.absent
         missing = _absent(rng, lexicon, tall.fields, words, language) if absent else None
         questions.append(missing or ask_field(rng, field, language))

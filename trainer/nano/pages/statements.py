@@ -68,10 +68,10 @@ def _blocks(sheet: Sheet, font: Font, head: Font) -> None:
         lines = [sheet.values.value("customer"), *sheet.values.address(sheet.language)]
         boxes = []
         for line in lines:
-            shown = sheet.pen.fit(font, line, room - font.size)
-            if shown:
+            text = sheet.pen.fit(font, line, room - font.size)
+            if text:
                 sheet.down(font)
-                boxes.append(sheet.write(left, shown, font))
+                boxes.append(sheet.write(left, text, font))
         if boxes:
             sheet.pen.canvas.fields.append(
                 Field(heading, ", ".join(lines), key_box, union(*boxes), "pair", "")
@@ -84,13 +84,13 @@ def _blocks(sheet: Sheet, font: Font, head: Font) -> None:
 def _facts(sheet: Sheet, font: Font, small: Font) -> None:
     """Labels over values, without frames."""
     rng = sheet.rng
-    wanted: list[str] = rng.sample(_CONCEPTS, rng.randint(3, 8)) + [""] * rng.randint(0, 3)
-    rng.shuffle(wanted)
+    concepts: list[str] = rng.sample(_CONCEPTS, rng.randint(3, 8)) + [""] * rng.randint(0, 3)
+    rng.shuffle(concepts)
     columns = rng.choice([1, 1, 2, 3])
     room = (sheet.right - sheet.left) / columns
     gap, space = rng.uniform(0.9, 1.6), rng.uniform(0.3, 1.4)
     top = sheet.y
-    for index, concept in enumerate(wanted):
+    for index, concept in enumerate(concepts):
         column = index % columns
         if column == 0:
             sheet.down(small, 1.0 + space)
