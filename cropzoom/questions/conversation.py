@@ -75,8 +75,11 @@ def asking(turns: Sequence[Turn], at: int, schemas: Sequence[Mapping[str, Any]] 
         return Asking((), Reason.NO_QUESTION)
     standing = _standing(turns, at)
     if reading.kind is Kind.WEAK:
-        best = standing if standing.kind >= Kind.REQUEST else reading
-        return Asking(_in_context(best.questions, turns, before))
+        # An agent's tools say what it may do, not what to look for.
+        forms = _fields([schema for schema in schemas if not _of_tool(schema)])
+        if standing.kind >= Kind.REQUEST:
+            return Asking(standing.questions)
+        return Asking(forms or _in_context(reading.questions, turns, before))
     if reading.kind is not Kind.DATA:
         for number in reversed(before):
             earlier = _reading(turns, number)
@@ -136,6 +139,10 @@ def _text(turn: Turn) -> str:
 def _fields(schemas: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     fields = dict.fromkeys(field for schema in schemas for field in of_schema(schema))
     return tuple(fields)[:MOST_FIELDS]
+
+
+def _of_tool(schema: Mapping[str, Any]) -> bool:
+    return not {"function", "parameters", "input_schema"}.isdisjoint(schema)
 
 
 def _complains(text: str) -> bool:

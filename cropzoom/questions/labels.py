@@ -45,6 +45,9 @@ LABELS_FIELDS = word_set("""
     vragen perguntas pytania вопросы ερωτήσεις information informationen informations
 """)
 
+FIELD_COLUMNS = word_set("""
+    field fields name key attribute column property item feld champ campo veld pole поле πεδίο
+""")
 TAGS_QUESTION = word_set("""
     question query user_question user_query q ask user_request request problem user_input
     input_question s_question frage pregunta domanda vraag pergunta pytanie

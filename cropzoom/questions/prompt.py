@@ -22,21 +22,22 @@ def read(text: str) -> Reading:
 
 @lru_cache(maxsize=256)
 def _read_tagged(text: str) -> Reading:
-    plain, asked = tagged(text) if "<" in text else (text, [])
+    outside, keys = without_code(text) if "```" in text else (text, [])
+    plain, asked = tagged(outside) if "<" in outside else (outside, [])
     for question in reversed(asked):
-        reading = _read(question)
+        reading = _read(question, [])
         if reading.kind is Kind.WEAK:
             return Reading(Kind.QUESTION, reading.questions)
         if reading.kind > Kind.WEAK:
             return reading
-    reading = _read(plain)
-    return reading if reading.kind or plain == text else _read(text)
+    reading = _read(plain, keys)
+    return reading if reading.kind or plain == outside else _read(outside, keys)
 
 
-def _read(text: str) -> Reading:
-    plain, keys = without_code(text) if "```" in text else (text, [])
-    layout = lay_out(plain)
-    keys += layout.keys
+def _read(text: str, keys: list[str]) -> Reading:
+    """Read a text without tags; `keys` are the fields of the code that was in it."""
+    layout = lay_out(text)
+    keys = [*keys, *layout.keys]
     labelled = [_sentences(sentences(question)) for question in layout.questions]
     asked = [reading for reading in labelled if reading.kind is Kind.QUESTION]
     if asked:
@@ -50,7 +51,7 @@ def _read(text: str) -> Reading:
         return _more(reading, [item for item in layout.lists if asks_mark(item)])
     if layout.lists:
         return Reading(Kind.FIELDS, tuple(layout.lists[:MOST_FIELDS]))
-    if reading.kind is Kind.FIELDS:
+    if reading.kind in (Kind.FIELDS, Kind.WHOLE):
         return reading
     if keys and (reading.kind is not Kind.REQUEST or len(keys) > 1 or not _shares(reading, keys)):
         return Reading(Kind.FIELDS, tuple(keys[:MOST_FIELDS]))

@@ -65,7 +65,8 @@ def sentence(text: str) -> Reading:
     if _again(words):
         return Reading(Kind.AGAIN)
     if _whole(words, asks):
-        return Reading(Kind.WHOLE)
+        # What to parse a page for, a schema may say.
+        return Reading(Kind.WHOLE if bag.isdisjoint(_PARSING) else Kind.DATA)
     if _names_a_file(text, bag):
         return Reading(Kind.POLITE)
     first = words[0][0]
@@ -89,6 +90,7 @@ def sentence(text: str) -> Reading:
     return Reading(Kind.WEAK, (text,))
 
 
+_PARSING = word_set("parse convert analyze analyse review interpret digitize digitise wandle")
 _AROUND_QUOTE = vocabulary.LEADS | vocabulary.FINDING | vocabulary.RULES
 
 
@@ -163,10 +165,11 @@ def _behind_colon(text: str, words: Words) -> str:
     """Read 'Hey DocBot, a quick one for you: what is it?'"""
     for number, (word, start, _) in enumerate(words[1:], 1):
         if word in vocabulary.ASKING and ":" in text[words[number - 1][2] : start]:
-            before = [name for name, _, _ in words[:number]]
-            # Letters without case are of a script that no question of ours is in.
-            leads = sum(name in vocabulary.LEADS or name.upper() == name.lower() for name in before)
-            if 2 * leads > number:
+            # A few words may name a place, as in "Train to York: when does it leave?". Letters
+            # without case are of a script that no question of ours is in.
+            names = [name for name, _, _ in words[:number]]
+            leads = sum(name in vocabulary.LEADS or name.upper() == name.lower() for name in names)
+            if 2 * leads > number or number > 4:
                 return text[start:].strip()
     return text
 
@@ -284,7 +287,10 @@ def _request(text: str, words: Words) -> Reading | None:
     return Reading(Kind.DATA) if verb is not None else None
 
 
-_FORMS = word_set("template templates blank blanks placeholder placeholders record vorlage modèle")
+_FORMS = word_set(
+    "template templates blank blanks placeholder placeholders record relevant "
+    "required requested important structured necessary listed specified vorlage modèle"
+)
 
 _SKIPPED = vocabulary.LEADS | labels.LABELS_FIELDS | _FORMS
 
