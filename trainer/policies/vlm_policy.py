@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from cropzoom.cropper.smolvlm.prompt import without_tokens
+from cropzoom.cropper.smolvlm.prompter import without_tokens
 from cropzoom.data.row import Row
 from cropzoom.errors import OptionsError
 

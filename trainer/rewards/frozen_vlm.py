@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from cropzoom.cropper.smolvlm.prompt import without_tokens
+from cropzoom.cropper.smolvlm.prompter import without_tokens
 from cropzoom.errors import OptionsError, TrainingError
 
 from ..vlm import image_features, load_vlm, user_turn
