@@ -13,7 +13,8 @@ from anthropic._resource import AsyncAPIResource, SyncAPIResource
 from cropzoom.clients import CropZoom
 from cropzoom.clients.addresses import image_url
 from cropzoom.clients.controller import Controller
-from cropzoom.clients.stainless import AsyncRequests, Requests, in_thread, wrapped_copy
+from cropzoom.clients.stainless import AsyncRequests, Requests, wrapped_copy
+from cropzoom.clients.threads import in_thread
 from cropzoom.errors import ClientError, RequestError
 from cropzoom.images import ImageSource
 from cropzoom.report import Cited

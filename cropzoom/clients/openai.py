@@ -15,7 +15,8 @@ from openai.resources.chat import AsyncChat, Chat
 from cropzoom.clients import CropZoom
 from cropzoom.clients.addresses import image_url
 from cropzoom.clients.controller import Controller
-from cropzoom.clients.stainless import AsyncRequests, Requests, in_thread, with_state, wrapped_copy
+from cropzoom.clients.stainless import AsyncRequests, Requests, with_state, wrapped_copy
+from cropzoom.clients.threads import in_thread
 from cropzoom.errors import ClientError, RequestError
 from cropzoom.images import ImageSource
 from cropzoom.report import Cited
