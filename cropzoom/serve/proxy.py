@@ -26,7 +26,7 @@ from cropzoom.clients.threads import call_in_thread
 from cropzoom.cropper import Cropper, load_cropper
 from cropzoom.errors import OptionsError
 from cropzoom.options import ZoomOptions
-from cropzoom.serve.metrics import Metrics
+from cropzoom.serve.prometheus import Metrics
 from cropzoom.zoom import Zoom
 
 ENVIRONMENT = "CROPZOOM_SERVE"
