@@ -1,4 +1,4 @@
-"""Where records come from: JSONL, or whatever `datasets` reads (`tables.py`)."""
+"""Where records come from: JSONL, or whatever `datasets` reads (`arrow_tables.py`)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from cropzoom.errors import DataError
 from cropzoom.images import ImageSource
 
+from .arrow_tables import Repository, Table, inside, is_saved, load_saved, load_table
 from .columns import ColumnMap, Layout, Units
 from .presets import PRESETS
 from .row import BadRow
-from .tables import Repository, Table, inside, is_saved, load_saved, load_table
 from .writing import ROWS_FILE
 
 JSONL = (".jsonl", ".ndjson")
