@@ -26,6 +26,8 @@ from .pages import Page, PageOptions, render_page
 from .pages.browser.pool import Pool, pooled_page
 from .pages.canvas import Rect
 from .pages.fonts import Split
+from .real_pages import RealPages, plain_page
+from .real_split import read_pictures
 
 WORDS_A_PAGE = 40
 CHARACTERS_A_WORD = 3
@@ -128,6 +130,8 @@ def make_batch(pages: list[Page], rng: random.Random) -> Batch:
                     characters.append((index, int(y / 8), int(cx / 8), kind))
     asked = [(i, q) for i, page in enumerate(pages) for q in page.questions]
     encoded = [encode_question(q.text) for _, q in asked]
+    longest = max([8, *(int(mask.sum()) for _, mask in encoded)])
+    encoded = [(words[:longest], mask[:longest]) for words, mask in encoded]
     target = np.zeros((len(asked), rows * columns + 1), np.float32)
     region = np.full((len(asked), 4), np.nan, np.float32)
     value = np.full((len(asked), 4), np.nan, np.float32)
@@ -223,6 +227,8 @@ class Batches(IterableDataset[Batch]):
         reading: as in `plan`.
         pool: a folder of pages that a browser laid out, or None.
         share: of the batches of pages with questions, those that come from the pool.
+        real: a folder of real pages (see `real_split.py`), of which the training part is drawn.
+        real_share: of the batches of pages with questions, those of real pages.
     """
 
     def __init__(
@@ -233,9 +239,13 @@ class Batches(IterableDataset[Batch]):
         total: int,
         pool: Path | None = None,
         share: float = 0.4,
+        real: Path | None = None,
+        real_share: float = 0.6,
     ) -> None:
         self.seed, self.start, self.reading, self.total = seed, start, reading, total
         self.pool, self.share = (Pool(pool) if pool else None), share
+        self.real = RealPages(read_pictures(real, "train")) if real else None
+        self.real_share = real_share
 
     def __iter__(self) -> Iterator[Batch]:
         info = torch.utils.data.get_worker_info()
@@ -245,7 +255,13 @@ class Batches(IterableDataset[Batch]):
             options, count = plan(index, self.reading, self.total, rng)
             # By a number of its own, so that the other batches are as they are without a pool.
             pooled = random.Random(f"{self.seed}/{index}/pool").random() < self.share
-            if self.pool and pooled and options.layout == "page":
+            if (
+                self.real
+                and options.layout == "page"
+                and random.Random(f"{self.seed}/{index}/real").random() < self.real_share
+            ):
+                pages = self.real.draw(rng, 12)
+            elif self.pool and pooled and options.layout == "page":
                 pages = pooled_pages(self.pool, rng, options, count)
             else:
                 pages = [render_page(rng, options) for _ in range(count)]
@@ -278,6 +294,15 @@ def pooled_batches(folder: Path, seed: int, count: int) -> list[Batch]:
         make_batch([pooled_page(pool, rng.randrange(len(pool)), rng, options)], rng)
         for _ in range(count)
     ]
+
+
+def real_batches(folder: Path, count: int) -> list[Batch]:
+    """Fixed batches of whole validation pictures with their own questions, as the cropper sees."""
+    pictures = [p for p in read_pictures(folder, "validation") if p.rows]
+    rng = random.Random("measure/real")
+    receipts = [p for p in pictures if p.source in ("sroie", "softmatic")]
+    chosen = rng.sample(receipts, min(len(receipts), count))
+    return [make_batch([plain_page(p, 1120)], rng) for p in chosen]
 
 
 def measure_options(width: int, height: int, split: Split = "heldout") -> PageOptions:

@@ -59,7 +59,7 @@ def load_checkpoint(folder: Path) -> tuple[Nano, dict[str, Any]]:
         "step": state["step"],
         "minutes": round(state["seconds"] / 60, 1),
         "recipe": "python -m cropzoom.trainer.nano.train",
-        "from": "random weights",
+        "from": state.get("from", "random weights"),
         "data": "pages rendered by cropzoom.trainer.nano.pages",
     }
 

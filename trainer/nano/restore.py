@@ -22,6 +22,15 @@ from .network import Nano
 from .pages import PageOptions, render_page
 
 _ONLY_IN_TRAINING = ("text.", "phoc.", "characters.", "temperature")
+_SINCE_0_5 = (
+    "questions.meaning.",
+    "questions.sense_pick.",
+    "questions.senses.",
+    "questions.kinds.",
+    "pointer.kinds.",
+    "pointer.more.",
+)
+"""Not in older graphs; they start without effect."""
 
 
 def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
@@ -61,8 +70,11 @@ def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
     for name, value in state.items():
         if name in stored and stored[name].shape == value.shape:
             state[name] = stored[name].contiguous()
+        elif name == "questions.position" and name in stored:
+            old = stored[name]  # of fewer words: those behind are at first where the last one was
+            state[name] = torch.cat([old, old[-1:].expand(len(value) - len(old), -1)]).contiguous()
         elif (
-            not name.startswith(_ONLY_IN_TRAINING)
+            not name.startswith(_ONLY_IN_TRAINING + _SINCE_0_5)
             and not name.startswith(tuple(f"{norm}." for norm in folded.values()))
             and not name.endswith("num_batches_tracked")
         ):

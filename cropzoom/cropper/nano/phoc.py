@@ -24,7 +24,8 @@ CLASSES = len(ALPHABET) + 1
 """One class for each letter and digit, and one for everything else."""
 WORD_DIM = sum(LEVELS) * CLASSES + 1
 """Length of a word's vector: the PHOC bits, then the word's length divided by 16."""
-MAX_WORDS = 16
+MAX_WORDS = 64
+"""Words of a question that the bundled model is given; those before 0.5 took 16."""
 
 _CLASS_OF = {character: index for index, character in enumerate(ALPHABET)}
 # Greek and Cyrillic letters share the classes of Latin letters and digits, of those that look like
@@ -84,30 +85,33 @@ def phoc(word: str) -> npt.NDArray[np.float32]:
     return vector
 
 
-def question_words(question: str) -> list[str]:
-    """The at most `MAX_WORDS` folded words by which a question is known to the model.
+def question_words(question: str, most: int = MAX_WORDS) -> list[str]:
+    """The at most `most` folded words by which a question is known to the model.
 
     A longer question loses its stop words first; then its last words are kept, since a prompt's
     question stands at its end.
     """
     words = split_words(question)
-    if len(words) > MAX_WORDS:
+    if len(words) > most:
         words = [word for word in words if word not in _STOP_WORDS] or words
-    return words[-MAX_WORDS:]
+    return words[-most:]
 
 
-def encode_question(question: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def encode_question(
+    question: str, most: int = MAX_WORDS
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """A question as the model's input.
 
     Args:
         question: any text. One without a word gives an all-zero mask.
+        most: words that the model takes.
 
     Returns:
-        `words` (`MAX_WORDS`, `WORD_DIM`) and `mask` (`MAX_WORDS`,), float32; 1 marks a word.
+        `words` (`most`, `WORD_DIM`) and `mask` (`most`,), float32; 1 marks a word.
     """
-    words = question_words(question)
-    vectors = np.zeros((MAX_WORDS, WORD_DIM), np.float32)
-    mask = np.zeros(MAX_WORDS, np.float32)
+    words = question_words(question, most)
+    vectors = np.zeros((most, WORD_DIM), np.float32)
+    mask = np.zeros(most, np.float32)
     for row, word in enumerate(words):
         vectors[row] = phoc(word)
     mask[: len(words)] = 1.0
