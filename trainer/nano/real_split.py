@@ -1,4 +1,4 @@
-"""Which real pages are trained on and which only measured: by shop, the same everywhere.
+"""Which real pages are trained on, chosen by, and only measured: by shop, the same everywhere.
 
 A folder of real pages has the sets `sroie`, `softmatic`, `docs` and `ui`; each holds pictures,
 `rows.jsonl` (questions with boxes, as `cropzoom train` reads them, and `value`, `key`, `kind`) and
@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 SETS = ("sroie", "softmatic", "docs", "ui")
-VALIDATION = {"sroie": 0.3, "softmatic": 0.3, "docs": 0.25, "ui": 0.2}
+KEPT_APART = {"sroie": 0.3, "softmatic": 0.3, "docs": 0.25, "ui": 0.2}
 """Share of the shops, and of the other sets' pictures, that are never trained on."""
+CHOICE = 0.2
+"""Share of those on which decoding and temperature are chosen; the others are only measured."""
 
-Part = Literal["train", "validation"]
+Part = Literal["train", "choice", "validation"]
 Fractions = tuple[float, float, float, float]
 
 
@@ -69,8 +71,10 @@ def read_pictures(folder: Path, part: Part) -> list[RealPicture]:
 def part_of(picture: RealPicture) -> Part:
     """Where a picture belongs; all pictures of one group belong to the same part."""
     digest = hashlib.sha256(f"{picture.source}/{picture.group}".encode()).digest()
-    share = int.from_bytes(digest[:4], "big") / 2**32
-    return "validation" if share < VALIDATION[picture.source] else "train"
+    first, second = (int.from_bytes(digest[i : i + 4], "big") / 2**32 for i in (0, 4))
+    if first >= KEPT_APART[picture.source]:
+        return "train"
+    return "choice" if second < CHOICE else "validation"
 
 
 def _read_set(folder: Path) -> list[RealPicture]:
