@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from cropzoom.errors import OptionsError
 
@@ -15,7 +17,7 @@ class ZoomOptions:
     """How images are zoomed. Immutable: use `dataclasses.replace` or `client.cropzoom.override`.
 
     Args:
-        max_crops: most crops added for one image; 1 to 8.
+        max_crops: most crops added for one question about one image; 1 to 8.
         min_confidence: a crop the cropper is less sure of is not added; 0 to 1.
         max_area: a crop covering a larger share of its image is not added, since it would show
             little more than the image itself; above 0, at most 1 (adds any crop).
@@ -35,6 +37,23 @@ class ZoomOptions:
         fetch_timeout: most seconds a download may take in all, redirects included.
         max_fetch_bytes: most bytes a download may have.
         cache_size: how many results (image, question) are kept; 0 keeps none.
+        deadline: most seconds a request waits for its crops, downloads included. A crop that is
+            not ready by then goes into the cache, not into the request. Five seconds are far more
+            than the bundled cropper takes for a page, about what a small vision language model
+            takes on a CPU, and little beside what the target model takes. None waits as long as
+            it takes.
+        max_added_pictures: most crops added to a request. Where a turn brings more than three
+            images, such as the pages of a document, each of its questions gets the surest
+            `max_crops` of all of them, as one page has the answer.
+        max_added_pixels: most pixels of all crops added to a request.
+        max_added_bytes: most bytes, as sent, of all crops added to a request.
+        max_body_bytes: a request's body is not made larger than this; None for no limit.
+        question: what to search for, instead of what cropzoom takes for the question: a string
+            for the last turn of a request, or a function that is given the turns of the
+            conversation up to the one that asks (`cropzoom.questions.Turn`) and returns the
+            question, several, or None for cropzoom's own choice.
+        tool_results: whether images that tools return are zoomed, too. Computer screenshots never
+            are: their pixels are coordinates.
 
     Raises:
         OptionsError: a value has the wrong type or is out of range.
@@ -53,6 +72,13 @@ class ZoomOptions:
     fetch_timeout: float = 10.0
     max_fetch_bytes: int = 20_000_000
     cache_size: int = 256
+    deadline: float | None = 5.0
+    max_added_pictures: int = 16
+    max_added_pixels: int = 8_000_000
+    max_added_bytes: int = 4_000_000
+    max_body_bytes: int | None = None
+    question: str | Callable[[Sequence[Any]], str | Sequence[str] | None] | None = None
+    tool_results: bool = True
 
     def __post_init__(self) -> None:
         self._number("max_crops", 1, 8, whole=True)
@@ -67,6 +93,13 @@ class ZoomOptions:
         self._number("fetch_timeout", 0, 600, above=True)
         self._number("max_fetch_bytes", 1, math.inf, whole=True)
         self._number("cache_size", 0, math.inf, whole=True)
+        if self.deadline is not None:
+            self._number("deadline", 0, math.inf)
+        self._number("max_added_pictures", 0, math.inf, whole=True)
+        self._number("max_added_pixels", 0, math.inf, whole=True)
+        self._number("max_added_bytes", 0, math.inf, whole=True)
+        if self.max_body_bytes is not None:
+            self._number("max_body_bytes", 0, math.inf, whole=True)
         if self.min_crop_side > self.max_crop_side:
             raise OptionsError(
                 f"min_crop_side={self.min_crop_side} is larger than "
@@ -74,8 +107,11 @@ class ZoomOptions:
             )
         if not (self.label is None or isinstance(self.label, str)):
             raise OptionsError(f"label={self.label!r} must be a string or None")
-        if not isinstance(self.fetch_images, bool):
-            raise OptionsError(f"fetch_images={self.fetch_images!r} must be True or False")
+        for name in ("fetch_images", "tool_results"):
+            if not isinstance(getattr(self, name), bool):
+                raise OptionsError(f"{name}={getattr(self, name)!r} must be True or False")
+        if not (self.question is None or isinstance(self.question, str) or callable(self.question)):
+            raise OptionsError(f"question={self.question!r} must be a string, a function or None")
 
     def _number(
         self, name: str, low: float, high: float, *, whole: bool = False, above: bool = False

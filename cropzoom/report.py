@@ -15,6 +15,8 @@ class Reason(str, Enum):
     OFF = "off"
     NO_IMAGE = "no_image"
     NO_QUESTION = "no_question"
+    WHOLE_PICTURE = "whole_picture"
+    OTHER_SCRIPT = "other_script"
     IMAGE_SMALL = "image_small"
     NOTHING_FOUND = "nothing_found"
     LOW_CONFIDENCE = "low_confidence"
@@ -24,9 +26,16 @@ class Reason(str, Enum):
     REMOTE_URL = "remote_url"
     FETCH_FAILED = "fetch_failed"
     FILE_ID = "file_id"
+    FILE_PART = "file_part"
+    EARLIER_RESPONSE = "earlier_response"
     NOT_USER_MESSAGE = "not_user_message"
     UNSUPPORTED_ENDPOINT = "unsupported_endpoint"
     UNSUPPORTED_INPUT = "unsupported_input"
+    DEADLINE = "deadline"
+    BUSY = "busy"
+    BUDGET = "budget"
+    LIMIT = "limit"
+    REFUSED = "refused"
     ERROR = "error"
 
     def __str__(self) -> str:
@@ -43,6 +52,7 @@ class CropReport:
         width: of the encoded crop, in px.
         height: of the encoded crop, in px.
         bytes: size of the encoded crop, before base64.
+        question: what it answers; several, where crops were merged, are joined by line breaks.
     """
 
     box: Box
@@ -50,6 +60,7 @@ class CropReport:
     width: int
     height: int
     bytes: int
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,7 @@ class ImageReport:
     Args:
         index: position among the images of the request, from 0.
         size: (width, height) in px of the upright image; None where it was never opened.
-        crops: the crops added, best first.
+        crops: the crops added, turn by turn, within a turn best first.
         reason: why there is none; None exactly when there are crops.
         milliseconds: time spent on this image.
         cached: whether the result was already known.
@@ -80,8 +91,9 @@ class ZoomReport:
     """What happened to one call.
 
     Args:
-        images: one report per image that was considered.
-        question: the text the images were searched for; None where there was none.
+        images: one report per image that was considered, in whichever turns.
+        question: the text that the last asking turn's images were searched for, several questions
+            joined by line breaks; None where there was none.
         reason: why the call as a whole went through unchanged; None where images were looked at.
         milliseconds: time spent in cropzoom, in all.
         detail: the reason in a sentence, for people; may be empty.

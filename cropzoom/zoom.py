@@ -8,10 +8,11 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from types import NoneType
+from typing import cast
 
 from PIL import Image
 
@@ -33,14 +34,24 @@ logger = logging.getLogger("cropzoom")
 # Long thin crops are given context across: processors shrink or refuse extreme aspect ratios.
 _MAX_ASPECT = 10.0
 _CACHE_BYTES = 64_000_000
+# Crops of several questions are merged where the common box is at most so much larger than the
+# parts: neighbouring lines, a key and its value.
+_MERGED_GROWTH = 1.25
 
 
 @dataclass(frozen=True, slots=True)
 class Zoomed:
-    """A crop and its pixels, ready to be put into a request."""
+    """A crop and its pixels, ready to be put into a request.
+
+    Args:
+        crop: what it shows.
+        image: its pixels.
+        questions: what it answers; more than one where neighbouring crops were merged.
+    """
 
     crop: Crop
     image: Encoded
+    questions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +97,24 @@ class Zoom:
     def crops(
         self,
         source: ImageSource,
-        question: str,
+        questions: str | Sequence[str],
         *,
         index: int = 0,
         options: ZoomOptions | None = None,
         strict: bool = False,
+        until: float | None = None,
     ) -> tuple[list[Zoomed], ImageReport]:
-        """Return the crops worth adding for a question, best first, and what happened.
+        """Return the crops worth adding for one or several questions, and what happened.
+
+        The crops come best first; those of different questions that lie side by side are merged.
 
         Args:
             source: bytes of a file, a path, or a PIL image.
-            question: what will be asked about the image.
+            questions: what will be asked about the image.
             index: of the image in its request; only copied into the report.
             options: for this call instead of the defaults.
             strict: raise where the image or the cropper fails, instead of reporting it.
+            until: when to stop waiting, as `time.monotonic` counts; None never does.
 
         Raises:
             CropZoomError: only with `strict`.
@@ -107,7 +122,7 @@ class Zoom:
         start = time.perf_counter()
         cached = False
         try:
-            outcome, cached = self._outcome(source, question, options or self._options)
+            outcome, cached = self._outcome(source, _distinct(questions), options or self._options)
         except Exception as error:
             # Whatever goes wrong here, the caller's request must still go out.
             if strict:
@@ -116,7 +131,7 @@ class Zoom:
         report = ImageReport(
             index=index,
             size=outcome.size,
-            crops=tuple(_crop_report(item) for item in outcome.zoomed),
+            crops=tuple(crop_report(item) for item in outcome.zoomed),
             reason=outcome.reason,
             milliseconds=(time.perf_counter() - start) * 1000,
             cached=cached,
@@ -125,9 +140,9 @@ class Zoom:
         return list(outcome.zoomed), report
 
     def _outcome(
-        self, source: ImageSource, question: str, options: ZoomOptions
+        self, source: ImageSource, questions: tuple[str, ...], options: ZoomOptions
     ) -> tuple[_Outcome, bool]:
-        if not question.strip():
+        if not questions:
             return _Outcome((), None, Reason.NO_QUESTION, "there is no text to search for"), False
         if isinstance(source, (str, os.PathLike)):
             source = read_bytes(source)
@@ -135,11 +150,13 @@ class Zoom:
             # Its digest decodes it, so the header's claim comes first.
             OpenedImage(source, max_pixels=options.max_pixels)
         if self._options.cache_size == 0:
-            return self._compute(source, question, options), False
-        key = (_digest(source), question, _without_irrelevant(options))
-        return self._cache.get(key, lambda: self._compute(source, question, options))
+            return self._compute(source, questions, options), False
+        key = (_digest(source), questions, _without_irrelevant(options))
+        return self._cache.get(key, lambda: self._compute(source, questions, options))
 
-    def _compute(self, source: ImageSource, question: str, options: ZoomOptions) -> _Outcome:
+    def _compute(
+        self, source: ImageSource, questions: tuple[str, ...], options: ZoomOptions
+    ) -> _Outcome:
         image = OpenedImage(source, max_pixels=options.max_pixels)
         if options.target_side is not None and image.longest_side <= options.target_side:
             detail = f"its longest side is {image.longest_side} px, target_side is "
@@ -147,16 +164,79 @@ class Zoom:
         edge = getattr(self._cropper, "longest_edge", None)
         grey = getattr(self._cropper, "grey", None) is True
         view = image.preview(edge, grey=grey) if isinstance(edge, int) else image.full()
-        proposals = self._cropper.predict(view, question, options.max_crops)
-        return _choose(image, proposals[: options.max_crops], options)
+        proposals = self._predict(view, questions, options.max_crops)
+        return _choose(
+            image,
+            [
+                (crop, question)
+                for question, crops in zip(questions, proposals, strict=True)
+                for crop in crops[: options.max_crops]
+            ],
+            options,
+        )
+
+    def _predict(
+        self, view: Image.Image, questions: tuple[str, ...], k: int
+    ) -> Sequence[Sequence[Crop]]:
+        many = getattr(self._cropper, "predict_many", None)
+        if len(questions) > 1 and many is not None:
+            return cast("Sequence[Sequence[Crop]]", many(view, list(questions), k))
+        return [self._cropper.predict(view, question, k) for question in questions]
 
 
-def _choose(image: OpenedImage, proposals: list[Crop], options: ZoomOptions) -> _Outcome:
-    """Drop what is unsure or too large, encode the rest."""
-    zoomed: list[Zoomed] = []
+def _distinct(questions: str | Sequence[str]) -> tuple[str, ...]:
+    given = (questions,) if isinstance(questions, str) else questions
+    return tuple(dict.fromkeys(question for question in given if question.strip()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    box: Box
+    confidence: float
+    questions: tuple[str, ...]
+
+
+def _merged(choices: list[_Choice]) -> list[_Choice]:
+    """Return choices, surest first, those of different questions that lie side by side as one."""
+    if len({choice.questions for choice in choices}) == 1:
+        return choices
+    merged: list[_Choice] = []
+    for choice in choices:
+        union = choice
+        # A larger box may reach others in turn.
+        while near := next((other for other in merged if _near(union, other)), None):
+            merged.remove(near)
+            union = _Choice(
+                _union(union.box, near.box),
+                max(union.confidence, near.confidence),
+                tuple(dict.fromkeys((*near.questions, *union.questions))),
+            )
+        merged.append(union)
+    return sorted(merged, key=lambda choice: -choice.confidence)
+
+
+def _near(one: _Choice, other: _Choice) -> bool:
+    if set(one.questions) & set(other.questions):
+        # Candidate places of one question are kept apart.
+        return False
+    parts = one.box.area + other.box.area
+    return _union(one.box, other.box).area <= _MERGED_GROWTH * parts
+
+
+def _union(one: Box, other: Box) -> Box:
+    return Box(
+        min(one.x0, other.x0), min(one.y0, other.y0), max(one.x1, other.x1), max(one.y1, other.y1)
+    )
+
+
+def _choose(
+    image: OpenedImage, proposals: Sequence[tuple[Crop, str]], options: ZoomOptions
+) -> _Outcome:
+    """Drop what is unsure or too large, merge neighbours, encode the rest."""
+    choices: list[_Choice] = []
     refused: tuple[Reason, str] | None = None
     width, height = image.size
-    for proposal in proposals:
+    for proposal, question in proposals:
         box = _with_context(proposal.box, width, height, options.padding)
         left, top, right, bottom = box.to_pixels(width, height)
         area = (right - left) * (bottom - top) / (width * height)
@@ -172,15 +252,22 @@ def _choose(image: OpenedImage, proposals: list[Crop], options: ZoomOptions) -> 
                 f"the crop covers {area:.0%} of the image, max_area={options.max_area}",
             )
         else:
-            encoded = encode_crop(
-                image.full(),
-                box,
-                min_side=options.min_crop_side,
-                max_side=options.max_crop_side,
-                photographic=image.photographic,
+            choices.append(_Choice(box, proposal.confidence, (question,)))
+    if choices:
+        zoomed = [
+            Zoomed(
+                Crop(choice.box, choice.confidence),
+                encode_crop(
+                    image.full(),
+                    choice.box,
+                    min_side=options.min_crop_side,
+                    max_side=options.max_crop_side,
+                    photographic=image.photographic,
+                ),
+                choice.questions,
             )
-            zoomed.append(Zoomed(Crop(box, proposal.confidence), encoded))
-    if zoomed:
+            for choice in _merged(choices)
+        ]
         return _Outcome(tuple(zoomed), image.size)
     reason, detail = refused or (Reason.NOTHING_FOUND, "the cropper proposed no region")
     return _Outcome((), image.size, reason, detail)
@@ -195,10 +282,16 @@ def _with_context(box: Box, width: int, height: int, padding: float) -> Box:
     )
 
 
-def _crop_report(item: Zoomed) -> CropReport:
+def crop_report(item: Zoomed) -> CropReport:
+    """Return what a report says of a crop."""
     image = item.image
     return CropReport(
-        item.crop.box, item.crop.confidence, image.width, image.height, len(image.data)
+        item.crop.box,
+        item.crop.confidence,
+        image.width,
+        image.height,
+        len(image.data),
+        "\n".join(item.questions),
     )
 
 
@@ -247,6 +340,13 @@ def _without_irrelevant(options: ZoomOptions) -> ZoomOptions:
         fetch_timeout=default.fetch_timeout,
         max_fetch_bytes=default.max_fetch_bytes,
         cache_size=default.cache_size,
+        deadline=default.deadline,
+        max_added_pictures=default.max_added_pictures,
+        max_added_pixels=default.max_added_pixels,
+        max_added_bytes=default.max_added_bytes,
+        max_body_bytes=default.max_body_bytes,
+        question=default.question,
+        tool_results=default.tool_results,
     )
 
 

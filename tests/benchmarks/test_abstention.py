@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,6 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("filelock")
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import abstention
 import confidence

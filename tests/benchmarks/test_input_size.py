@@ -1,17 +1,13 @@
-"""benchmarks/input_size.py: rules choose as they say and pay for all they looked at."""
+"""input_size.py: rules choose as they say and pay for all they looked at."""
 
 from __future__ import annotations
 
 import io
-import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
 
 pytest.importorskip("rapidocr")
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import input_size as study
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("filelock")
 pytest.importorskip("rapidocr")
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import failures
 import grpo_nano_rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +12,6 @@ import pytest
 
 pytest.importorskip("rapidocr")
 pytest.importorskip("openai")
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import service_load
 from openai import AsyncOpenAI, OpenAI

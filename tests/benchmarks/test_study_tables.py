@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,15 @@ import pytest
 
 pytest.importorskip("rapidocr")
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
 import coordinates
 import study_tables
 
 
 @pytest.mark.parametrize("page", sorted(study_tables.PAGES.glob("*.md")), ids=lambda p: p.stem)
 def test_committed_pages_are_what_the_results_say(page: Path) -> None:
-    assert page.read_text("utf-8") == study_tables.filled(page), "run benchmarks/study_tables.py"
+    assert page.read_text("utf-8") == study_tables.filled(page), (
+        "run benchmarks/studies/study_tables.py"
+    )
 
 
 def test_only_tables_between_markers_change(

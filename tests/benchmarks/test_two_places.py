@@ -1,17 +1,13 @@
-"""benchmarks/two_places.py: what is asked, what each way shows, and who could answer from it."""
+"""two_places.py: what is asked, what each way shows, and who could answer from it."""
 
 from __future__ import annotations
 
 import random
-import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 pytest.importorskip("rapidocr")
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import two_places as study
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +10,6 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("matplotlib")
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import weak_readers  # noqa: E402
 from PIL import Image  # noqa: E402

@@ -1,17 +1,14 @@
-"""benchmarks/where_it_misses.py: hand-made pages and crops fall into the groups they belong to."""
+"""where_it_misses.py: hand-made pages and crops fall into the groups they belong to."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 pytest.importorskip("rapidocr")
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import where_it_misses as study
 

@@ -1,9 +1,8 @@
-"""benchmarks/latency.py on a tiny architecture."""
+"""benchmarks/timings/latency.py on a tiny architecture."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ from exporting import Timed
 
 pytest.importorskip("transformers", minversion="5")
 pytest.importorskip("onnxscript")
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import latency
 

@@ -54,7 +54,7 @@ print(json.dumps(boxes))
 def test_all_kinds_without_torch(full_text: Any, full_pointer: Any) -> None:
     from cropzoom import samples as demo
 
-    pictures = Path(demo.__file__).parent / "samples"
+    pictures = Path(demo.__file__).parent
     asked = [(str(pictures / sample.file), sample.question) for sample in samples(3)]
     folders = [str(full_text.folder), str(full_pointer.folder), "nano"]
     done = subprocess.run(

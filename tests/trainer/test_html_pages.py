@@ -170,7 +170,7 @@ def test_a_pool_gives_back_what_was_put_in(hand_made: Path) -> None:
 
 
 def test_no_pool_is_an_error_that_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cropzoom\.trainer\.synthetic\.html"):
+    with pytest.raises(DataError, match=r"cropzoom\.trainer\.nano\.pages\.browser"):
         Pool(tmp_path)
     (tmp_path / "pages.jsonl").write_text("")
     with pytest.raises(DataError, match="no page yet"):

@@ -1,12 +1,18 @@
 """Questions as vectors: PHOC by hand, folding, and the cut of long prompts."""
 
+import re
+import time
+import tracemalloc
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cropzoom.cropper.nano.phoc import (
     ALPHABET,
     CLASSES,
+    MAX_LETTERS,
     MAX_WORDS,
     WORD_DIM,
     character_class,
@@ -93,3 +99,56 @@ def test_any_text_encodes(text: str) -> None:
     count = len(question_words(text))
     assert mask.tolist() == [1.0] * count + [0.0] * (MAX_WORDS - count)
     assert not words[count:].any()
+
+
+@given(st.text(max_size=120))
+def test_words_are_what_the_plain_rule_says(text: str) -> None:
+    edges = re.compile(r"^[^\w$€£%#]+|[^\w$€£%#]+$")
+    assert split_words(text) == [word for raw in fold(text).split() if (word := edges.sub("", raw))]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda n: "a" + "." * n + "a",
+        lambda n: "." * n,
+        lambda n: "a." * (n // 2),
+        lambda n: "x" * n,
+        lambda n: "a " * (n // 2),
+        lambda n: "a" + "\u0301\u0316" * (n // 2),
+        lambda n: "\ufdfa" * n,
+        lambda n: "\ufdfa " * (n // 2),
+        lambda n: " " * n,
+        lambda n: "".join(chr(97 + i % 26) + "\u3000" * (i % 3) for i in range(n)),
+    ],
+)
+def test_time_grows_no_faster_than_the_text(text) -> None:
+    def seconds(n: int) -> float:
+        question, times = text(n), []
+        for _ in range(3):
+            start = time.process_time()
+            encode_question(question)
+            times.append(time.process_time() - start)
+        return min(times)
+
+    small, large = seconds(10_000), seconds(1_000_000)
+    # Linear is 100 times; quadratic would be 10,000 times. The floor swallows the clock's grain.
+    assert large < 400 * max(small, 0.0005)
+
+
+def test_memory_stays_within_bounds_however_many_words_come() -> None:
+    encode_question("once")
+    tracemalloc.start()
+    try:
+        for number in range(10_000):
+            encode_question(f"w{number}" + "y" * 1_000)
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken < 6_000_000
+
+
+def test_a_pasted_blob_does_not_hide_the_question() -> None:
+    words = question_words("What is the due date? " + "QUJD" * 75_000)
+    assert words[:5] == ["what", "is", "the", "due", "date"]
+    assert len(words[5]) == MAX_LETTERS

@@ -19,9 +19,9 @@ REWARDS = {
     "likelihood": ("likelihood", "AnswerLikelihood"),
     "accuracy": ("accuracy", "AnswerAccuracy"),
     "remote": ("remote", "RemoteLikelihood"),
-    "legibility": ("legibility", "OcrLegibility"),
-    "valid": ("simple", "ValidBox"),
-    "area": ("simple", "AreaPenalty"),
+    "legibility": ("ocr_legibility", "OcrLegibility"),
+    "valid": ("box_rewards", "ValidBox"),
+    "area": ("box_rewards", "AreaPenalty"),
 }
 """Names of rewards -> module and class."""
 

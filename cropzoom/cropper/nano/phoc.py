@@ -26,6 +26,11 @@ WORD_DIM = sum(LEVELS) * CLASSES + 1
 """Length of a word's vector: the PHOC bits, then the word's length divided by 16."""
 MAX_WORDS = 64
 """Words of a question that the bundled model is given; those before 0.5 took 16."""
+MAX_LETTERS = 128
+"""Characters of a word that are looked at; what is longer is pasted data, not a word."""
+_SCANNED_WORDS = 256
+# A vector is kept as bits: these words and their bits take 2 MB, all told.
+_KEPT_WORDS = 8192
 
 _CLASS_OF = {character: index for index, character in enumerate(ALPHABET)}
 # Greek and Cyrillic letters share the classes of Latin letters and digits, of those that look like
@@ -37,7 +42,8 @@ _LATIN_LIKE = {
     **dict(zip("ієґђјљњћџѕ", "iergjlnhqs", strict=True)),
 }
 _CLASS_OF |= {letter: _CLASS_OF[like] for letter, like in _LATIN_LIKE.items()}
-_EDGES = re.compile(r"^[^\w$€£%#]+|[^\w$€£%#]+$")
+# Greedy, so it runs to the end and back once: linear, whatever stands between.
+_CORE = re.compile(r"[\w$€£%#](?:.*[\w$€£%#])?", re.DOTALL)
 # Dropped first when a question is too long to be kept whole; they rarely name what is asked for.
 # fmt: off
 _STOP_WORDS = frozenset({
@@ -52,13 +58,22 @@ _STOP_WORDS = frozenset({
 
 def fold(text: str) -> str:
     """Lower case without diacritics: 'Zürich' -> 'zurich'."""
+    if text.isascii():
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
 def split_words(text: str) -> list[str]:
-    """Words of a text, folded, without punctuation at their ends; empty ones dropped."""
-    return [word for raw in fold(text).split() if (word := _EDGES.sub("", raw))]
+    """The last words of a text, folded, without punctuation at their ends; empty ones dropped.
+
+    Takes time linear in the text, with all that is slow within bounds: of the last 256 words, the
+    first `MAX_LETTERS` characters of each. Texts come from strangers.
+    """
+    # Cut before folding: a sequence of combining marks is sorted in quadratic time.
+    last = " ".join(word[:MAX_LETTERS] for word in text.split()[-_SCANNED_WORDS:])
+    cores = (_CORE.search(word) for word in fold(last).split())
+    return [core[0][:MAX_LETTERS] for core in cores if core]
 
 
 def character_class(character: str) -> int:
@@ -66,23 +81,33 @@ def character_class(character: str) -> int:
     return _CLASS_OF.get(character, CLASSES - 1)
 
 
-@lru_cache(maxsize=65536)
 def phoc(word: str) -> npt.NDArray[np.float32]:
-    """The vector of one folded word, shape (`WORD_DIM`,), float32, read-only."""
-    vector = np.zeros(WORD_DIM, np.float32)
+    """The vector of one folded word, shape (`WORD_DIM`,), float32.
+
+    A word is cut to its first `MAX_LETTERS` characters.
+    """
+    word = word[:MAX_LETTERS]
+    vector = np.empty(WORD_DIM, np.float32)
+    vector[:-1] = np.unpackbits(np.frombuffer(_bits(word), np.uint8), count=WORD_DIM - 1)
+    vector[-1] = min(len(word) / 16.0, 2.0)
+    return vector
+
+
+@lru_cache(maxsize=_KEPT_WORDS)
+def _bits(word: str) -> bytes:
+    """The bits of a word's vector, eight in a byte."""
+    bits = np.zeros(WORD_DIM - 1, np.uint8)
     length = len(word)
+    classes = np.array([character_class(character) for character in word], np.intp)
+    starts, ends = np.arange(length) / length, np.arange(1, length + 1) / length
     base = 0
     for level in LEVELS:
-        for position, character in enumerate(word):
-            start, end = position / length, (position + 1) / length
-            for part in range(level):
-                overlap = min(end, (part + 1) / level) - max(start, part / level)
-                if overlap >= 0.5 / length - 1e-9:
-                    vector[base + part * CLASSES + character_class(character)] = 1.0
+        low, high = np.arange(level) / level, np.arange(1, level + 1) / level
+        overlap = np.minimum(ends[:, None], high) - np.maximum(starts[:, None], low)
+        letters, parts = np.nonzero(overlap >= 0.5 / length - 1e-9)
+        bits[base + parts * CLASSES + classes[letters]] = 1
         base += level * CLASSES
-    vector[-1] = min(length / 16.0, 2.0)
-    vector.setflags(write=False)
-    return vector
+    return np.packbits(bits).tobytes()
 
 
 def question_words(question: str, most: int = MAX_WORDS) -> list[str]:

@@ -1,6 +1,6 @@
 """Does the confidence say when to send no crop? Reliability, risk and coverage, and a threshold.
 
-    python benchmarks/abstention.py --pictures photographs --pool runs/heldout \
+    python benchmarks/studies/abstention.py --pictures photographs --pool runs/heldout \
         --output benchmarks/results/abstention.json --figure docs/studies/abstention.svg
 
 A threshold for `min_confidence` is chosen on pages with fonts and words of the *training* split and

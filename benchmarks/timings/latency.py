@@ -1,8 +1,8 @@
 """SmolVLM as the paper runs it, as its exports, and nano: milliseconds from a file to a crop.
 
-    python benchmarks/latency.py                  # about 12 minutes on 2 cores, 20 GB
-    python benchmarks/latency.py --quick          # 512 px, two rounds
-    python benchmarks/latency.py --render         # docs/latency.md anew from the JSON
+    python benchmarks/timings/latency.py                  # about 12 minutes on 2 cores, 20 GB
+    python benchmarks/timings/latency.py --quick          # 512 px, two rounds
+    python benchmarks/timings/latency.py --render         # docs/latency.md anew from the JSON
 
 The architecture is the real one and its weights are random: what a model takes does not depend on
 what its weights say. Only how much it writes does, so transformers' `generate` is made to write
@@ -39,7 +39,7 @@ from cropzoom.bench.random_weights import (
 from cropzoom.cropper.session import make_session, tries_cuda, usable_threads
 from cropzoom.samples import load_samples
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 RESULTS, DOCS = HERE / "results" / "latency.json", HERE.parent / "docs" / "latency.md"
 MARKS = "<!-- figures -->\n", "<!-- end of figures -->\n"
 REPEATS = 12

@@ -5,7 +5,7 @@ a cropper that answers at once, so the difference is all the rest: reading the r
 the picture, cutting and encoding the crop, and sending it. The cache is off, or every call after
 the first would be free.
 
-    python benchmarks/overhead.py --rounds 15 --output overhead.json
+    python benchmarks/timings/overhead.py --rounds 15 --output overhead.json
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pictures of what a cropper misses: the page's part in question, with its crop and the right one.
 
-    python benchmarks/failures.py runs/heldout/questions.jsonl --output docs/failures.png
+    python benchmarks/figures/failures.py runs/heldout/questions.jsonl --output docs/failures.png
 
 Of the held-out pages of both renderers it takes misses of as many kinds as there are, drawn by
 chance: no picking. A miss is a question whose crop is not centred in the region of key and value.

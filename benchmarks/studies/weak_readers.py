@@ -1,6 +1,6 @@
 """How weak may a reader be and still teach? GRPO by readers made worse, judged by a good one.
 
-    python benchmarks/weak_readers.py --output benchmarks/results/weak_readers.json
+    python benchmarks/studies/weak_readers.py --output benchmarks/results/weak_readers.json
 
 Pages, readers, the SFT policy and the training are those of `reproduction/`. Its reader r2 is made
 worse in two ways: with Gaussian noise on its weights (`noise`: in standard deviations of each
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).with_name("reproduction")))
+sys.path.insert(0, str(Path(__file__).parents[1] / "reproduction"))
 
 import run as reproduction
 import torch

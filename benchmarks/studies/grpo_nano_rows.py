@@ -2,8 +2,8 @@
 
     python -m cropzoom.trainer.nano.pages.browser runs/pool --pages 2200 --seed 2 --grey
     python -m cropzoom.trainer.nano.pages.browser.pool_questions runs/pool --per-page 1 --seed 9
-    python benchmarks/grpo_nano_rows.py write runs/grpo-rows runs/pool/questions.jsonl
-    python benchmarks/grpo_nano_rows.py unsure runs/grpo-rows SFT-CROPPER
+    python benchmarks/studies/grpo_nano_rows.py write runs/grpo-rows runs/pool/questions.jsonl
+    python benchmarks/studies/grpo_nano_rows.py unsure runs/grpo-rows SFT-CROPPER
     cropzoom train grpo runs/grpo-rows/unsure.jsonl runs/nano-grpo --policy nano --model SFT-CROPPER
 
 Boxes are written, too, but GRPO looks at them for its measurements only. `unsure` keeps what the

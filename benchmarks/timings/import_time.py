@@ -2,7 +2,7 @@
 
 Processes are started in turn, bare and importing, so that a busy machine slows both alike.
 
-    python benchmarks/import_time.py --rounds 20
+    python benchmarks/timings/import_time.py --rounds 20
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Draw the README's picture: a sample page with nano's box, beside the question and the crop.
 
-python benchmarks/readme_picture.py docs/example.png
+python benchmarks/figures/readme_picture.py docs/example.png
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Write nano's model card from what was measured: no figure in it is typed by hand.
 
-python benchmarks/legibility.py --pages 70 --output benchmarks/results/legibility.json
+python benchmarks/studies/legibility.py --pages 70 --output benchmarks/results/legibility.json
 python -m cropzoom.trainer.nano.calibrate runs/nano --output benchmarks/results/calibration.json
-python benchmarks/overhead.py --rounds 9 --output benchmarks/results/overhead.json
-python benchmarks/where_it_misses.py runs/heldout/questions.jsonl --output benchmarks/results/where_it_misses.json
-python benchmarks/model_card.py
+python benchmarks/timings/overhead.py --rounds 9 --output benchmarks/results/overhead.json
+python benchmarks/studies/where_it_misses.py runs/heldout/questions.jsonl --output benchmarks/results/where_it_misses.json
+python benchmarks/figures/model_card.py
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from cropzoom import ZoomOptions
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BUNDLED = ROOT / "cropzoom/cropper/bundled"
 RESULTS = ROOT / "benchmarks/results"
 KINDS = {
@@ -58,7 +58,7 @@ were held out, and so were 12 % of all words.
 
 On held-out fonts and words, at {width} x {height} px, body text of {min_text:.0f} to {max_text:.0f} px; {pages} pages,
 {questions} questions, 95 % bootstrap intervals over pages.
-`python benchmarks/legibility.py --pages {pages}`; "answered" and "legible" are those of a stand-in that
+`python benchmarks/studies/legibility.py --pages {pages}`; "answered" and "legible" are those of a stand-in that
 sees {side} px and reads with an OCR engine:
 
 | | nano | no crop | centre | random | oracle |
@@ -71,7 +71,7 @@ sees {side} px and reads with an OCR engine:
 Centre in the region by kind of question: {kinds}.
 
 On other held-out pages, centre in the region / value shown whole, with intervals
-(`python benchmarks/where_it_misses.py runs/heldout/questions.jsonl --pages {where_pages}`; [by place, size, contrast, script and
+(`python benchmarks/studies/where_it_misses.py runs/heldout/questions.jsonl --pages {where_pages}`; [by place, size, contrast, script and
 kind](../../../docs/studies/where-it-misses.md)):
 
 | pages | centre in the region | value whole | questions |
@@ -81,20 +81,20 @@ kind](../../../docs/studies/where-it-misses.md)):
 Confidence, on {calibration_pages} pages at 1024 px with body text of 8.5 to 30 px, fonts and words of the training split
 (`python -m cropzoom.trainer.nano.calibrate runs/nano --pages {calibration_pages}`, the temperature
 is chosen on these pages): mean {confidence}. The default `min_confidence={threshold}` keeps crops back
-(`python benchmarks/abstention.py --pictures photographs --pool runs/heldout`, held-out pages, questions with and
+(`python benchmarks/studies/abstention.py --pictures photographs --pool runs/heldout`, held-out pages, questions with and
 without an answer; [curves, and what the groups are](../../../docs/studies/abstention.md)):
 
 | asked about | no crop sent | questions |
 |---|---|---|
 {skipped}
 
-Latency: {latency:.0f} ms for an A4 page at 1024 px on 2 cores (`python benchmarks/overhead.py --rounds 9`).
+Latency: {latency:.0f} ms for an A4 page at 1024 px on 2 cores (`python benchmarks/timings/overhead.py --rounds 9`).
 Parity with torch: {parity:.0e} at most on any logit (checked by the export).
 
 ## Where it fails
 
 Misses drawn by chance from both kinds of held-out pages, of as many kinds of page as there are: green where
-key and value stand, red the crop (`python benchmarks/failures.py runs/heldout/questions.jsonl`).
+key and value stand, red the crop (`python benchmarks/figures/failures.py runs/heldout/questions.jsonl`).
 
 ![Misses](../../../docs/failures.png)
 

@@ -6,7 +6,7 @@ grammar) and were taught to write boxes first, or nothing would be rewarded. Rou
 the first step of each is not counted. Rewards are those of `AnswerLikelihood`, which TRL reaches by
 `as_trl`: equal boxes of a group are looked at once in all three.
 
-    python benchmarks/grpo_throughput.py --output benchmarks/results/grpo_throughput.json
+    python benchmarks/timings/grpo_throughput.py --output benchmarks/results/grpo_throughput.json
 
 Takes under five minutes on two idle cores. What it shows is the work that is saved (the image
 encoded once a prompt and the prompt read once a group), on a CPU and a tiny model: not the speed of
@@ -53,7 +53,7 @@ from cropzoom.trainer.rewards.trl import as_trl
 from cropzoom.trainer.rows import VqaRow
 from cropzoom.trainer.sft import SftTrainer
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from tiny_models import build_tiny_idefics3
 
 QUIET = {"disable_tqdm": True, "use_cpu": True}
@@ -266,7 +266,7 @@ def measure(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
             clock = run(folder, rows, Timed(AnswerLikelihood(vlm)), options)
             found[name].append(clock.rates(options.prompts * options.group))
     return {
-        "command": "python benchmarks/grpo_throughput.py",
+        "command": "python benchmarks/timings/grpo_throughput.py",
         "settings": {k: v for k, v in vars(options).items() if k not in ("output", "scratch")},
         "machine": {
             "processor": platform.processor() or platform.machine(),

@@ -9,7 +9,7 @@ practice, but a bound for those that guess it).
 A rule is compared with what a fixed size would do at the same cost: between two sizes, with both
 in turn. Cost is counted in megapixels of the net's input; its milliseconds are proportional.
 
-    python benchmarks/input_size.py --output benchmarks/results/input_size.json
+    python benchmarks/studies/input_size.py --output benchmarks/results/input_size.json
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ the A and the B?", or which of two amounts is larger. Ways to show them:
 A question counts as right if the reading stand-in at 448 px, which sees the page and the crops,
 gives both values; it is asked for each by the page's own wording, since it knows no "and".
 
-    python benchmarks/two_places.py --output benchmarks/results/two_places.json
+    python benchmarks/studies/two_places.py --output benchmarks/results/two_places.json
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ a pool is given, pages that Chromium laid out:
 
     python -m cropzoom.trainer.nano.pages.browser runs/heldout --pages 90 --seed 6 --split heldout
     python -m cropzoom.trainer.nano.pages.browser.pool_questions runs/heldout
-    python benchmarks/where_it_misses.py runs/heldout/questions.jsonl \\
+    python benchmarks/studies/where_it_misses.py runs/heldout/questions.jsonl \\
         --output benchmarks/results/where_it_misses.json
 
 A hit is a crop whose centre lies in the region of key and value; whole, one that shows the value

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Fetch the photographs of photographs.txt (Debian package, end of its path) into a folder:
-#     sh benchmarks/photographs.sh photographs
+#     sh benchmarks/studies/photographs.sh photographs
 # On Debian 12; the packages are unpacked, not installed. For testing only: nothing is trained on
 # them, and they are no part of this repository.
 set -e

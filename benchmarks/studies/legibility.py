@@ -9,7 +9,7 @@ and the right one (oracle). Two measures:
             rule can't know that "what do I pay" means "Total"; the cropper gets the question)
   legible   the answer is read, correctly and in full, at its place, in the page or in the crop
 
-    python benchmarks/legibility.py --pages 80 --output legibility.json
+    python benchmarks/studies/legibility.py --pages 80 --output legibility.json
 """
 
 from __future__ import annotations

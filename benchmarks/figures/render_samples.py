@@ -1,10 +1,10 @@
-"""Render the demo's sample pictures from benchmarks/samples/*.html with headless Chromium.
+"""Render the demo's sample pictures from benchmarks/figures/samples/*.html with headless Chromium.
 
 Writes the pictures and samples.json to cropzoom/samples. In the HTML, elements with
 `data-q="1"` are the key and value of the first question, the one with `data-a="1"` is the value.
 Needs `chromium` on the PATH and the fonts that the pages name; the results are committed.
 
-    python benchmarks/render_samples.py
+    python benchmarks/figures/render_samples.py
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from PIL import Image
 
 SOURCES = Path(__file__).parent / "samples"
-TARGET = Path(__file__).parents[1] / "cropzoom" / "demo" / "samples"
+TARGET = Path(__file__).parents[2] / "cropzoom" / "samples"
 PHOTOGRAPHIC = {"receipt", "nameplate", "nutrition"}  # gradients and grain: smaller as JPEG
 FLAT = {"invoice", "lab-report", "timetable"}  # no gradients: 256 colours do
 ORDER = (

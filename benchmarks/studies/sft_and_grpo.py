@@ -3,8 +3,8 @@
     cropzoom eval rendered:300x1@7 -t standin:448 -c none -c random -c centre -c ocr -c nano \\
         -c runs/nano-grpo-onnx -c runs/nano-grpo2-onnx -c oracle --threads 1 --concurrency 1 \\
         -o runs/rendered300
-    python benchmarks/sft_and_grpo.py runs/rendered300/summary.json
-    python benchmarks/study_tables.py
+    python benchmarks/studies/sft_and_grpo.py runs/rendered300/summary.json
+    python benchmarks/studies/study_tables.py
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from study_tables import markdown, percent
 
-RESULT = Path(__file__).parent / "results/sft_and_grpo.json"
+RESULT = Path(__file__).parents[1] / "results/sft_and_grpo.json"
 NAMES = {
     "none": "no crop",
     "random": "random place",

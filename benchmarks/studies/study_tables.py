@@ -1,11 +1,11 @@
 """Put the studies' tables into their pages: no figure of a table in docs/studies is typed by hand.
 
 What stands between `<!-- table: NAME -->` and `<!-- end -->` in docs/studies/two-places.md is
-`tables(results)[NAME]` of benchmarks/two_places.py, with the content of
+`tables(results)[NAME]` of benchmarks/studies/two_places.py, with the content of
 benchmarks/results/two_places.json. A study whose figures other benchmarks measured names their
 results in `RESULTS`, and gets one argument for each.
 
-    python benchmarks/study_tables.py
+    python benchmarks/studies/study_tables.py
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs/studies"
 _TABLE = re.compile(r"(<!-- table: ([\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -1,6 +1,6 @@
 """A service under load: right answers a second within a latency budget, with crops and without.
 
-    python benchmarks/service_load.py --output benchmarks/results/service_load.json
+    python benchmarks/studies/service_load.py --output benchmarks/results/service_load.json
 
 Clients in this process ask an OpenAI-compatible server in another one, over a real socket. Its
 replies are those of the reading stand-in at 448 px, read before anything is timed; how long it
