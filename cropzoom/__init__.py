@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from cropzoom.clients import rewrite_body as rewrite_body
     from cropzoom.cropper import Cropper as Cropper
     from cropzoom.cropper import load_cropper as load_cropper
+    from cropzoom.errors import BusyError as BusyError
     from cropzoom.errors import ClientError as ClientError
     from cropzoom.errors import CropperError as CropperError
     from cropzoom.errors import CropZoomError as CropZoomError
+    from cropzoom.errors import DeadlineError as DeadlineError
     from cropzoom.errors import ExportError as ExportError
     from cropzoom.errors import FetchError as FetchError
     from cropzoom.errors import ImageError as ImageError
@@ -42,9 +44,11 @@ _HOMES = {
     "cropzoom.clients": ("CropZoom", "rewrite_body"),
     "cropzoom.cropper": ("Cropper", "load_cropper"),
     "cropzoom.errors": (
+        "BusyError",
         "ClientError",
         "CropZoomError",
         "CropperError",
+        "DeadlineError",
         "ExportError",
         "FetchError",
         "ImageError",

@@ -56,10 +56,25 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, list[str]]:
     return name, sorted(flag for flag in flags if _FLAG.fullmatch(flag))
 
 
+def usable_threads(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return how many threads can run at once: the lesser of CPU affinity and cgroup quota, >= 1.
+
+    A container's quota does not show in the number of CPUs; more threads than it allows are
+    throttled together and make everything slower.
+
+    Args:
+        cgroups: where the cgroup file system is mounted.
+    """
+    # macOS and Windows have no sched_getaffinity.
+    cpus = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cpus = len(os.sched_getaffinity(0))
+    quota = _quota(cgroups)
+    return max(1, cpus if quota is None else min(cpus, int(quota)))
+
+
 def environment() -> dict[str, Any]:
     """Return what times depend on besides the model, ready for `json.dumps`."""
-    from cropzoom.cropper.session import usable_threads
-
     name, flags = processor()
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     return {
@@ -73,3 +88,39 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions(PACKAGES),
     }
+
+
+def _quota(root: Path) -> float | None:
+    """Return the CPU quota in CPUs: the tightest of this process's cgroup and those above it."""
+    quotas: list[float] = []
+    for group in _groups(root):
+        try:
+            limit, period = (group / "cpu.max").read_text().split()[:2]
+        except (OSError, ValueError):
+            try:
+                limit = (group / "cpu.cfs_quota_us").read_text()
+                period = (group / "cpu.cfs_period_us").read_text()
+            except OSError:
+                continue
+        try:
+            cpus = int(limit) / int(period)
+        except (ValueError, ZeroDivisionError):
+            continue  # "max": no limit
+        if cpus > 0:
+            quotas.append(cpus)
+    return min(quotas, default=None)
+
+
+def _groups(root: Path) -> list[Path]:
+    """Return the folders that may hold a quota, for cgroup v2 and v1."""
+    own = "/"
+    try:
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            number, _, name = line.split(":", 2)
+            if number == "0":
+                own = name
+    except (OSError, ValueError):
+        pass
+    group = root / own.lstrip("/")
+    above = [folder for folder in group.parents if folder.is_relative_to(root)]
+    return [group, *above, root / "cpu"]

@@ -36,6 +36,14 @@ class CropperError(CropZoomError):
     """A cropper can't be loaded or used: folder, manifest, model file, provider."""
 
 
+class BusyError(CropZoomError):
+    """No crop was tried: more calls wait for the cropper than it can serve."""
+
+
+class DeadlineError(CropZoomError):
+    """A crop was not ready when the request had to go out; it is kept for the next one."""
+
+
 class ClientError(CropZoomError, TypeError):
     """An object can't be wrapped."""
 

@@ -173,6 +173,8 @@ class OpenedImage:
             return Image.open(io.BytesIO(self._data), formats=_FORMATS)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ImageTooLargeError(f"{self._name} is over Pillow's own limit: {error}") from error
+        except MemoryError:
+            raise
         except Exception as error:
             # Readers raise whatever their parsing trips over, not only OSError.
             raise ImageError(
@@ -302,7 +304,8 @@ class _decoding:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, ImageError):
+        # Too little memory says nothing about the image.
+        if isinstance(error, Exception) and not isinstance(error, (ImageError, MemoryError)):
             raise ImageError(f"{self._name} is broken: {error}") from error
 
 

@@ -7,19 +7,21 @@ import logging
 import os
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import NoneType
 from typing import cast
+from weakref import WeakKeyDictionary
 
 from PIL import Image
 
 from cropzoom.cropper import Cropper
+from cropzoom.environment import usable_threads
 from cropzoom.errors import (
+    BusyError,
     CropperError,
     CropZoomError,
+    DeadlineError,
     ImageError,
     ImageTooLargeError,
     OptionsError,
@@ -28,12 +30,14 @@ from cropzoom.geometry import Box, Crop
 from cropzoom.images import Encoded, ImageSource, OpenedImage, encode_crop, read_bytes
 from cropzoom.options import ZoomOptions
 from cropzoom.report import CropReport, ImageReport, Reason
+from cropzoom.workers import SharedResults, Slots
 
 logger = logging.getLogger("cropzoom")
 
 # Long thin crops are given context across: processors shrink or refuse extreme aspect ratios.
 _MAX_ASPECT = 10.0
 _CACHE_BYTES = 64_000_000
+_DIGEST_PIXELS = 1 << 20
 # Crops of several questions are merged where the common box is at most so much larger than the
 # parts: neighbouring lines, a key and its value.
 _MERGED_GROWTH = 1.25
@@ -67,7 +71,10 @@ class _Outcome:
 
 
 class Zoom:
-    """A cropper with options and a cache. Thread-safe.
+    """A cropper with options and a cache. Thread-safe; goes on working in a forked process.
+
+    However many calls come, a cropper works on a few pages at once: two on a small machine, half
+    as many as there are cores on a larger one.
 
     Args:
         cropper: what proposes the boxes.
@@ -82,7 +89,10 @@ class Zoom:
             raise OptionsError(f"options={options!r} must be ZoomOptions(...) or None")
         self._cropper = cropper
         self._options = options if options is not None else ZoomOptions()
-        self._cache = _Cache(self._options.cache_size)
+        self._slots = _slots_of(cropper)
+        self._results = SharedResults[_Outcome](
+            self._options.cache_size, _CACHE_BYTES, lambda outcome: outcome.bytes
+        )
 
     @property
     def cropper(self) -> Cropper:
@@ -114,7 +124,8 @@ class Zoom:
             index: of the image in its request; only copied into the report.
             options: for this call instead of the defaults.
             strict: raise where the image or the cropper fails, instead of reporting it.
-            until: when to stop waiting, as `time.monotonic` counts; None never does.
+            until: when to stop waiting, as `time.monotonic` counts; None never does. A crop that
+                is not ready then is kept for the next call.
 
         Raises:
             CropZoomError: only with `strict`.
@@ -122,7 +133,9 @@ class Zoom:
         start = time.perf_counter()
         cached = False
         try:
-            outcome, cached = self._outcome(source, _distinct(questions), options or self._options)
+            outcome, cached = self._outcome(
+                source, _distinct(questions), options or self._options, until
+            )
         except Exception as error:
             # Whatever goes wrong here, the caller's request must still go out.
             if strict:
@@ -140,24 +153,39 @@ class Zoom:
         return list(outcome.zoomed), report
 
     def _outcome(
-        self, source: ImageSource, questions: tuple[str, ...], options: ZoomOptions
+        self,
+        source: ImageSource,
+        questions: tuple[str, ...],
+        options: ZoomOptions,
+        until: float | None,
     ) -> tuple[_Outcome, bool]:
         if not questions:
             return _Outcome((), None, Reason.NO_QUESTION, "there is no text to search for"), False
         if isinstance(source, (str, os.PathLike)):
             source = read_bytes(source)
+        opened = None
         if isinstance(source, Image.Image):
             # Its digest decodes it, so the header's claim comes first.
-            OpenedImage(source, max_pixels=options.max_pixels)
-        if self._options.cache_size == 0:
-            return self._compute(source, questions, options), False
-        key = (_digest(source), questions, _without_irrelevant(options))
-        return self._cache.get(key, lambda: self._compute(source, questions, options))
+            opened = OpenedImage(source, max_pixels=options.max_pixels)
+            if until is not None:
+                # The job may outlive the call, and the caller may change the picture then.
+                opened.full()
+        key: object = object()
+        if self._options.cache_size > 0:
+            # A digest of the questions, too: the cache must not hold megabytes of their text.
+            key = _digest(source), _digest_text(questions), _without_irrelevant(options)
+        return self._results.get(
+            key,
+            lambda: self._compute(
+                opened or OpenedImage(source, max_pixels=options.max_pixels), questions, options
+            ),
+            self._slots,
+            until,
+        )
 
     def _compute(
-        self, source: ImageSource, questions: tuple[str, ...], options: ZoomOptions
+        self, image: OpenedImage, questions: tuple[str, ...], options: ZoomOptions
     ) -> _Outcome:
-        image = OpenedImage(source, max_pixels=options.max_pixels)
         if options.target_side is not None and image.longest_side <= options.target_side:
             detail = f"its longest side is {image.longest_side} px, target_side is "
             return _Outcome((), image.size, Reason.IMAGE_SMALL, f"{detail}{options.target_side} px")
@@ -181,7 +209,40 @@ class Zoom:
         many = getattr(self._cropper, "predict_many", None)
         if len(questions) > 1 and many is not None:
             return cast("Sequence[Sequence[Crop]]", many(view, list(questions), k))
-        return [self._cropper.predict(view, question, k) for question in questions]
+        proposals: list[Sequence[Crop]] = []
+        failures: list[Exception] = []
+        for question in questions:
+            try:
+                proposals.append(self._cropper.predict(view, question, k))
+            except Exception as error:
+                # It must not cost the other questions their crops.
+                proposals.append(())
+                failures.append(error)
+        if len(failures) == len(questions):
+            raise failures[0]
+        return proposals
+
+
+_all_slots: WeakKeyDictionary[object, Slots] = WeakKeyDictionary()
+_making_slots = threading.Lock()
+
+
+def _slots_of(cropper: Cropper) -> Slots:
+    """Return the slots of a cropper: one line for all clients that share it."""
+    with _making_slots:
+        try:
+            slots = _all_slots.get(cropper)
+            if slots is None:
+                slots = _all_slots[cropper] = _new_slots()
+        except TypeError:  # it has no hash, or takes no weak references
+            slots = _new_slots()
+        return slots
+
+
+def _new_slots() -> Slots:
+    # Two, so that one picture is decoded while another is looked at. Each takes its memory, and
+    # the runtime uses several cores for one.
+    return Slots(max(2, usable_threads() // 2))
 
 
 def _distinct(questions: str | Sequence[str]) -> tuple[str, ...]:
@@ -302,7 +363,11 @@ def _as_own(error: Exception) -> CropZoomError:
 
 
 def _failure(error: Exception) -> _Outcome:
-    if isinstance(error, ImageTooLargeError):
+    if isinstance(error, BusyError):
+        reason = Reason.BUSY
+    elif isinstance(error, DeadlineError):
+        reason = Reason.DEADLINE
+    elif isinstance(error, ImageTooLargeError):
         reason = Reason.TOO_MANY_PIXELS
     elif isinstance(error, ImageError):
         reason = Reason.BROKEN_IMAGE
@@ -314,20 +379,35 @@ def _failure(error: Exception) -> _Outcome:
 
 
 def _digest(source: ImageSource) -> bytes:
-    if isinstance(source, Image.Image):
-        try:
-            pixels = source.tobytes()
-        except Exception as error:
-            # Decoders raise whatever their parsing trips over, not only OSError.
-            raise ImageError(f"the image is broken: {error}") from error
-        # Everything that decides what the pixels look like.
-        exif = source.getexif().get(0x0112)
-        palette = source.palette.tobytes() if source.palette is not None else b""
-        look = (source.mode, source.size, source.format, exif, source.info.get("transparency"))
-        digest = hashlib.sha256(repr(look).encode() + palette)
-        digest.update(pixels)
-        return digest.digest()
-    return hashlib.sha256(read_bytes(source)).digest()
+    if not isinstance(source, Image.Image):
+        return hashlib.sha256(read_bytes(source)).digest()
+    # Everything that decides what the pixels look like.
+    exif = source.getexif().get(0x0112)
+    palette = source.palette.tobytes() if source.palette is not None else b""
+    look = (source.mode, source.size, source.format, exif, source.info.get("transparency"))
+    digest = hashlib.sha256(repr(look).encode() + palette)
+    try:
+        source.load()
+        # Some rows at a time, since all would be a second copy of the picture.
+        rows = max(1, _DIGEST_PIXELS // source.width)
+        for top in range(0, source.height, rows):
+            bottom = min(top + rows, source.height)
+            digest.update(source.crop((0, top, source.width, bottom)).tobytes())
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Decoders raise whatever their parsing trips over, not only OSError.
+        raise ImageError(f"the image is broken: {error}") from error
+    return digest.digest()
+
+
+def _digest_text(texts: Sequence[str]) -> bytes:
+    digest = hashlib.sha256()
+    for text in texts:
+        # Lone surrogates are no error here.
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.digest()
 
 
 def _without_irrelevant(options: ZoomOptions) -> ZoomOptions:
@@ -348,45 +428,3 @@ def _without_irrelevant(options: ZoomOptions) -> ZoomOptions:
         question=default.question,
         tool_results=default.tool_results,
     )
-
-
-class _Cache:
-    """Recent outcomes; of concurrent calls with one key, one computes and the others wait."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._lock = threading.Lock()
-        self._known: OrderedDict[object, _Outcome] = OrderedDict()
-        self._bytes = 0
-        self._under_way: dict[object, Future[_Outcome]] = {}
-
-    def get(self, key: object, compute: Callable[[], _Outcome]) -> tuple[_Outcome, bool]:
-        """Return the outcome for a key and whether another call computed it."""
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key], True
-            future = self._under_way.get(key)
-            mine = future is None
-            if future is None:
-                future = self._under_way[key] = Future()
-        if not mine:
-            return future.result(), True
-        try:
-            outcome = compute()
-        except BaseException as error:
-            # Not kept: a cropper may recover.
-            with self._lock:
-                del self._under_way[key]
-            # An interrupt is meant for this thread, not for those that wait.
-            ours = isinstance(error, Exception)
-            future.set_exception(error if ours else CropperError("it was interrupted"))
-            raise
-        with self._lock:
-            del self._under_way[key]
-            self._known[key] = outcome
-            self._bytes += outcome.bytes
-            while len(self._known) > self._size or self._bytes > _CACHE_BYTES:
-                self._bytes -= self._known.popitem(last=False)[1].bytes
-        future.set_result(outcome)
-        return outcome, False

@@ -36,7 +36,8 @@ from cropzoom.bench.random_weights import (
     export_variants,
     random_checkpoint,
 )
-from cropzoom.cropper.session import make_session, tries_cuda, usable_threads
+from cropzoom.cropper.session import make_session, tries_cuda
+from cropzoom.environment import usable_threads
 from cropzoom.samples import load_samples
 
 HERE = Path(__file__).parents[1]

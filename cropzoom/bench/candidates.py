@@ -12,8 +12,9 @@ from typing import Any, Literal, Protocol
 from PIL import Image
 
 from cropzoom.cropper.manifest import Manifest, TextManifest
-from cropzoom.cropper.session import Device, usable_threads
+from cropzoom.cropper.session import Device
 from cropzoom.cropper.trace import Trace
+from cropzoom.environment import usable_threads
 from cropzoom.geometry import Box
 
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 from cropzoom.bench.candidates import Candidate, Spec, weights_hash
 from cropzoom.cropper.readable import readable
-from cropzoom.cropper.session import usable_threads
 from cropzoom.cropper.smolvlm.text_cropper import LONGEST_ANSWER
 from cropzoom.cropper.trace import Trace
+from cropzoom.environment import usable_threads
 from cropzoom.errors import MissingDependencyError, OptionsError
 from cropzoom.geometry import Box
 

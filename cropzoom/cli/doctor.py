@@ -67,7 +67,7 @@ def doctor(as_json: JsonFlag = False) -> None:
 def run_checks() -> Iterator[Check]:
     """Yield all checks; none of them raises."""
     from cropzoom import __version__
-    from cropzoom.cropper.session import usable_threads
+    from cropzoom.environment import usable_threads
 
     yield Check("cropzoom", "ok", __version__)
     yield Check("python", "ok", f"{platform.python_version()} at {sys.executable}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import inspect
 import io
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -252,7 +251,8 @@ async def _in_thread(function: Any, *args: Any) -> Any:
     try:
         limiter = _limiter.get()
     except LookupError:
-        limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
+        # Threads only wait: how many crops are made at once is the business of `Zoom`.
+        limiter = anyio.CapacityLimiter(256)
         _limiter.set(limiter)
     return await anyio.to_thread.run_sync(function, *args, limiter=limiter)
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import posixpath
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from cropzoom.cropper.folder import Content
 from cropzoom.cropper.onnx_file import external_tensors
-from cropzoom.environment import versions
+from cropzoom.environment import usable_threads, versions
 from cropzoom.errors import CropperError, MissingDependencyError, OptionsError
 
 logger = logging.getLogger("cropzoom")
@@ -52,23 +50,6 @@ def import_onnxruntime() -> Any:
 def installed_runtimes() -> dict[str, str]:
     """Return the versions of the onnxruntime builds installed; two of them break each other."""
     return versions(_DISTRIBUTIONS)
-
-
-def usable_threads(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return how many threads can run at once: the lesser of CPU affinity and cgroup quota, >= 1.
-
-    A container's quota does not show in the number of CPUs; more threads than it allows are
-    throttled together and make everything slower.
-
-    Args:
-        cgroups: where the cgroup file system is mounted.
-    """
-    # macOS and Windows have no sched_getaffinity.
-    cpus = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        cpus = len(os.sched_getaffinity(0))
-    quota = _quota(cgroups)
-    return max(1, cpus if quota is None else min(cpus, int(quota)))
 
 
 def tries_cuda(device: Device) -> bool:
@@ -196,39 +177,3 @@ def _add_weights(
         ) from error
     if names:
         options.add_external_initializers(names, values)
-
-
-def _quota(root: Path) -> float | None:
-    """Return the CPU quota in CPUs: the tightest of this process's cgroup and those above it."""
-    quotas: list[float] = []
-    for group in _groups(root):
-        try:
-            limit, period = (group / "cpu.max").read_text().split()[:2]
-        except (OSError, ValueError):
-            try:
-                limit = (group / "cpu.cfs_quota_us").read_text()
-                period = (group / "cpu.cfs_period_us").read_text()
-            except OSError:
-                continue
-        try:
-            cpus = int(limit) / int(period)
-        except (ValueError, ZeroDivisionError):
-            continue  # "max": no limit
-        if cpus > 0:
-            quotas.append(cpus)
-    return min(quotas, default=None)
-
-
-def _groups(root: Path) -> list[Path]:
-    """Return the folders that may hold a quota, for cgroup v2 and v1."""
-    own = "/"
-    try:
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            number, _, name = line.split(":", 2)
-            if number == "0":
-                own = name
-    except (OSError, ValueError):
-        pass
-    group = root / own.lstrip("/")
-    above = [folder for folder in group.parents if folder.is_relative_to(root)]
-    return [group, *above, root / "cpu"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cropzoom.cropper.session import usable_threads
+from cropzoom.environment import usable_threads
 from cropzoom.errors import MissingDependencyError
 from cropzoom.geometry import Box
 

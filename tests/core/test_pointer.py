@@ -16,7 +16,8 @@ from cropzoom import CropperError, ImageError, MissingDependencyError, OptionsEr
 from cropzoom.cropper import Cropper
 from cropzoom.cropper.nano.nano_cropper import decode, preprocess
 from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
-from cropzoom.cropper.session import installed_runtimes, make_session, usable_threads
+from cropzoom.cropper.session import installed_runtimes, make_session
+from cropzoom.environment import usable_threads
 from cropzoom.geometry import Crop
 
 IMAGE = ImageSpec(longest_edge=64, multiple=32, pad_value=200, max_upscale=2.0, max_aspect=100)
