@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from cropzoom.cropper.folder import find_folder
 from cropzoom.cropper.manifest import read_manifest
+from cropzoom.cropper.nano.meanings import Meanings
 
 from .batches import (
     Batch,
@@ -141,6 +142,9 @@ def train(
     real_share: Annotated[
         float, typer.Option(help="Share of the batches of pages that are real ones.")
     ] = 0.6,
+    meanings: Annotated[
+        Path | None, typer.Option(help="Table of words' meanings (trainer/nano/distil.py).")
+    ] = None,
     seed: Annotated[int, typer.Option()] = 1,
     workers: Annotated[int, typer.Option(help="Rendering processes.")] = 1,
     threads: Annotated[int, typer.Option(help="Threads of the step.")] = 2,
@@ -161,7 +165,9 @@ def train(
     net = net.to(memory_format=torch.channels_last)
     mean = torch.optim.swa_utils.AveragedModel(net, avg_fn=_moving_average, use_buffers=True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
+    table = None if meanings is None else Meanings.parse(meanings.read_bytes())
     start, spent = 0, 0.0
+    earlier: list[dict[str, Any]] = []
     parent = None if fresh else lineage(start_from or "")
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
@@ -171,16 +177,19 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         start, spent = state["step"], state["seconds"]
         parent = state["parent"]
+        earlier = state.get("earlier", [])
+        if state["arguments"] != arguments:
+            earlier = [*earlier, {"until_step": start, **state["arguments"]}]
     tests = {
-        "320": heldout_batches(2, 6, 8, measure_options(320, 320)),
-        "768x1024": heldout_batches(3, 16, 1, measure_options(768, 1024)),
+        "320": heldout_batches(2, 6, 8, measure_options(320, 320), table),
+        "768x1024": heldout_batches(3, 16, 1, measure_options(768, 1024), table),
     }
     if real is not None:
-        tests["real"] = real_batches(real, 60)
+        tests["real"] = real_batches(real, 40, table)
     if pool_heldout is not None:
-        tests["html 736x1024"] = pooled_batches(pool_heldout, 4, 24)
+        tests["html 736x1024"] = pooled_batches(pool_heldout, 4, 24, table)
     loader = torch.utils.data.DataLoader(
-        Batches(seed, start, reading if fresh else None, steps, pool, pool_share, real, real_share),
+        Batches(seed, start, reading if fresh else None, steps, pool, pool_share, real, real_share, table),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=8 if workers else None,
@@ -232,6 +241,7 @@ def train(
                     "seconds": seconds,
                     "config": net.config.to_dict(),
                     "arguments": arguments,
+                    "earlier": earlier,
                     "parent": parent,
                 },
             )

@@ -20,7 +20,7 @@ from cropzoom.cropper.folder import Folder, find_folder
 from cropzoom.cropper.manifest import MODEL_NAME, PointerManifest, read_manifest, read_model
 from cropzoom.cropper.nano.phoc import MAX_WORDS, encode_question
 from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
-from cropzoom.cropper.pointing import point
+from cropzoom.cropper.pointing import hold, point
 from cropzoom.cropper.readable import readable
 from cropzoom.cropper.session import Device, check_graph, make_session
 from cropzoom.cropper.trace import Trace
@@ -250,7 +250,7 @@ def decode(
     spec: DecodeSpec,
     k: int,
 ) -> list[Crop]:
-    """Turn the model's output into at most `k` boxes, best first; see `point`.
+    """Turn the model's output into at most `k` boxes, best first; see `hold` and `point`.
 
     Boxes are grown after their confidence is taken, and cells beyond the image do not count.
 
@@ -276,12 +276,17 @@ def decode(
             (y1 + grow_y) / height,
         )
 
+    cells = cells[:rows, :columns]
+    xs, ys = (np.arange(columns) + 0.5) * spec.cell, (np.arange(rows) + 0.5) * spec.cell
+    if spec.price is not None:
+        t = spec.temperature
+        return hold(cells, absent, edges, xs, ys, spec.edge, spec.price, t, size, finish, k)
     return point(
-        cells[:rows, :columns],
+        cells,
         absent,
         edges,
-        (np.arange(columns) + 0.5) * spec.cell,
-        (np.arange(rows) + 0.5) * spec.cell,
+        xs,
+        ys,
         spec.edge,
         spec.quantile,
         spec.temperature,

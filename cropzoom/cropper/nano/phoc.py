@@ -18,6 +18,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from cropzoom.cropper.nano.meanings import Meanings
+
 LEVELS = (1, 2, 3, 4, 5)
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 CLASSES = len(ALPHABET) + 1
@@ -123,21 +125,25 @@ def question_words(question: str, most: int = MAX_WORDS) -> list[str]:
 
 
 def encode_question(
-    question: str, most: int = MAX_WORDS
+    question: str, most: int = MAX_WORDS, meanings: Meanings | None = None
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """A question as the model's input.
 
     Args:
         question: any text. One without a word gives an all-zero mask.
         most: words that the model takes.
+        meanings: for a model that is told them, too.
 
     Returns:
-        `words` (`most`, `WORD_DIM`) and `mask` (`most`,), float32; 1 marks a word.
+        `words` (`most`, `WORD_DIM`) and `mask` (`most`,), float32; 1 marks a word. With `meanings`,
+        each word has its meaning behind its letters: (`most`, `WORD_DIM` + `meanings.width`).
     """
     words = question_words(question, most)
-    vectors = np.zeros((most, WORD_DIM), np.float32)
+    vectors = np.zeros((most, WORD_DIM + (meanings.width if meanings else 0)), np.float32)
     mask = np.zeros(most, np.float32)
     for row, word in enumerate(words):
-        vectors[row] = phoc(word)
+        vectors[row, :WORD_DIM] = phoc(word)
+        if meanings is not None:
+            vectors[row, WORD_DIM:] = meanings(word)
     mask[: len(words)] = 1.0
     return vectors, mask

@@ -36,11 +36,14 @@ class DecodeSpec:
         cell: side of a cell.
         edge: distances from a cell's centre that an edge of the box may have, ascending.
         quantile: of each edge's distribution; above 0.5 a box is rather too large than too small.
+            Of no account with a `price`.
         scale: the box is grown by this about its centre.
         pad_px: and then by this on each side.
         temperature: the logits are divided by it before the confidence is taken.
         join: probability, as a share of the first box's, from which a second box that reaches back
             is joined to it (see `point`); None for never.
+        price: of area in chance, where boxes are chosen by the chance that they hold the answer
+            (see `hold`), as since 0.5; None for a box at the edges' quantile.
     """
 
     cell: int
@@ -50,6 +53,7 @@ class DecodeSpec:
     pad_px: float
     temperature: float
     join: float | None = None
+    price: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +102,12 @@ def decode_spec(bins: Section, decode: Section) -> DecodeSpec:
     spec = DecodeSpec(
         cell=bins.integer("cell", 1, 1024),
         edge=_edge(bins, 65536),
-        quantile=decode.number("quantile", 0.01, 0.999),
+        quantile=decode.number("quantile", 0.01, 0.999, default=0.5 if "price" in decode else None),
         scale=decode.number("scale", 1, 16),
         pad_px=decode.number("pad_px", 0, 4096),
         temperature=decode.number("temperature", 0.01, 100),
         join=decode.number("join", 0.01, 100) if "join" in decode else None,
+        price=decode.number("price", 0.001, 1000) if "price" in decode else None,
     )
     bins.finish()
     decode.finish()
