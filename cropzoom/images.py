@@ -80,6 +80,7 @@ class OpenedImage:
     def __init__(self, source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
         self._data: bytes | None = None
         self._full: Image.Image | None = None
+        self._orientation: int | None = None
         if isinstance(source, Image.Image):
             self._name, self._header = "the image", source
         else:
@@ -120,10 +121,20 @@ class OpenedImage:
         if self._full is None and self._header.format in _JPEG:
             with _decoding(self._name):
                 width, height = self._header.size
-                turned = self._header.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+                turned = _orientation(self._header) >= 5
             return (height, width) if turned else (width, height)
         # Other formats may carry their orientation after the pixels.
         return self.full().size
+
+    @property
+    def orientation(self) -> int:
+        """How the file stores its pixels, 1 to 8 as EXIF and TIFF number it; 1 is upright."""
+        if self._orientation is None:
+            if self._header.format in _JPEG:
+                with _decoding(self._name):
+                    return _orientation(self._header)
+            self.full()
+        return self._orientation or 1
 
     def full(self) -> Image.Image:
         """Return all pixels: RGB, upright, alpha composited on white.
@@ -133,10 +144,11 @@ class OpenedImage:
         """
         if self._full is None:
             with _decoding(self._name):
-                if self._data is None:
-                    self._full = _upright_rgb(self._header, own=False)
-                else:
-                    self._full = _upright_rgb(self._open(), own=True)
+                own = self._data is not None
+                image = self._open() if own else self._header
+                # Pillow forgets a TIFF's when it turns the pixels.
+                self._orientation = _orientation(image)
+                self._full = _upright_rgb(image, own=own)
         return self._full
 
     def preview(self, at_least: int, *, grey: bool = False) -> Image.Image:
@@ -162,7 +174,7 @@ class OpenedImage:
             image.draft("L" if grey else None, size)
             if image.mode == "L":
                 image.load()
-                return _turned(image, image.getexif().get(_ORIENTATION, 1))
+                return _turned(image, _orientation(image))
             return _upright_rgb(image, own=True)
 
     def _open(self) -> Image.Image:
@@ -288,10 +300,22 @@ def encode_crop(
 def is_plain(image: Image.Image) -> bool:
     """Tell whether an image is RGB or 8-bit grey, opaque and upright, so needs no `load_image`."""
     return (
-        image.mode in ("RGB", "L")
-        and not image.has_transparency_data
-        and image.getexif().get(_ORIENTATION, 1) == 1
+        image.mode in ("RGB", "L") and not image.has_transparency_data and _orientation(image) == 1
     )
+
+
+def readable(image: Image.Image) -> Image.Image:
+    """Return an image as RGB or 8-bit grey, upright, on white; itself where it is that already.
+
+    Raises:
+        ImageError: it is not a readable PIL image.
+    """
+    if not isinstance(image, Image.Image):
+        raise ImageError(
+            f"predict takes a PIL image, not {type(image).__name__}; "
+            "open it with cropzoom.images.load_image"
+        )
+    return image if is_plain(image) else load_image(image, max_pixels=image.width * image.height)
 
 
 class _decoding:
@@ -311,7 +335,10 @@ class _decoding:
 
 def _upright_rgb(image: Image.Image, *, own: bool) -> Image.Image:
     """Return an upright RGB image without metadata; a new one, unless the image is our own."""
-    orientation = image.getexif().get(_ORIENTATION, 1)
+    if image.format == "TIFF":
+        # Pillow turns these itself, and then drops their tag.
+        image.load()
+    orientation = _orientation(image)
     if image.mode.startswith("I") or image.mode == "F":
         rgb = _to_8_bits(image)
     elif image.has_transparency_data:
@@ -326,6 +353,12 @@ def _upright_rgb(image: Image.Image, *, own: bool) -> Image.Image:
     else:
         rgb = image.convert("RGB")
     return _turned(rgb, orientation)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return an image's orientation, 1 where its tag is missing or makes no sense."""
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    return orientation if orientation in _TURNS else 1
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:

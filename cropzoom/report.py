@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from cropzoom.coordinates import Frame, Place, Point, Rect, Size, Unit
 from cropzoom.geometry import Box
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from cropzoom.images import ImageSource
 
 
 class Reason(str, Enum):
@@ -53,6 +59,7 @@ class CropReport:
         height: of the encoded crop, in px.
         bytes: size of the encoded crop, before base64.
         question: what it answers; several, where crops were merged, are joined by line breaks.
+        place: where it lies in the picture as sent and as given; None where that is not known.
     """
 
     box: Box
@@ -61,6 +68,47 @@ class CropReport:
     height: int
     bytes: int
     question: str = ""
+    place: Place | None = None
+
+    def map_point(
+        self,
+        x: float,
+        y: float,
+        source: Frame = "crop",
+        target: Frame = "given",
+        unit: Unit = "px",
+        target_unit: Unit | None = None,
+        seen: Size | None = None,
+    ) -> Point:
+        """Return where a point of one picture lies in another, for instance one a model named.
+
+        Args:
+            x, y: the point in the source; columns first, while some models say rows first.
+            source, target: "crop", "sent", "upright" or "given", see `cropzoom.coordinates`.
+            unit: "px", "fraction" or "thousandths" of the sides.
+            target_unit: what the result is counted in; None for the same.
+            seen: (width, height) in px of the source as the model counts its pixels, where it
+                shrank the picture before it looked.
+
+        Raises:
+            ValueError: an unknown frame or unit, or the place is not known.
+        """
+        return _known(self.place).point((x, y), source, target, unit, target_unit, seen)
+
+    def map_box(
+        self,
+        x0: float,
+        y0: float,
+        x1: float,
+        y1: float,
+        source: Frame = "crop",
+        target: Frame = "given",
+        unit: Unit = "px",
+        target_unit: Unit | None = None,
+        seen: Size | None = None,
+    ) -> Rect:
+        """Return where a box of one picture lies in another; see `map_point`."""
+        return _known(self.place).box((x0, y0, x1, y1), source, target, unit, target_unit, seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +132,19 @@ class ImageReport:
     milliseconds: float
     cached: bool
     detail: str = ""
+
+    def highlight(self, image: ImageSource) -> Image:
+        """Return the image, upright and in RGB, with the regions of the crops shown.
+
+        Args:
+            image: the one this report is about: bytes of a file, a path, or a PIL image.
+
+        Raises:
+            ImageError: it can't be read.
+        """
+        from cropzoom.highlight import highlight
+
+        return highlight(image, [crop.box for crop in self.crops])
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +171,21 @@ class ZoomReport:
         """All crops added, in the order of their images."""
         return tuple(crop for image in self.images for crop in image.crops)
 
+    def highlight(self, image: ImageSource, index: int = 0) -> Image:
+        """Return an image, upright and in RGB, with the regions of its crops shown.
+
+        Args:
+            image: one of the request's: bytes of a file, a path, or a PIL image.
+            index: its number among the images of the request.
+
+        Raises:
+            ImageError: it can't be read.
+        """
+        from cropzoom.highlight import highlight
+
+        boxes = [crop.box for item in self.images if item.index == index for crop in item.crops]
+        return highlight(image, boxes)
+
     @property
     def pixels_added(self) -> int:
         """Pixels of all crops added."""
@@ -126,6 +202,12 @@ class ZoomReport:
             image["size"] = None if report.size is None else list(report.size)
             image["crops"] = list(image["crops"])
         return plain
+
+
+def _known(place: Place | None) -> Place:
+    if place is None:
+        raise ValueError("where this crop lies is not known; map points of a client's own reports")
+    return place
 
 
 def _text(reason: Reason | None) -> str | None:

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from PIL import Image
 
+from cropzoom.coordinates import Place
 from cropzoom.cropper import Cropper
 from cropzoom.environment import usable_threads
 from cropzoom.errors import (
@@ -51,11 +52,13 @@ class Zoomed:
         crop: what it shows.
         image: its pixels.
         questions: what it answers; more than one where neighbouring crops were merged.
+        place: where it lies in its picture; None where that is not known.
     """
 
     crop: Crop
     image: Encoded
     questions: tuple[str, ...] = ()
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,23 +318,27 @@ def _choose(
         else:
             choices.append(_Choice(box, proposal.confidence, (question,)))
     if choices:
-        zoomed = [
-            Zoomed(
-                Crop(choice.box, choice.confidence),
-                encode_crop(
-                    image.full(),
-                    choice.box,
-                    min_side=options.min_crop_side,
-                    max_side=options.max_crop_side,
-                    photographic=image.photographic,
-                ),
-                choice.questions,
-            )
-            for choice in _merged(choices)
-        ]
+        zoomed = [_zoomed(image, choice, options) for choice in _merged(choices)]
         return _Outcome(tuple(zoomed), image.size)
     reason, detail = refused or (Reason.NOTHING_FOUND, "the cropper proposed no region")
     return _Outcome((), image.size, reason, detail)
+
+
+def _zoomed(image: OpenedImage, choice: _Choice, options: ZoomOptions) -> Zoomed:
+    encoded = encode_crop(
+        image.full(),
+        choice.box,
+        min_side=options.min_crop_side,
+        max_side=options.max_crop_side,
+        photographic=image.photographic,
+    )
+    place = Place(
+        image.size,
+        image.orientation,
+        cut=choice.box.to_pixels(*image.size),
+        crop=(encoded.width, encoded.height),
+    )
+    return Zoomed(Crop(choice.box, choice.confidence), encoded, choice.questions, place)
 
 
 def _with_context(box: Box, width: int, height: int, padding: float) -> Box:
@@ -353,6 +360,7 @@ def crop_report(item: Zoomed) -> CropReport:
         image.height,
         len(image.data),
         "\n".join(item.questions),
+        item.place,
     )
 
 

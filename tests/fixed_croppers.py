@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -24,6 +25,16 @@ class FixedCropper:
     def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
         self.questions.append(question)
         return [Crop(self.box, self.confidence)]
+
+
+class LookupCropper:
+    """Looks its boxes up by the question, instead of at the picture."""
+
+    def __init__(self, box_for: Callable[[str], Box]) -> None:
+        self._box_for = box_for
+
+    def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
+        return [Crop(self._box_for(question), 1.0)]
 
 
 class BrokenCropper:

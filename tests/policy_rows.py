@@ -7,13 +7,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cropzoom.trainer.rows import VqaRow
+from cropzoom.data.row import Row
 
 
-def noise_row(seed: int, width: int, height: int, question: str) -> VqaRow:
+def noise_row(seed: int, width: int, height: int, question: str) -> Row:
     """A row whose picture is coloured noise."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return VqaRow(f"noise-{seed}", Image.fromarray(pixels), question, ("?",))
+    return Row(f"noise-{seed}", Image.fromarray(pixels), question, ("?",))
 
 
 # In tiles of the tiny Idefics3: 2 x 2, 1 x 2 and 2 x 1.

@@ -14,10 +14,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from cropzoom.data.row import Row
 from cropzoom.geometry import Box
 from cropzoom.trainer.health import box_iou
 from cropzoom.trainer.policies.policy import Batch, Policy, Rollout, Scores, pick
-from cropzoom.trainer.rows import VqaRow
 
 SIDES = (0.25, 0.5)
 
@@ -25,7 +25,7 @@ SIDES = (0.25, 0.5)
 class ToyCollate:
     """Row number, from the id `toy-7`."""
 
-    def __call__(self, rows: Sequence[VqaRow]) -> Batch:
+    def __call__(self, rows: Sequence[Row]) -> Batch:
         return {"number": torch.tensor([int(row.id.split("-")[1]) for row in rows])}
 
 
@@ -121,7 +121,7 @@ class TargetIou:
         self.missing = set(missing)
         self.calls: list[tuple[list[str], Tensor]] = []
 
-    def __call__(self, rows: Sequence[VqaRow], boxes: Tensor) -> Tensor:
+    def __call__(self, rows: Sequence[Row], boxes: Tensor) -> Tensor:
         self.calls.append(([row.id for row in rows], boxes.clone()))
         rewards = torch.zeros(boxes.shape[:2])
         for b, row in enumerate(rows):
@@ -134,14 +134,14 @@ class TargetIou:
         return rewards
 
 
-def toy_rows(count: int, seed: int = 0) -> list[VqaRow]:
+def toy_rows(count: int, seed: int = 0) -> list[Row]:
     """Rows whose boxes are boxes of the toy's grid of four by four cells."""
     generator = torch.Generator().manual_seed(seed)
     cells = torch.randint(15, (count,), generator=generator)
     sides = torch.randint(len(SIDES), (count,), generator=generator)
     boxes = ToyPolicy(1).boxes(torch.stack([cells, sides], -1)).tolist()
     return [
-        VqaRow(
+        Row(
             id=f"toy-{number}",
             image=Image.new("RGB", (32, 32), (7 * number % 256, 90, 120)),
             question=f"Where is thing {number}?",

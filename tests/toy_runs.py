@@ -17,10 +17,10 @@ from torch import Tensor
 from toy_policy import TargetIou, ToyPolicy, toy_rows
 from transformers import TrainerCallback
 
+from cropzoom.data.row import Row
 from cropzoom.trainer.config import GrpoConfig, SftConfig
 from cropzoom.trainer.grpo import GrpoTrainer
 from cropzoom.trainer.policy_trainer import PolicyTrainer
-from cropzoom.trainer.rows import VqaRow
 from cropzoom.trainer.sft import SftTrainer
 
 # Ten rows and steps of four: the last step of an epoch is half a one.
@@ -57,9 +57,9 @@ class StopAt(TrainerCallback):
 def grpo(
     folder: Path,
     reward: Any = None,
-    rows: Sequence[VqaRow] | None = None,
+    rows: Sequence[Row] | None = None,
     policy: ToyPolicy | None = None,
-    eval_rows: Sequence[VqaRow] | None = None,
+    eval_rows: Sequence[Row] | None = None,
     kind: type[GrpoTrainer] = GrpoTrainer,
     **options: Any,
 ) -> GrpoTrainer:
@@ -102,7 +102,7 @@ def by_row(reward: TargetIou) -> dict[str, Tensor]:
 class Slow(TargetIou):
     """So slow that there is time for a kill."""
 
-    def __call__(self, rows: Sequence[VqaRow], boxes: Tensor) -> Tensor:
+    def __call__(self, rows: Sequence[Row], boxes: Tensor) -> Tensor:
         time.sleep(0.1)
         return super().__call__(rows, boxes)
 

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from cropzoom.data.row import Row
 from cropzoom.errors import ImageError, TrainingError
 
-from .data import Rows
 from .policies.policy import Batch
-from .rows import VqaRow
 
 
 class Loaded(NamedTuple):
@@ -27,7 +26,7 @@ class Loaded(NamedTuple):
         broken: ids of rows whose pictures could not be read, which this one stands in for.
     """
 
-    row: VqaRow
+    row: Row
     broken: tuple[str, ...]
 
 
@@ -44,7 +43,7 @@ class RowDataset(Dataset[Loaded]):
         TrainingError: there are no rows.
     """
 
-    def __init__(self, rows: Sequence[VqaRow]) -> None:
+    def __init__(self, rows: Sequence[Row]) -> None:
         if not rows:
             raise TrainingError("there are no rows to train on; check the data's path and columns")
         self.rows = rows
@@ -61,11 +60,11 @@ class RowDataset(Dataset[Loaded]):
         broken: list[str] = []
         for step in range(len(self.rows)):
             place = (number + step) % len(self.rows)
+            row = self.rows[place]
             try:
-                row = self.rows[place]
                 return Loaded(dataclasses.replace(row, image=row.load()), tuple(broken))
             except ImageError as error:
-                broken.append(heads(self.rows)[place].id)
+                broken.append(row.id)
                 reason = error
         raise TrainingError(
             f"none of the {len(self.rows)} pictures can be read; the last one: {reason}"
@@ -79,7 +78,7 @@ class Collate:
         tensors: the policy's `collate`.
     """
 
-    def __init__(self, tensors: Callable[[Sequence[VqaRow]], Batch]) -> None:
+    def __init__(self, tensors: Callable[[Sequence[Row]], Batch]) -> None:
         self.tensors = tensors
 
     def __call__(self, items: Sequence[Loaded]) -> dict[str, Any]:
@@ -90,11 +89,6 @@ class Collate:
             "rows": rows,
             "broken": [row_id for item in items for row_id in item.broken],
         }
-
-
-def heads(rows: Sequence[VqaRow]) -> Sequence[VqaRow]:
-    """Rows without a need of their pictures: for `data.Rows`, what is in memory anyway."""
-    return rows.heads if isinstance(rows, Rows) else rows
 
 
 class WindowSampler(Sampler[int]):
@@ -140,7 +134,7 @@ def seeded(*parts: object) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
 
 
-def rollout_noise(rows: Sequence[VqaRow], group: int, length: int, seed: int, epoch: int) -> Tensor:
+def rollout_noise(rows: Sequence[Row], group: int, length: int, seed: int, epoch: int) -> Tensor:
     """Uniform numbers of the rollouts: (B, group, length) float64 in [0, 1), on the CPU.
 
     Each sample has a generator of its own, from (seed, epoch, row, sample): batches, processes

@@ -22,16 +22,16 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 from transformers import TrainingArguments
 
+from cropzoom.data.row import Row
 from cropzoom.errors import TrainingError
 
 from . import health, losses
 from . import sample_grid as pictures
-from .baselines import against_baselines, known_boxes
 from .batching import WindowSampler, rollout_noise
+from .gains import against_baselines, known_boxes
 from .policies.policy import Policy, Scores
 from .policy_trainer import PolicyTrainer
 from .rewards.reward import Reward
-from .rows import VqaRow
 
 if TYPE_CHECKING:
     from .config import GrpoConfig
@@ -63,12 +63,12 @@ class GrpoTrainer(PolicyTrainer):
     def __init__(
         self,
         policy: Policy,
-        rows: Sequence[VqaRow],
+        rows: Sequence[Row],
         reward: Reward,
         args: TrainingArguments,
         config: GrpoConfig,
         *,
-        eval_rows: Sequence[VqaRow] | None = None,
+        eval_rows: Sequence[Row] | None = None,
     ) -> None:
         self.config = config
         reference = copy.deepcopy(policy).requires_grad_(False).eval() if config.beta else None
@@ -177,9 +177,7 @@ class GrpoTrainer(PolicyTrainer):
 
     # Health
 
-    def _watch(
-        self, rows: Sequence[VqaRow], boxes: Tensor, rewards: Tensor, everyone: Tensor
-    ) -> None:
+    def _watch(self, rows: Sequence[Row], boxes: Tensor, rewards: Tensor, everyone: Tensor) -> None:
         """Note metrics of a step's rollouts, over all processes; draw them now and then."""
         step = self.state.global_step
         metrics = health.reward_metrics(everyone)
@@ -198,7 +196,7 @@ class GrpoTrainer(PolicyTrainer):
         if due(step, self.config.picture_steps) and self.is_world_process_zero():
             self._draw(rows, boxes, rewards, step)
 
-    def _gains(self, rows: Sequence[VqaRow], boxes: Tensor) -> dict[str, float]:
+    def _gains(self, rows: Sequence[Row], boxes: Tensor) -> dict[str, float]:
         """What the sampled boxes earn over no crop and over random crops."""
         # One sample a row is compared: it is as likely to be good as any other.
         earned, none, elsewhere = against_baselines(self.reward, rows, boxes[:, 0])
@@ -206,7 +204,7 @@ class GrpoTrainer(PolicyTrainer):
         over_none, over_random = self.gathered(both).nanmean(0).tolist()
         return {"gain/none": over_none, "gain/random": over_random}
 
-    def _draw(self, rows: Sequence[VqaRow], boxes: Tensor, rewards: Tensor, step: int) -> None:
+    def _draw(self, rows: Sequence[Row], boxes: Tensor, rewards: Tensor, step: int) -> None:
         shown = slice(0, self.config.pictures)
         sheet = pictures.grid(rows[shown], boxes[shown], rewards[shown])
         pictures.save_grid(sheet, Path(self.args.output_dir) / "pictures", step)

@@ -25,14 +25,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainingArguments
 
+from cropzoom.data.row import Row
 from cropzoom.errors import TrainingError
 
 from . import health
-from .baselines import against_baselines, known_boxes
 from .batching import Collate, RowDataset, WindowSampler
+from .gains import against_baselines, known_boxes
 from .policies.policy import Policy
 from .rewards.reward import Reward
-from .rows import VqaRow
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +61,10 @@ class PolicyTrainer(Trainer):
     def __init__(
         self,
         policy: Policy,
-        rows: Sequence[VqaRow],
+        rows: Sequence[Row],
         args: TrainingArguments,
         *,
-        eval_rows: Sequence[VqaRow] | None = None,
+        eval_rows: Sequence[Row] | None = None,
         reward: Reward | None = None,
     ) -> None:
         if args.n_gpu > 1:
@@ -248,7 +248,7 @@ class PolicyTrainer(Trainer):
 
     def evaluate(
         self,
-        eval_dataset: Sequence[VqaRow] | Dataset[Any] | None = None,
+        eval_dataset: Sequence[Row] | Dataset[Any] | None = None,
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
@@ -289,7 +289,7 @@ class PolicyTrainer(Trainer):
         geometry = ("area", "invalid", "iou")
         return (*geometry, "reward", "gain_none", "gain_random") if self.reward else geometry
 
-    def _measured(self, rows: Sequence[VqaRow], boxes: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+    def _measured(self, rows: Sequence[Row], boxes: Tensor, inputs: dict[str, Tensor]) -> Tensor:
         """One line of metrics a row, (B, columns); NaN where undefined."""
         invalid = boxes.isnan().any(-1).float()
         columns = [health.area(boxes), invalid, health.box_iou(boxes, known_boxes(rows))]

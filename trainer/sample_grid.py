@@ -9,13 +9,13 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
-from .rows import VqaRow
+from cropzoom.data.row import Row
 
 _TILE, _CAPTION = 256, 28
 _BEST, _OTHER, _TRUTH = (20, 150, 60), (220, 120, 40), (40, 90, 220)
 
 
-def grid(rows: Sequence[VqaRow], boxes: Tensor, rewards: Tensor) -> Image.Image:
+def grid(rows: Sequence[Row], boxes: Tensor, rewards: Tensor) -> Image.Image:
     """Draw each row's sampled boxes on its picture.
 
     Green is the sample with the highest reward, orange the others, blue the known box.
@@ -46,7 +46,7 @@ def save_grid(sheet: Image.Image, folder: Path, step: int) -> Path:
     return part.replace(path)
 
 
-def _tile(row: VqaRow, boxes: Tensor, rewards: Tensor) -> Image.Image:
+def _tile(row: Row, boxes: Tensor, rewards: Tensor) -> Image.Image:
     tile = Image.new("RGB", (_TILE, _TILE + _CAPTION), "white")
     picture = ImageOps.contain(row.load(), (_TILE, _TILE))
     draw = ImageDraw.Draw(picture)

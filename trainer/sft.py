@@ -10,15 +10,14 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainingArguments
 
+from cropzoom.data.row import Row
+from cropzoom.data.rows import Rows
 from cropzoom.errors import TrainingError
 
-from .baselines import WHOLE, known_boxes
-from .batching import heads
-from .data import Rows
+from .gains import WHOLE, known_boxes
 from .policies.policy import Policy
 from .policy_trainer import PolicyTrainer
 from .rewards.reward import Reward
-from .rows import VqaRow
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +39,13 @@ class SftTrainer(PolicyTrainer):
     def __init__(
         self,
         policy: Policy,
-        rows: Sequence[VqaRow],
+        rows: Sequence[Row],
         args: TrainingArguments,
         *,
-        eval_rows: Sequence[VqaRow] | None = None,
+        eval_rows: Sequence[Row] | None = None,
         reward: Reward | None = None,
     ) -> None:
-        numbers = [number for number, row in enumerate(heads(rows)) if row.box is not None]
+        numbers = [number for number, row in enumerate(rows) if row.box is not None]
         labelled = rows.select(numbers) if isinstance(rows, Rows) else [rows[n] for n in numbers]
         if rows and not labelled:
             raise TrainingError(
@@ -74,7 +73,7 @@ class SftTrainer(PolicyTrainer):
     def _columns(self) -> tuple[str, ...]:
         return (*super()._columns(), "nll")
 
-    def _measured(self, rows: Sequence[VqaRow], boxes: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+    def _measured(self, rows: Sequence[Row], boxes: Tensor, inputs: dict[str, Tensor]) -> Tensor:
         truth = known_boxes(rows)
         known = truth.isfinite().all(-1)
         # Any box will do where none is known: its loss is not looked at.

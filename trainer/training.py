@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 from accelerate.utils import set_seed
 
+from cropzoom.data.columns import ColumnMap
+from cropzoom.data.rows import Rows, load_rows, split_rows
 from cropzoom.errors import DataError, TrainingError
 
-from .columns import ColumnMap
 from .config import DataConfig, PolicyConfig, RewardConfig, TrainConfig
-from .data import Rows, load_rows, split_rows
 from .grpo import GrpoTrainer
 from .policies import load_policy
 from .policies.policy import Policy
@@ -103,14 +103,14 @@ def read_rows(config: DataConfig, *, need_box: bool) -> Rows:
             f"data.source={config.source!r} must name a data set, a folder or a file, or several "
             "with commas between them"
         )
-    columns = [f"{role}={name}" for role, name in config.columns.items()]
+    columns = ColumnMap.parse(f"{role}={name}" for role, name in config.columns.items())
     loaded = [
         load_rows(
             source,
             preset=config.preset,
             split=config.split,
             config=config.subset,
-            columns=ColumnMap.parse(columns) if columns else None,
+            columns=columns if config.columns else None,
             image_folder=config.image_folder,
             box_units=config.box_units,
             box_layout=config.box_layout,

@@ -22,9 +22,9 @@ from PIL import Image
 
 from cropzoom import load_cropper
 from cropzoom.cropper import Cropper
-from cropzoom.evaluate.rows import Row, load_file
+from cropzoom.data.row import Row
+from cropzoom.data.test_set import load_test
 from cropzoom.geometry import Box
-from cropzoom.images import load_image
 from cropzoom.trainer.nano.pages.rendered_rows import rendered_test
 
 matplotlib.use("Agg")
@@ -48,7 +48,7 @@ def misses(rows: Iterable[Row], cropper: Cropper) -> Iterator[Miss]:
     """The rows, which have boxes, that the cropper misses; those without any crop left out."""
     for row in rows:
         assert row.box is not None
-        image = load_image(row.image())
+        image = row.load()
         found = cropper.predict(image, row.question)
         if found and not row.box.contains_point(*found[0].box.centre):
             yield Miss(row, image, found[0].box, found[0].confidence)
@@ -105,7 +105,7 @@ def main(
     output: Annotated[Path, typer.Option(help="PNG file.")] = Path("docs/failures.png"),
 ) -> None:
     """Draw misses."""
-    rows = [*rendered_test(pages, seed).rows, *load_file(questions).rows]
+    rows = [*rendered_test(pages, seed).rows, *load_test(questions).rows]
     with load_cropper(cropper) as loaded:
         found = list(misses(rows, loaded))
     draw(choose(found, count, seed), output)

@@ -19,8 +19,8 @@ from pathlib import Path
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
+from cropzoom.data.row import Row
 from cropzoom.geometry import Box
-from cropzoom.trainer.rows import VqaRow
 
 PAGE = 256
 KEYS = "ACEFHJKLMNPRTVXZ"
@@ -107,9 +107,9 @@ def draw_page(stream: str, index: int) -> Page:
     return Page(image, tuple(entries))
 
 
-def row_of(page: Page, entry: Entry, name: str) -> VqaRow:
+def row_of(page: Page, entry: Entry, name: str) -> Row:
     """Ask about an entry; the row's box is its right crop, `name` that of the page."""
-    return VqaRow(
+    return Row(
         id=f"{name}/{entry.key}",
         image=page.image,
         question=f"{entry.key}=",

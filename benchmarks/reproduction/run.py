@@ -41,6 +41,7 @@ from start import SIZE, START, SUBCELLS, squashed
 from torch import Tensor
 from transformers import Idefics3ForConditionalGeneration, Idefics3Processor, TrainerCallback
 
+from cropzoom.data.row import Row
 from cropzoom.trainer.config import GrpoConfig, SftConfig
 from cropzoom.trainer.grpo import GrpoTrainer
 from cropzoom.trainer.health import box_iou
@@ -51,7 +52,6 @@ from cropzoom.trainer.policy_trainer import known_boxes
 from cropzoom.trainer.rewards.crops import CropReward, Look
 from cropzoom.trainer.rewards.frozen_vlm import FrozenVlm
 from cropzoom.trainer.rewards.reward import Reward
-from cropzoom.trainer.rows import VqaRow
 from cropzoom.trainer.sft import SftTrainer
 
 READER, OTHER = "r2", "r1"
@@ -112,7 +112,7 @@ def teachers_box(rng: random.Random, page: Page, entry: Entry) -> Pixels:
     return moved(sized, rng.gauss(-9, 3), rng.gauss(-3, 2))
 
 
-class PageRows(Sequence[VqaRow]):
+class PageRows(Sequence[Row]):
     """Questions about pages that are drawn when asked for.
 
     Args:
@@ -135,7 +135,7 @@ class PageRows(Sequence[VqaRow]):
         return row_of(page, page.entries[question], f"{self.stream}/{index}")
 
 
-def taught_rows(stream: str, pages: int) -> list[VqaRow]:
+def taught_rows(stream: str, pages: int) -> list[Row]:
     """Rows for SFT: with the teacher's boxes, and pages no larger than the policy sees them."""
     rows = []
     for index in range(pages):
@@ -171,7 +171,7 @@ class Curve(TrainerCallback):
         rewards: what to measure with, beside the IoU.
     """
 
-    def __init__(self, rows: Sequence[VqaRow], every: int, rewards: Sequence[Reward]) -> None:
+    def __init__(self, rows: Sequence[Row], every: int, rewards: Sequence[Reward]) -> None:
         self.rows, self.every, self.rewards = rows, every, rewards
         self.points: list[dict[str, float]] = []
 
@@ -192,7 +192,7 @@ class Curve(TrainerCallback):
         self.points.append(point)
 
 
-def best_boxes(policy: Policy, rows: Sequence[VqaRow]) -> Tensor:
+def best_boxes(policy: Policy, rows: Sequence[Row]) -> Tensor:
     """The policy's boxes, (B, 4) fractions."""
     training = policy.training
     policy.eval()
@@ -309,7 +309,7 @@ def compare(settings: Settings, seed: int, folder: Path) -> dict[str, dict[str, 
     return results
 
 
-def _elsewhere(rows: Sequence[VqaRow], seed: int) -> Tensor:
+def _elsewhere(rows: Sequence[Row], seed: int) -> Tensor:
     """Boxes as large as the right ones, anywhere."""
     rng = random.Random(f"elsewhere-{seed}")
     boxes = []
@@ -320,7 +320,7 @@ def _elsewhere(rows: Sequence[VqaRow], seed: int) -> Tensor:
     return torch.tensor(boxes)
 
 
-def _mean_worth(reward: CropReward, rows: Sequence[VqaRow], boxes: Tensor | None) -> float:
+def _mean_worth(reward: CropReward, rows: Sequence[Row], boxes: Tensor | None) -> float:
     if boxes is not None:
         return float(reward(rows, boxes[:, None]).mean())
     worth = reward.worth([Look(row, row.load(), None) for row in rows])

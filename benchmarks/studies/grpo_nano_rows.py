@@ -22,7 +22,6 @@ import typer
 from PIL import Image
 
 from cropzoom import load_cropper
-from cropzoom.images import load_image
 from cropzoom.trainer.nano.pages import PageOptions
 from cropzoom.trainer.nano.pages.rendered_rows import rendered_test
 
@@ -36,7 +35,7 @@ def rendered(folder: Path, pages: int, seed: int) -> list[dict[str, Any]]:
     rows = []
     for row in rendered_test(pages, seed, options).rows:
         name = f"images/{row.image_id}.png"
-        load_image(row.image()).convert("L").save(folder / name)
+        row.load().convert("L").save(folder / name)
         rows.append({"image": name, "question": row.question, "answers": list(row.answers)})
         assert row.box is not None
         rows[-1]["box"] = [row.box.x0, row.box.y0, row.box.x1, row.box.y1]

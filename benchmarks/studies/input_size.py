@@ -31,11 +31,10 @@ from study_tables import markdown, named, percent
 
 from cropzoom.cropper import load_cropper
 from cropzoom.cropper.nano.nano_cropper import NanoCropper, preprocess
+from cropzoom.data.row import Row
 from cropzoom.errors import DataError
 from cropzoom.evaluate.intervals import PictureBootstrap
-from cropzoom.evaluate.rows import Row
 from cropzoom.geometry import Box, Crop
-from cropzoom.images import load_image
 from cropzoom.trainer.nano.pages import PageOptions
 from cropzoom.trainer.nano.pages.rendered_rows import rendered_test
 
@@ -206,7 +205,7 @@ def on_page(box: Box, part: tuple[int, int, int, int], width: int, height: int) 
 def ask(row: Row, sort: str, croppers: dict[int, NanoCropper], firsts: Sequence[int]) -> Asked:
     """Look at a row's page with every size, and at windows after those in `firsts`."""
     assert row.box is not None and row.value is not None
-    image = load_image(row.image())
+    image = row.load()
     width, height = image.size
     fixed: dict[int, Look] = {}
     again: dict[int, list[Look]] = {}

@@ -30,12 +30,11 @@ from rich.progress import track
 from rich.table import Table
 
 from cropzoom.cropper import Cropper, load_cropper
+from cropzoom.data.row import Row
 from cropzoom.errors import DataError
-from cropzoom.evaluate.baselines import centre_box, oracle_box, random_box
+from cropzoom.evaluate.croppers import centre_box, oracle_box, random_box
 from cropzoom.evaluate.intervals import PictureBootstrap
-from cropzoom.evaluate.rows import Row
 from cropzoom.geometry import Box
-from cropzoom.images import load_image
 from cropzoom.reading.answers import is_exact, normalise
 from cropzoom.reading.ocr import OcrReader
 from cropzoom.reading.standin import Page, StandIn, pick_answer
@@ -69,7 +68,7 @@ def measure(rows: Iterable[Row], cropper: Cropper, stand_in: StandIn, seed: int)
     outcomes = []
     for row in rows:
         assert row.box is not None and row.value is not None
-        image = load_image(row.image())
+        image = row.load()
         start = time.perf_counter()
         crops = cropper.predict(image, row.question)
         spent = (time.perf_counter() - start) * 1000

@@ -34,9 +34,9 @@ from study_tables import markdown
 
 from cropzoom import CropZoom, ZoomOptions, load_cropper
 from cropzoom.clients.openai import image_url, question_messages
+from cropzoom.data.row import Row
 from cropzoom.demo.server import StandInServer
 from cropzoom.evaluate.intervals import PictureBootstrap
-from cropzoom.evaluate.rows import Row
 from cropzoom.reading.answers import is_exact
 from cropzoom.reading.standin import StandIn
 from cropzoom.trainer.nano.pages.rendered_rows import rendered_test
@@ -73,7 +73,7 @@ def questions(pages: int, seed: int) -> list[Question]:
     other."""
     rows: list[Row] = rendered_test(pages, seed).rows
     return [
-        Question(question_messages(image_url(row.image()), f'What is "{row.key}"?'), row.answers)
+        Question(question_messages(image_url(row.picture()), f'What is "{row.key}"?'), row.answers)
         for row in rows
         if row.category == "pair"
     ]

@@ -33,7 +33,7 @@ from rich.progress import track
 from study_tables import markdown, named, percent
 
 from cropzoom import Box, Cropper, ZoomOptions, load_cropper
-from cropzoom.evaluate.baselines import oracle_box
+from cropzoom.evaluate.croppers import oracle_box
 from cropzoom.evaluate.intervals import PictureBootstrap
 from cropzoom.reading.answers import is_exact
 from cropzoom.reading.ocr import OcrReader

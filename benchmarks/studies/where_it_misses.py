@@ -31,11 +31,11 @@ from study_tables import markdown, named, percent
 
 from cropzoom import ZoomOptions
 from cropzoom.cropper import Cropper, load_cropper
+from cropzoom.data.row import Row
+from cropzoom.data.test_set import load_test
 from cropzoom.errors import DataError
 from cropzoom.evaluate.intervals import PictureBootstrap
-from cropzoom.evaluate.rows import Row, load_file
 from cropzoom.geometry import Box
-from cropzoom.images import load_image
 from cropzoom.trainer.nano.pages import PageOptions
 from cropzoom.trainer.nano.pages.rendered_rows import rendered_test
 
@@ -125,7 +125,7 @@ def between(value: float, limits: tuple[float, ...], unit: str = "") -> str:
 def ask(row: Row, kind: str, cropper: Cropper) -> Asked:
     """Ask one row. It needs its boxes."""
     assert row.box is not None and row.value is not None
-    image = load_image(row.image())
+    image = row.load()
     crops = cropper.predict(image, row.question)
     scale = 1024 / max(image.size)
     groups = {
@@ -150,7 +150,7 @@ def ask_all(rows: Iterable[tuple[Row, str]], cropper: Cropper) -> list[Asked]:
 def pool_rows(questions: Path) -> Iterator[tuple[Row, str]]:
     """Return a pool's questions with their kinds, which rows have no place for."""
     kinds = [json.loads(line)["kind"] for line in questions.read_text("utf-8").splitlines()]
-    return zip(load_file(questions).rows, kinds, strict=True)
+    return zip(load_test(questions).rows, kinds, strict=True)
 
 
 def summarise(asked: list[Asked], resamples: int = 2000) -> dict[str, Any]:

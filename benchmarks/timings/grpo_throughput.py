@@ -43,6 +43,7 @@ from transformers import (
     TrainerCallback,
 )
 
+from cropzoom.data.row import Row
 from cropzoom.geometry import Box
 from cropzoom.trainer.config import GrpoConfig, SftConfig
 from cropzoom.trainer.grpo import GrpoTrainer
@@ -50,7 +51,6 @@ from cropzoom.trainer.policies import load_policy
 from cropzoom.trainer.rewards.frozen_vlm import FrozenVlm
 from cropzoom.trainer.rewards.likelihood import AnswerLikelihood
 from cropzoom.trainer.rewards.trl import as_trl
-from cropzoom.trainer.rows import VqaRow
 from cropzoom.trainer.sft import SftTrainer
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
@@ -83,7 +83,7 @@ def build_model(folder: Path, seed: int, split: bool) -> Path:
     return folder
 
 
-def make_rows(count: int) -> list[VqaRow]:
+def make_rows(count: int) -> list[Row]:
     """Square pages with a number in one place each."""
     rows = []
     for number in range(count):
@@ -91,9 +91,7 @@ def make_rows(count: int) -> list[VqaRow]:
         left, top = 20 + 37 * number % 180, 20 + 59 * number % 200
         ImageDraw.Draw(image).text((left, top), str(100 + number), fill="black")
         box = Box(left / 256, top / 256, (left + 40) / 256, (top + 30) / 256)
-        rows.append(
-            VqaRow(f"row-{number}", image, "What is the number?", (str(100 + number),), box)
-        )
+        rows.append(Row(f"row-{number}", image, "What is the number?", (str(100 + number),), box))
     return rows
 
 
@@ -104,7 +102,7 @@ class Timed:
         self.name, self.reward = reward.name, reward
         self.seconds, self.asked, self.valid = 0.0, 0, 0
 
-    def __call__(self, rows: Sequence[VqaRow], boxes: Tensor) -> Tensor:
+    def __call__(self, rows: Sequence[Row], boxes: Tensor) -> Tensor:
         start = time.perf_counter()
         values = self.reward(rows, boxes)
         self.seconds += time.perf_counter() - start
@@ -135,7 +133,7 @@ class Clock(TrainerCallback):
         }
 
 
-def teach(folder: Path, rows: list[VqaRow], steps: int, out: Path) -> tuple[Path, Path]:
+def teach(folder: Path, rows: list[Row], steps: int, out: Path) -> tuple[Path, Path]:
     """Teach the text policy to write boxes; return its folder, and that of a pointer on it."""
     policy = load_policy(folder, "text", constrained=False)
     config = SftConfig(
@@ -153,7 +151,7 @@ def teach(folder: Path, rows: list[VqaRow], steps: int, out: Path) -> tuple[Path
     return out / "text", out / "pointer"
 
 
-def ours(folder: Path, rows: list[VqaRow], reward: Timed, options: argparse.Namespace) -> Clock:
+def ours(folder: Path, rows: list[Row], reward: Timed, options: argparse.Namespace) -> Clock:
     """One round of our trainer with the policy in the folder."""
     torch.manual_seed(0)
     config = GrpoConfig(
@@ -177,7 +175,7 @@ def ours(folder: Path, rows: list[VqaRow], reward: Timed, options: argparse.Name
     return clock
 
 
-def theirs(folder: Path, rows: list[VqaRow], reward: Timed, options: argparse.Namespace) -> Clock:
+def theirs(folder: Path, rows: list[Row], reward: Timed, options: argparse.Namespace) -> Clock:
     """One round of TRL's trainer with the same weights."""
     policy = load_policy(folder)
     prompt = policy.prompt

@@ -14,12 +14,12 @@ from typing import Any
 from PIL import Image
 
 from cropzoom.bench.candidates import Candidate, Spec, weights_hash
-from cropzoom.cropper.readable import readable
 from cropzoom.cropper.smolvlm.text_cropper import LONGEST_ANSWER
 from cropzoom.cropper.trace import Trace
 from cropzoom.environment import usable_threads
 from cropzoom.errors import MissingDependencyError, OptionsError
 from cropzoom.geometry import Box
+from cropzoom.images import readable
 
 
 class _Row:

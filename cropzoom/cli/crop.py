@@ -25,6 +25,10 @@ def crop(
     cropper: Annotated[
         str, typer.Option(help="'nano', a cropper folder, or 'org/name' on the hub.")
     ] = "nano",
+    highlight: Annotated[
+        Path | None,
+        typer.Option(help="Picture with everything but the region dimmed, written there."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=8, help="How many crops, at most.")] = 1,
     as_json: JsonFlag = False,
 ) -> None:
@@ -33,19 +37,29 @@ def crop(
     Example: `cropzoom crop receipt.jpg "What is the total?" -o out.png`
     """
     with Output(as_json) as out_:
-        _crop(image, question, out or Path(f"{image.stem}-zoom.png"), cropper, k, out_)
+        _crop(image, question, out or Path(f"{image.stem}-zoom.png"), highlight, cropper, k, out_)
 
 
-def _crop(path: Path, question: str, out: Path, cropper: str, k: int, output: Output) -> None:
+def _crop(
+    path: Path,
+    question: str,
+    out: Path,
+    highlighted: Path | None,
+    cropper: str,
+    k: int,
+    output: Output,
+) -> None:
     import time
 
     from cropzoom.cropper import load_cropper
     from cropzoom.errors import CropZoomError
+    from cropzoom.highlight import highlight
     from cropzoom.images import OpenedImage, encode_crop
     from cropzoom.options import ZoomOptions
 
-    if out.resolve() == path.resolve():
-        raise CropZoomError(f"--out {out} is the picture itself; choose another name")
+    for option, file in (("--out", out), ("--highlight", highlighted)):
+        if file is not None and file.resolve() == path.resolve():
+            raise CropZoomError(f"{option} {file} is the picture itself; choose another name")
     opened = OpenedImage(path)
     picture = opened.full()
     with output.progress() as progress:
@@ -80,6 +94,8 @@ def _crop(path: Path, question: str, out: Path, cropper: str, k: int, output: Ou
             }
         )
     _write_picture(out, _annotated(picture, crops))
+    if highlighted is not None:
+        _write_picture(highlighted, highlight(picture, [item.box for item in crops]), "--highlight")
     output.json(
         {
             "image": str(path),
@@ -90,6 +106,7 @@ def _crop(path: Path, question: str, out: Path, cropper: str, k: int, output: Ou
             "milliseconds": milliseconds,
             "crops": found,
             "annotated": str(out),
+            "highlighted": None if highlighted is None else str(highlighted),
         }
     )
     if not found:
@@ -116,22 +133,24 @@ def _crop(path: Path, question: str, out: Path, cropper: str, k: int, output: Ou
 def _annotated(picture: Image.Image, crops: list[Crop]) -> Image.Image:
     from PIL import ImageDraw
 
+    from cropzoom.highlight import OUTLINE
+
     shown = picture.copy()
     draw = ImageDraw.Draw(shown)
     thick = max(2, max(picture.size) // 300)
     for item in reversed(crops):
         left, top, right, bottom = item.box.to_pixels(*picture.size)
-        draw.rectangle((left, top, right - 1, bottom - 1), outline=(220, 30, 60), width=thick)
+        draw.rectangle((left, top, right - 1, bottom - 1), outline=OUTLINE, width=thick)
     return shown
 
 
-def _write_picture(path: Path, picture: Image.Image) -> None:
+def _write_picture(path: Path, picture: Image.Image, option: str = "--out") -> None:
     from cropzoom.errors import CropZoomError
 
     try:
         picture.save(path)
     except (OSError, ValueError) as error:
-        raise CropZoomError(f"can't write {path}: {error}; choose another --out") from error
+        raise CropZoomError(f"can't write {path}: {error}; choose another {option}") from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from dataclasses import asdict, replace
@@ -11,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cropzoom.cli.flags import ColumnFlag, ImagesFlag, named_values
 from cropzoom.cli.output import JsonFlag, Output
+from cropzoom.reading.metrics import Harness, MetricName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cropzoom.data.test_set import TestSet
     from cropzoom.evaluate.answer_file import Outcome, ResultFile
     from cropzoom.evaluate.croppers import NamedCropper
-    from cropzoom.evaluate.rows import TestSet
     from cropzoom.evaluate.targets import Target
     from cropzoom.options import ZoomOptions
 
@@ -29,9 +30,9 @@ def eval(
     data: Annotated[
         str,
         typer.Argument(
-            help="textvqa, docvqa, infographicvqa, stvqa, vstar, hrbench4k, hrbench8k; a JSONL "
-            "file or a folder with one; rendered:PAGES@SEED for pages made here, with up to 4 "
-            "questions each (rendered:300x1@7 with one).",
+            help="textvqa, docvqa, infographicvqa, stvqa, vstar, hrbench4k, hrbench8k; a JSONL or "
+            "parquet file; a folder; 'owner/name' on the hub; rendered:PAGES@SEED for pages made "
+            "here, with up to 4 questions each (rendered:300x1@7 with one).",
             show_default=False,
         ),
     ],
@@ -56,19 +57,21 @@ def eval(
     base_url: Annotated[
         str | None, typer.Option(help="OpenAI-compatible server; OpenAI's own by default.")
     ] = None,
-    harness: Annotated[
-        str, typer.Option(help="Whose prompts and metric: lmms-eval or vlmevalkit.")
-    ] = "lmms-eval",
+    harness: Annotated[Harness, typer.Option(help="Whose prompts and metric.")] = "lmms-eval",
     metric: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a JSONL file: contained (default), exact, vqa, anls or choice.",
-        ),
+        MetricName | None,
+        typer.Option(help="Of data of your own; contained by default.", show_default=False),
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="A preset's data from here: a folder, or another 'org/name'.")
+        str | None,
+        typer.Option(help="A benchmark's data from here: a folder, or another 'org/name'."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Another split of a preset.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Another split of a benchmark; one of a data set with several."),
+    ] = None,
+    column: ColumnFlag = None,
+    images: ImagesFlag = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The first N questions only.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests at a time.")] = 4,
     retries: Annotated[int, typer.Option(min=0, help="Of a request, by the openai client.")] = 2,
@@ -123,7 +126,7 @@ def eval(
         fields = _body(body)
         prices = _prices(price or [], names)
         _make_folder(out)
-        test = _test_set(data, harness, metric, source, split, limit, submission)
+        test = _test_set(data, harness, metric, source, split, column, images, limit, submission)
         reader = OcrReader(threads=threads)
         settings = TargetSettings(
             options, base_url, fields, retries, timeout, max_new_tokens, reader
@@ -159,43 +162,48 @@ def eval(
 
 def _test_set(
     data: str,
-    harness: str,
-    metric: str | None,
+    harness: Harness,
+    metric: MetricName | None,
     source: str | None,
     split: str | None,
+    column: list[str] | None,
+    images: Path | None,
     limit: int | None,
     submission: bool,
 ) -> TestSet:
+    from cropzoom.data.columns import ColumnMap
+    from cropzoom.data.row import Problem
+    from cropzoom.data.test_set import load_test
     from cropzoom.errors import DataError
-    from cropzoom.evaluate.metrics import HARNESSES, METRICS
-    from cropzoom.evaluate.presets import PRESETS, load_preset
-    from cropzoom.evaluate.rows import Problem, load_file
+    from cropzoom.evaluate.benchmarks import BENCHMARKS, load_benchmark
 
-    if harness not in HARNESSES:
-        raise DataError(f"--harness {harness}: there are {' and '.join(HARNESSES)}")
-    if metric is not None and metric not in METRICS:
-        raise DataError(f"--metric {metric}: there are {', '.join(METRICS)}")
     rendered = _RENDERED.fullmatch(data)
-    is_preset = data in PRESETS and not Path(data).exists()
-    if metric is not None and (is_preset or rendered):
-        raise DataError(f"--metric is for JSONL files; {data} has its own")
-    if (source or split) and not is_preset:
-        raise DataError(f"--source and --split are for the presets, and {data} is none")
-    if rendered:
-        # By name: type checkers don't see that trainer/ is installed as cropzoom.trainer.
-        renderer = importlib.import_module("cropzoom.trainer.nano.pages.rendered_rows")
-        pages, questions, seed = (int(number or 0) for number in rendered.groups())
-        options = replace(renderer.TEST_PAGES, questions=questions or 4)
-        test: TestSet = renderer.rendered_test(pages, seed, options)
-    elif is_preset:
-        test = load_preset(data, source=source, split=split, harness=harness, limit=limit)
-    elif Path(data).exists():
-        test = replace(load_file(data, metric=metric or "contained"), harness=harness)
-    else:
+    benchmark = data in BENCHMARKS and not Path(data).exists()
+    if metric is not None and (benchmark or rendered):
+        raise DataError(f"--metric is for data of your own; {data} has its own")
+    if source and not benchmark:
+        raise DataError(f"--source is for the benchmarks, and {data} is none")
+    if ((column or images) and (benchmark or rendered)) or (split and rendered):
         raise DataError(
-            f"{data!r} is no data: give {', '.join(PRESETS)}, a JSONL file, a folder with one, or "
-            "rendered:PAGES@SEED"
+            f"--column, --images and --split are for data of your own; {data} has its own"
         )
+    test: TestSet
+    if rendered:
+        from cropzoom.trainer.nano.pages.rendered_rows import TEST_PAGES, rendered_test
+
+        pages, questions, seed = (int(number or 0) for number in rendered.groups())
+        test = rendered_test(pages, seed, replace(TEST_PAGES, questions=questions or 4))
+    elif benchmark:
+        test = load_benchmark(data, source=source, split=split, harness=harness, limit=limit)
+    else:
+        test = load_test(
+            data,
+            metric=metric or "contained",
+            split=split,
+            columns=ColumnMap.parse(column) if column else None,
+            image_folder=images,
+        )
+        test = replace(test, harness=harness)
     rows = list(test.rows[:limit])
     if submission:
         if test.submission is None:
@@ -213,39 +221,29 @@ def _test_set(
 
 
 def _options(pairs: Sequence[str]) -> ZoomOptions:
-    from cropzoom.errors import OptionsError
     from cropzoom.options import OPTION_NAMES, ZoomOptions
 
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or name not in OPTION_NAMES or name == "cache_size":
-            known = ", ".join(name for name in OPTION_NAMES if name != "cache_size")
-            raise OptionsError(f"--option {pair}: needs NAME=VALUE with NAME one of {known}")
-        try:
-            values[name] = json.loads(text)
-        except ValueError:
-            values[name] = text
+    names = [name for name in OPTION_NAMES if name != "cache_size"]
     # Nothing is remembered: every prediction is made, and timed.
-    return ZoomOptions(**values, cache_size=0)
+    return ZoomOptions(**named_values(pairs, "--option", names), cache_size=0)
 
 
 def _body(text: str | None) -> dict[str, Any]:
     from cropzoom.errors import OptionsError
 
     try:
-        found = json.loads(text or "{}")
+        fields = json.loads(text or "{}")
     except ValueError as error:
         raise OptionsError(f"--body is not JSON: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         raise OptionsError("--body must be a JSON object, such as '{\"max_tokens\": 32}'")
-    return found
+    return fields
 
 
 def _prices(texts: Sequence[str], targets: Sequence[str]) -> dict[str, tuple[float, float]]:
     from cropzoom.errors import OptionsError
 
-    found: dict[str, tuple[float, float]] = {}
+    prices: dict[str, tuple[float, float]] = {}
     for text in texts:
         name, _, numbers = text.rpartition("=")
         try:
@@ -256,8 +254,8 @@ def _prices(texts: Sequence[str], targets: Sequence[str]) -> dict[str, tuple[flo
             ) from error
         if name and name not in targets:
             raise OptionsError(f"--price {text}: {name} is none of the targets")
-        found.update(dict.fromkeys([name] if name else targets, (prompt, completion)))
-    return found
+        prices.update(dict.fromkeys([name] if name else targets, (prompt, completion)))
+    return prices
 
 
 def _make_folder(out: Path) -> None:
@@ -291,8 +289,8 @@ def _ask(
             counts[0] += 1
             counts[1] += outcome.failure is not None
             failed = f", {counts[1]} failed" if counts[1] else ""
-            said = f"Asked {counts[0]} of {total}{failed}"
-            progress.update(task, completed=counts[0], description=said)
+            text = f"Asked {counts[0]} of {total}{failed}"
+            progress.update(task, completed=counts[0], description=text)
 
         try:
             return evaluate(
@@ -311,6 +309,7 @@ def _write(
 ) -> None:
     from cropzoom.evaluate.html_report import report_page
     from cropzoom.evaluate.targets import submission as submitted
+    from cropzoom.files import write_whole
 
     files = {
         "summary.json": json.dumps(summary, indent=1, ensure_ascii=False),
@@ -328,10 +327,7 @@ def _write(
                 name = re.sub(r"[^\w.-]+", "-", f"submission-{target}-{cropper}.json")
                 files[name] = submitted(test.rows, replies, test.submission)
     for name, text in files.items():
-        # Beside its place, then moved there: never half-written.
-        part = out / f".{name}.part"
-        part.write_bytes(text.encode("utf-8", "replace"))
-        part.replace(out / name)
+        write_whole(out / name, text)
 
 
 def _show(summary: dict[str, Any], output: Output) -> None:
@@ -373,10 +369,10 @@ def _figure(value: float | None, form: str, scale: float = 1) -> str:
     return "" if value is None else format(value * scale, form)
 
 
-def _estimate(found: dict[str, Any], form: str = ".1f") -> str:
+def _estimate(estimate: dict[str, Any], form: str = ".1f") -> str:
     """Write a share in percent with its interval."""
-    if found["mean"] is None:
+    if estimate["mean"] is None:
         return ""
-    low, high = found["interval"]
+    low, high = estimate["interval"]
     sides = "" if low is None else f" [{low * 100:.0f}, {high * 100:.0f}]"
-    return f"{found['mean'] * 100:{form}}{sides}"
+    return f"{estimate['mean'] * 100:{form}}{sides}"

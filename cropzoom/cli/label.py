@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cropzoom.cli.flags import ColumnFlag, ImagesFlag, named_values
 from cropzoom.cli.output import JsonFlag, Output
+from cropzoom.data.columns import Units
 
 if TYPE_CHECKING:
     from cropzoom.trainer.labels.teachers import Teacher
-
-
-class TeacherName(str, Enum):
-    """Who draws the boxes."""
-
-    vlm = "vlm"
-    grid = "grid"
-    ocr = "ocr"
-
-
-class UnitsName(str, Enum):
-    """What numbers of a box count."""
-
-    pixels = "pixels"
-    thousandths = "thousandths"
-    percent = "percent"
-    fractions = "fractions"
 
 
 def label(
@@ -43,7 +26,7 @@ def label(
     ],
     out: Annotated[Path, typer.Argument(help="Folder for the labelled rows.", show_default=False)],
     teacher: Annotated[
-        TeacherName,
+        Literal["vlm", "grid", "ocr"],
         typer.Option(
             help="vlm: a model that draws boxes. grid: the best of all boxes of a grid, by a "
             "reward. ocr: where the answer's text stands.",
@@ -61,11 +44,11 @@ def label(
         bool, typer.Option("--local", help="vlm: load --model with transformers instead.")
     ] = False,
     coordinates: Annotated[
-        UnitsName,
+        Units,
         typer.Option(
             help="vlm: what its numbers count. Qwen2.5-VL: pixels; Qwen3-VL: thousandths."
         ),
-    ] = UnitsName.pixels,
+    ] = "pixels",
     factor: Annotated[
         int, typer.Option(min=1, help="vlm: picture sides are multiples of it; Qwen3-VL: 32.")
     ] = 28,
@@ -104,16 +87,8 @@ def label(
     preset: Annotated[
         str | None, typer.Option(help="Read DATA, a local copy, with this preset's columns.")
     ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ROLE=NAME",
-            help="Column that holds the image, question, answers, id, image_id or source.",
-        ),
-    ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder that paths to images are relative to.")
-    ] = None,
+    column: ColumnFlag = None,
+    images: ImagesFlag = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read so many rows at most.")] = None,
     shard: Annotated[
         str, typer.Option(metavar="N/OF", help="Label one part; others fill the same folder.")
@@ -135,11 +110,11 @@ def label(
 
 
 def _label(options: dict[str, Any], output: Output) -> None:
+    from cropzoom.data.columns import ColumnMap
+    from cropzoom.data.rows import load_rows
     from cropzoom.errors import MissingDependencyError
 
     try:
-        from cropzoom.trainer.columns import ColumnMap
-        from cropzoom.trainer.data import load_rows
         from cropzoom.trainer.labels.expansion import PAPER_FACTORS
         from cropzoom.trainer.labels.labelling import Shard, label_rows
     except ImportError as error:
@@ -148,7 +123,7 @@ def _label(options: dict[str, Any], output: Output) -> None:
         ) from error
     columns = ColumnMap.parse(options["column"]) if options["column"] else None
     shard = Shard.parse(options["shard"])
-    grid = options["teacher"] is TeacherName.grid
+    grid = options["teacher"] == "grid"
     expand = not grid if options["expand"] is None else options["expand"]
     with output.progress() as progress:
         task = progress.add_task("Making the teacher ready", total=None)
@@ -187,23 +162,23 @@ def _label(options: dict[str, Any], output: Output) -> None:
             on_done=show,
         )
     output.json({"out": str(options["out"]), **result})
-    _tell(result, options["out"], output)
+    _print_result(result, options["out"], output)
 
 
 def _teacher(options: dict[str, Any]) -> Teacher:
     from cropzoom.errors import OptionsError
     from cropzoom.trainer.labels.teachers import GridTeacher, OcrTeacher
 
-    if options["teacher"] is TeacherName.ocr:
+    if options["teacher"] == "ocr":
         from cropzoom.reading.ocr import OcrReader
 
         return OcrTeacher(OcrReader())
-    if options["teacher"] is TeacherName.grid:
+    if options["teacher"] == "grid":
         from cropzoom.trainer.rewards import make_reward
 
-        given = _reward_options(options["reward_option"] or [])
-        grid = GridTeacher(make_reward(options["reward"], **given), cells=options["cells"])
-        grid.arguments |= {"reward": options["reward"], "reward_options": given}
+        values = named_values(options["reward_option"] or [], "--reward-option")
+        grid = GridTeacher(make_reward(options["reward"], **values), cells=options["cells"])
+        grid.arguments |= {"reward": options["reward"], "reward_options": values}
         return grid
     from cropzoom.trainer.labels.vlm_teacher import Ask, LocalVlm, ServerVlm, VlmTeacher
 
@@ -214,7 +189,7 @@ def _teacher(options: dict[str, Any]) -> Teacher:
     return VlmTeacher(
         ask,
         model=model,
-        coordinates=options["coordinates"].value,
+        coordinates=options["coordinates"],
         factor=options["factor"],
         min_pixels=options["min_pixels"],
         max_pixels=options["max_pixels"],
@@ -230,22 +205,7 @@ def _client(options: dict[str, Any]) -> Any:
     return client.with_options(timeout=options["timeout"], max_retries=options["retries"])
 
 
-def _reward_options(pairs: list[str]) -> dict[str, Any]:
-    from cropzoom.errors import OptionsError
-
-    given: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not (equals and name.isidentifier()):
-            raise OptionsError(f"--reward-option {pair!r} must have the form NAME=VALUE")
-        try:
-            given[name] = json.loads(value)
-        except ValueError:
-            given[name] = value  # plain text needs no quotes
-    return given
-
-
-def _tell(result: dict[str, Any], out: Path, output: Output) -> None:
+def _print_result(result: dict[str, Any], out: Path, output: Output) -> None:
     dropped = [*result["failures"].items(), *result["skipped"].items()]
     if dropped:
         output.table(["Dropped because", "Rows"], [[reason, str(n)] for reason, n in dropped])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from cropzoom.cli.flags import ColumnFlag, ImagesFlag
 from cropzoom.cli.output import JsonFlag, Output
 
 train = typer.Typer(
@@ -19,21 +19,6 @@ train = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
-
-
-class PolicyName(str, Enum):
-    """Kinds of policies."""
-
-    pointer = "pointer"
-    text = "text"
-    nano = "nano"
-
-
-class PresetName(str, Enum):
-    """Configurations to start from."""
-
-    paper = "paper"
-    modern = "modern"
 
 
 Data = Annotated[
@@ -48,14 +33,15 @@ Out = Annotated[
     Path, typer.Argument(help="Folder for checkpoints and the policy.", show_default=False)
 ]
 PolicyFlag = Annotated[
-    PolicyName | None, typer.Option("--policy", help="Kind of policy; the preset's by default.")
+    Literal["text", "pointer", "nano"] | None,
+    typer.Option("--policy", help="Kind of policy; the preset's by default."),
 ]
 ModelFlag = Annotated[
     str | None,
     typer.Option("--model", "-m", help="What it starts from: a checkpoint, or an earlier OUT."),
 ]
 PresetFlag = Annotated[
-    PresetName | None,
+    Literal["paper", "modern"] | None,
     typer.Option(help="paper: the paper's figures. modern: pointer, and today's habits."),
 ]
 ConfigFlag = Annotated[
@@ -64,16 +50,6 @@ ConfigFlag = Annotated[
 SetFlag = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any other key, such as grpo.group=8."),
-]
-ColumnFlag = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="ROLE=NAME",
-        help="Column that holds the image, question, answers, box, id, image_id or source.",
-    ),
-]
-ImagesFlag = Annotated[
-    Path | None, typer.Option(help="Folder that paths to images are relative to.")
 ]
 
 
@@ -137,17 +113,16 @@ def grpo(
 
 def _flags(
     data: str,
-    policy: PolicyName | None,
+    policy: str | None,
     model: str | None,
     column: list[str] | None,
     images: Path | None,
 ) -> dict[str, Any]:
-    pairs = dict(pair.partition("=")[::2] for pair in column or [])
     return {
         "data__source": data,
-        "data__columns": pairs or None,
+        "data__columns": column,
         "data__image_folder": None if images is None else str(images),
-        "policy__kind": None if policy is None else policy.value,
+        "policy__kind": policy,
         "policy__model": model,
     }
 
@@ -155,13 +130,14 @@ def _flags(
 def _train(
     method: Literal["sft", "grpo"],
     out: Path,
-    preset: PresetName | None,
+    preset: str | None,
     config: Path | None,
     settings: list[str] | None,
     flags: dict[str, Any],
     as_json: bool,
 ) -> None:
     with Output(as_json) as output:
+        from cropzoom.data.columns import ColumnMap
         from cropzoom.errors import MissingDependencyError
 
         try:
@@ -171,8 +147,9 @@ def _train(
             raise MissingDependencyError(
                 f"training needs more packages ({error}); pip install 'cropzoom[train]'"
             ) from error
-        chosen = None if preset is None else preset.value
-        resolved = resolve(chosen, config, settings or (), **flags)
+        if flags["data__columns"]:
+            flags["data__columns"] = ColumnMap.parse(flags["data__columns"]).named
+        resolved = resolve(preset, config, settings or (), **flags)
         # The Trainer logs to standard output, where only the result belongs with --json.
         quiet = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
         with quiet:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from cropzoom.clients.body import rewrite_body
 from cropzoom.clients.controller import Controller
-from cropzoom.cropper import Cropper, load_cropper
+from cropzoom.cropper import Cropper, default_cropper, load_cropper
 from cropzoom.errors import ClientError, CropperError
 from cropzoom.options import ZoomOptions
 from cropzoom.report import ZoomReport
@@ -130,6 +130,9 @@ def _wrap(
 
 
 def _cropper(cropper: str | os.PathLike[str] | Cropper) -> Cropper:
+    if cropper == "nano":
+        # Clients are made for each request by some; the model is loaded once.
+        return default_cropper()
     if isinstance(cropper, (str, os.PathLike)):
         return load_cropper(cropper)
     # Not isinstance(..., Cropper): a runtime protocol would narrow away what this has to refuse.

@@ -40,8 +40,7 @@ _RESOURCES = (SyncAPIResource, AsyncAPIResource)
 # What the API takes as it is. Anything else is sent as PNG.
 _SIGNATURES = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"GIF8", "gif"))
 
-# Crops under way in one event loop: as many as there are processors, for each holds a decoded
-# image, and the thread pool they run in serves others, too.
+# Calls under way in one event loop. Their threads mostly wait: `Zoom` makes a few crops at once.
 _limiter: RunVar[anyio.CapacityLimiter] = RunVar("cropzoom_limiter")
 
 
@@ -251,7 +250,6 @@ async def _in_thread(function: Any, *args: Any) -> Any:
     try:
         limiter = _limiter.get()
     except LookupError:
-        # Threads only wait: how many crops are made at once is the business of `Zoom`.
         limiter = anyio.CapacityLimiter(256)
         _limiter.set(limiter)
     return await anyio.to_thread.run_sync(function, *args, limiter=limiter)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cropzoom.cropper.smolvlm.pointer_cropper import VlmPointerCropper as VlmPointerCropper
     from cropzoom.cropper.smolvlm.text_cropper import TextCropper as TextCropper
 
-__all__ = ["Crop", "Cropper", "load_cropper"]
+__all__ = ["Crop", "Cropper", "default_cropper", "load_cropper"]
 
 
 @runtime_checkable
@@ -80,17 +80,40 @@ def load_cropper(
     if isinstance(manifest, TextManifest):
         from cropzoom.cropper.smolvlm.text_cropper import TextCropper
 
-        return TextCropper(folder, device=device, threads=threads, longest_edge=longest_edge)
+        return TextCropper(
+            folder, manifest, device=device, threads=threads, longest_edge=longest_edge
+        )
     if isinstance(manifest, VlmPointerManifest):
         from cropzoom.cropper.smolvlm.pointer_cropper import VlmPointerCropper
 
-        return VlmPointerCropper(folder, device=device, threads=threads, longest_edge=longest_edge)
+        return VlmPointerCropper(
+            folder, manifest, device=device, threads=threads, longest_edge=longest_edge
+        )
     from cropzoom.cropper.nano.nano_cropper import NanoCropper
 
     return NanoCropper(
         folder,
+        manifest,
         device=device,
         threads=threads,
         longest_edge=longest_edge,
         second_look=second_look,
     )
+
+
+def default_cropper() -> Cropper:
+    """Return the bundled cropper, loaded once in a process and shared; nobody closes it.
+
+    Raises:
+        CropperError, MissingDependencyError: as `load_cropper`.
+    """
+    global _default
+    from cropzoom.cropper.base import loading
+
+    with loading:
+        if _default is None or _default.closed:
+            _default = load_cropper()
+        return _default
+
+
+_default: NanoCropper | TextCropper | VlmPointerCropper | None = None

@@ -10,6 +10,7 @@ import hashlib
 import mmap
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,10 +43,17 @@ class Folder:
         path: holds `cropper.json`.
         root: no file may lie outside this; wider than `path` only in the hub's cache, whose
             folders are made of links into a folder beside them.
+        source: by which it is found again, in another process, too; "" for `path`.
     """
 
     path: Path
     root: Path
+    source: str = ""
+
+    @property
+    def name(self) -> str:
+        """What `find_folder` finds it by, wherever it is called."""
+        return self.source or str(self.path.absolute())
 
     def read(self, name: str, *, limit: int, mapped: bool = False) -> Content:
         """Return a file's content.
@@ -62,13 +70,16 @@ class Folder:
         try:
             if not path.resolve(strict=True).is_relative_to(self.root.resolve()):
                 raise CropperError(f"{path} lies outside its folder; remove the link")
-            size = path.stat().st_size
-            if size > limit:
-                raise CropperError(
-                    f"{path} has {size:,} bytes, more than the {limit:,} expected; "
-                    "fetch the cropper again"
-                )
-            with path.open("rb") as file:
+            with open(path, "rb", opener=_open_at_once) as file:
+                status = os.fstat(file.fileno())
+                size = status.st_size
+                if not stat.S_ISREG(status.st_mode):
+                    raise CropperError(f"{path} is not a regular file; put the file there")
+                if size > limit:
+                    raise CropperError(
+                        f"{path} has {size:,} bytes, more than the {limit:,} expected; "
+                        "fetch the cropper again"
+                    )
                 if mapped and size:
                     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 return file.read(limit + 1)
@@ -100,6 +111,11 @@ class Folder:
         return data
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    # Opening a named pipe would wait for a writer.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def find_folder(source: str | os.PathLike[str]) -> Folder:
     """Find a cropper's folder: the bundled one, one on disk, or one on the hub (downloaded).
 
@@ -109,7 +125,7 @@ def find_folder(source: str | os.PathLike[str]) -> Folder:
     """
     if source == BUNDLED:
         path = Path(__file__).with_name("bundled") / BUNDLED
-        return Folder(path, path)
+        return Folder(path, path, BUNDLED)
     path = Path(source)
     if path.is_dir():
         return Folder(path, path)
@@ -139,4 +155,4 @@ def _download(name: str) -> Folder:
             f"can't fetch the cropper {name!r} from the Hugging Face hub "
             f"({type(error).__name__}: {error}); check the name, the network and your login"
         ) from error
-    return Folder(path, path.parent.parent)
+    return Folder(path, path.parent.parent, name)

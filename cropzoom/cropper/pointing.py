@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -187,21 +187,40 @@ def _suggestions(
     size: tuple[float, float],
 ) -> _Doubles:
     """For each cell the boxes that are best at several prices if the answer is there, (N, 4)."""
-    count = len(reach)
-    extent = (reach[:, None] + reach).reshape(-1)
-    area = np.minimum(extent, size[0])[:, None] * np.minimum(extent, size[1]) / (size[0] * size[1])
     boxes = []
     for cell in range(within.shape[2]):
         left, top, right, bottom = within[:, :, cell]
-        across = (left[:, None] * right).reshape(-1)
-        down = (top[:, None] * bottom).reshape(-1)
-        holds = across[:, None] * down
+        across, down = _spans(left, right, reach), _spans(top, bottom, reach)
+        wide, high = (np.minimum(s.extent, side) for s, side in zip((across, down), size))
+        area = wide[:, None] * high / (size[0] * size[1])
+        holds = across.chance[:, None] * down.chance
         for factor in _AMPLE:
-            best = np.unravel_index(np.argmax(holds - factor * price * area), holds.shape)
-            (i, j), (m, n) = (divmod(int(index), count) for index in best)
+            i, j = np.unravel_index(np.argmax(holds - factor * price * area), holds.shape)
             x, y = xs[cell], ys[cell]
-            boxes.append((x - reach[i], y - reach[m], x + reach[j], y + reach[n]))
+            boxes.append(
+                (x - across.low[i], y - down.low[j], x + across.high[i], y + down.high[j])
+            )
     return np.unique(np.array(boxes), axis=0)
+
+
+class _Spans(NamedTuple):
+    """Pairs of distances, to the left and to the right or up and down, and their chance."""
+
+    low: _Doubles
+    high: _Doubles
+    extent: _Doubles
+    chance: _Doubles
+
+
+def _spans(low: _Doubles, high: _Doubles, reach: _Doubles) -> _Spans:
+    """The pairs that are worth looking at: none is both shorter and likelier than one of them."""
+    extent = (reach[:, None] + reach).reshape(-1)
+    chance = (low[:, None] * high).reshape(-1)
+    order = np.lexsort((-chance, extent))
+    best = np.maximum.accumulate(chance[order])
+    kept = order[np.concatenate([[True], best[1:] > best[:-1]])]
+    first, second = np.divmod(kept, len(reach))
+    return _Spans(reach[first], reach[second], extent[kept], chance[kept])
 
 
 def _pairs(boxes: _Doubles) -> _Doubles:

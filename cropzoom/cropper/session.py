@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import posixpath
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -28,6 +29,9 @@ def import_onnxruntime() -> Any:
     Raises:
         MissingDependencyError: it is not installed, or its installation is broken.
     """
+    # From 1.29 on it reports to its maker, and leaves a device's id in the home folder, unless
+    # this is set before it is imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         # By name: it has no type information, and may be absent where types are checked.
         onnxruntime: Any = importlib.import_module("onnxruntime")

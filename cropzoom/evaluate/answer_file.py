@@ -6,15 +6,14 @@ whom; every other line is an `Outcome`. The last one of a row, a target and a cr
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 from cropzoom.errors import DataError
+from cropzoom.files import JsonLog
 
 SCHEMA = 1
 Key = tuple[str, str, str]
@@ -87,10 +86,8 @@ class Setting:
     croppers: Mapping[str, str]
 
 
-class ResultFile:
+class ResultFile(JsonLog):
     """Answers on disk, used as a context manager while they are being added to.
-
-    Opening repairs a last line that a crash left torn.
 
     Args:
         path: of the file; made where it is missing.
@@ -102,75 +99,42 @@ class ResultFile:
     """
 
     def __init__(self, path: str | os.PathLike[str], setting: Setting) -> None:
-        self.path = Path(path)
+        super().__init__(path)
         self.outcomes: dict[Key, Outcome] = {}
         try:
-            self._file: BinaryIO = self.path.open("ab+")
-        except OSError as error:
-            raise DataError(
-                f"can't write {path}: {error.strerror}; choose another --out"
-            ) from error
-        try:
-            _lock(self._file, self.path)
-            told = self._read()
-            for earlier in told:
+            settings = self._settings()
+            for earlier in settings:
                 _check_same(earlier, setting, self.path)
-            if setting not in told:
-                entry = {"kind": "setting", "schema": SCHEMA, **asdict(setting)}
-                self._write(entry)
+            if setting not in settings:
+                self.add({"kind": "setting", "schema": SCHEMA, **asdict(setting)})
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def __enter__(self) -> ResultFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
-
-    def add(self, outcome: Outcome) -> None:
+    def add_outcome(self, outcome: Outcome) -> None:
         """Append an outcome; it is with the operating system when this returns."""
-        self._write({"kind": "outcome", **asdict(outcome)})
+        self.add({"kind": "outcome", **asdict(outcome)})
         self.outcomes[outcome.key] = outcome
 
-    def _write(self, entry: Mapping[str, Any]) -> None:
-        line = json.dumps(entry, ensure_ascii=False) + "\n"
-        # In one call, so that a crash tears at most the end of it.
-        self._file.write(line.encode("utf-8", "replace"))
-        self._file.flush()
-
-    def _read(self) -> list[Setting]:
-        self._file.seek(0)
-        content = self._file.read()
-        whole, _, torn = content.rpartition(b"\n")
-        whole += b"\n" if whole else b""
-        if torn:
-            self._file.truncate(len(whole))
-            self._file.seek(0, os.SEEK_END)
+    def _settings(self) -> list[Setting]:
+        """Return what was asked before; its outcomes are noted."""
         settings: list[Setting] = []
-        for number, line in enumerate(whole.split(b"\n"), 1):
-            if not line:
-                continue
+        for number, entry in enumerate(self.entries, 1):
             try:
-                entry = json.loads(line)
-                if entry["kind"] == "setting":
-                    if entry["schema"] != SCHEMA:
-                        raise DataError(
-                            f"{self.path} has schema {entry['schema']}, and this version reads "
-                            f"{SCHEMA}; choose another --out"
-                        )
-                    settings.append(Setting(**_known(Setting, entry)))
-                else:
+                if entry["kind"] != "setting":
                     outcome = Outcome(**_known(Outcome, entry))
                     self.outcomes[outcome.key] = outcome
-            except (ValueError, KeyError, TypeError) as error:
-                if isinstance(error, DataError):
-                    raise
+                elif entry["schema"] == SCHEMA:
+                    settings.append(Setting(**_known(Setting, entry)))
+                else:
+                    raise DataError(
+                        f"{self.path} has schema {entry['schema']}, and this version reads "
+                        f"{SCHEMA}; choose another --out"
+                    )
+            except (KeyError, TypeError) as error:
                 raise DataError(
                     f"{self.path} has something else than an answer on line {number}: {error}; "
                     "take the line out, or choose another --out"
@@ -203,16 +167,3 @@ def _check_same(earlier: Setting, now: Setting, path: Path) -> None:
                     f"{path} holds answers of another {key!r} among its {name} "
                     f"({before[key]!r}, now {after[key]!r}); choose another --out"
                 )
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs at a time are the user's own affair
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise DataError(
-            f"{path} is being written to by another run; wait, or choose another --out"
-        ) from error

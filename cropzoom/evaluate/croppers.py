@@ -14,9 +14,8 @@ from hashlib import sha256
 from PIL import Image
 
 from cropzoom.cropper import Cropper, load_cropper
+from cropzoom.data.row import Row
 from cropzoom.errors import CropperError
-from cropzoom.evaluate.baselines import centre_box, oracle_box, random_box
-from cropzoom.evaluate.rows import Row
 from cropzoom.geometry import Box, Crop
 from cropzoom.reading.ocr import OcrReader, require_reader
 from cropzoom.reading.standin import Page, pick_answer
@@ -42,6 +41,29 @@ class NamedCropper:
     name: str
     cropper: Cropper | None
     identity: str
+
+
+def oracle_box(region: Box, width: int, height: int) -> Box:
+    """Return what a perfect cropper would show: key and value, with the context nano adds.
+
+    Args:
+        region: around key and value.
+        width, height: of the picture, px.
+    """
+    return region.expand(1.25, pad_x=16 / width, pad_y=16 / height)
+
+
+def centre_box(like: Box) -> Box:
+    """Return a box of the same size in the middle of the picture."""
+    x0, y0 = (1 - like.width) / 2, (1 - like.height) / 2
+    return Box(x0, y0, x0 + like.width, y0 + like.height)
+
+
+def random_box(like: Box, generator: random.Random) -> Box:
+    """Return a box of the same size anywhere in the picture, all places equally likely."""
+    x0 = generator.uniform(0, 1 - like.width)
+    y0 = generator.uniform(0, 1 - like.height)
+    return Box(x0, y0, min(1.0, x0 + like.width), min(1.0, y0 + like.height))
 
 
 class Oracle:

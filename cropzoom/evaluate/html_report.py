@@ -9,12 +9,13 @@ from typing import Any
 
 from PIL import Image
 
+from cropzoom.data.row import BadRow, Row
+from cropzoom.data.test_set import TestSet
 from cropzoom.demo.demo_page import STYLE
 from cropzoom.errors import ImageError
 from cropzoom.evaluate.answer_file import Key, Outcome
-from cropzoom.evaluate.rows import BadRow, Row, TestSet
 from cropzoom.geometry import Box
-from cropzoom.images import encode_crop, load_image
+from cropzoom.images import encode_crop
 
 EXAMPLES = 24
 _MAX_LISTED = 100
@@ -246,7 +247,7 @@ def _example(failure: _Failure) -> str:
     row, outcome = failure.row, failure.outcome
     boxes = [Box(*box) for box in outcome.boxes]
     try:
-        image = load_image(row.image())
+        image = row.load()
     except (BadRow, ImageError) as error:
         picture, crop = f"<p>{escape(str(error)[:_MAX_TEXT])}</p>", ""
     else:
@@ -266,7 +267,7 @@ def _example(failure: _Failure) -> str:
         said.append(("confidence", f"{outcome.confidences[0]:.2f}"))
     facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v[:_MAX_TEXT])}</dd>" for k, v in said)
     tag = ' <span class="tag">right without the crop</span>' if failure.broken else ""
-    asked = escape((row.asked or row.question)[:_MAX_TEXT])
+    asked = escape((row.plain or row.question)[:_MAX_TEXT])
     return (
         f'<div class="example">{picture}<div><p><b>{asked}</b>{tag}<br><small>'
         f"{escape(outcome.target)}, row {escape(row.id)}</small></p>{crop}"

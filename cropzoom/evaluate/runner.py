@@ -9,13 +9,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_c
 from dataclasses import replace
 from pathlib import Path
 
+from cropzoom.data.row import BadRow, Row
+from cropzoom.data.test_set import TestSet
 from cropzoom.errors import ImageError
 from cropzoom.evaluate.answer_file import Outcome, ResultFile
 from cropzoom.evaluate.croppers import NamedCropper, asked_row
-from cropzoom.evaluate.metrics import score
-from cropzoom.evaluate.rows import BadRow, Row, TestSet
 from cropzoom.evaluate.targets import Answer, Target
 from cropzoom.images import ImageSource, load_image, read_bytes
+from cropzoom.reading.metrics import score
 from cropzoom.report import ZoomReport
 
 REQUEST_FAILED = "request failed"
@@ -55,7 +56,7 @@ def evaluate(
         nonlocal failed_in_a_row
         for future in done:
             outcome = future.result()
-            results.add(outcome)
+            results.add_outcome(outcome)
             under_way.discard(future)
             failed_in_a_row = failed_in_a_row + 1 if outcome.failure == REQUEST_FAILED else 0
             if on_outcome is not None:
@@ -130,7 +131,7 @@ class _Picture:
 
 
 def _fetched(row: Row) -> tuple[ImageSource, str]:
-    source = row.image()
+    source = row.picture()
     if isinstance(source, (str, Path)):
         source = read_bytes(source)
     # A truncated file shows only when it is decoded, and must not be asked about.

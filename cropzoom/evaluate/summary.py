@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
+from cropzoom.data.row import Problem, Row
+from cropzoom.data.test_set import TestSet
 from cropzoom.evaluate.answer_file import Key, Outcome
 from cropzoom.evaluate.intervals import PictureBootstrap, mcnemar
-from cropzoom.evaluate.metrics import cycle_accuracy
-from cropzoom.evaluate.rows import Problem, Row, TestSet
 from cropzoom.geometry import Box
+from cropzoom.reading.metrics import cycle_accuracy
 
 # Upper ends, as shares of the picture's area; evenly spaced by their logarithms.
 _SIZES = ((0.0003, "under 0.03 %"), (0.001, "0.03 to 0.1 %"), (0.003, "0.1 to 0.3 %"),

@@ -19,9 +19,9 @@ from typing import Any, Protocol, cast
 from PIL import Image
 
 from cropzoom.clients import CropZoom
+from cropzoom.data.row import Row
 from cropzoom.errors import DataError, MissingDependencyError
 from cropzoom.evaluate.croppers import NamedCropper
-from cropzoom.evaluate.rows import Row
 from cropzoom.geometry import Crop
 from cropzoom.images import ImageSource, load_image
 from cropzoom.options import ZoomOptions
@@ -252,7 +252,7 @@ class StandInTarget:
             zoomed, made = Zoom(cropper.cropper, self._options).crops(image, row.question)
             pictures += [load_image(item.image.data) for item in zoomed]
             report = ZoomReport((made,), row.question, None, made.milliseconds)
-        asked = f'"{row.key}"' if row.key else row.asked or row.question
+        asked = f'"{row.key}"' if row.key else row.plain or row.question
         reply = self._stand_in.answer(asked, pictures)
         return Answer(reply.text, (time.perf_counter() - start) * 1000, report)
 

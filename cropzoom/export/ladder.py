@@ -25,7 +25,7 @@ from cropzoom.samples import load_samples
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A bundled picture and a question about it. Policies can collate it like a `VqaRow`."""
+    """A bundled picture and a question about it. Policies can collate it like a `Row`."""
 
     file: str
     picture: Image.Image

@@ -17,6 +17,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from cropzoom.cropper.session import import_onnxruntime
 from cropzoom.export.weights import GraphWriter
 
 _HIDDEN = "Head", "cropzoom.hidden"
@@ -24,6 +25,7 @@ _HIDDEN = "Head", "cropzoom.hidden"
 
 def quantized(model: ir.Model) -> ir.Model:
     """Return a graph with int8 MatMul weights in place of `model`, which is used up."""
+    import_onnxruntime()
     # By name: it has no type information.
     tools: Any = importlib.import_module("onnxruntime.quantization")
     for node in model.graph:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cropzoom.questions import phrases
+from cropzoom.questions import words as vocabulary
+from cropzoom.questions.fields import MOST_FIELDS, of_schema
+from cropzoom.questions.prompt import Kind, Reading, read
+from cropzoom.questions.words import fold, words_of
 from cropzoom.report import Reason
+
+_MOST_TURNS = 32
+_MOST_COMPLAINT = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,11 @@ class Asking:
 def asking(turns: Sequence[Turn], at: int, schemas: Sequence[Mapping[str, Any]] = ()) -> Asking:
     """Return what turn `at` asks; depends on the turns up to it and on the schemas alone.
 
+    What the turn itself says counts first. A turn that says nothing of its own ("continue", a
+    complaint about an answer's form, a picture alone) asks what was asked last before it, and
+    where no user did, what the system or developer message does. What to extract is also read
+    off `schemas`, where the texts leave it open.
+
     Args:
         turns: the conversation, in order.
         at: number of a user's or a tool's turn.
@@ -49,8 +62,131 @@ def asking(turns: Sequence[Turn], at: int, schemas: Sequence[Mapping[str, Any]] 
     Returns:
         Questions, each for a crop of its own; or the reason why there are none.
     """
-    for turn in reversed(turns[: at + 1]):
-        text = "\n".join(text.strip() for text in turn.texts if text.strip())
-        if turn.role not in ("assistant", "tool") and text:
-            return Asking((text,))
-    return Asking((), Reason.NO_QUESTION)
+    turn = turns[at]
+    reading = _reading(turns, at)
+    before = [number for number in range(at) if turns[number].role == "user"][-_MOST_TURNS:]
+    if reading.kind >= Kind.REQUEST:
+        return Asking(_in_context(reading.questions, turns, before))
+    if reading.kind is Kind.WHOLE:
+        return Asking((), Reason.WHOLE_PICTURE)
+    if reading.kind is Kind.POLITE and before and not turn.pictures:
+        return Asking((), Reason.NO_QUESTION)
+    standing = _standing(turns, at)
+    if reading.kind is Kind.WEAK:
+        best = standing if standing.kind >= Kind.REQUEST else reading
+        return Asking(_in_context(best.questions, turns, before))
+    if reading.kind is not Kind.DATA:
+        for number in reversed(before):
+            earlier = _reading(turns, number)
+            if earlier.kind >= Kind.WHOLE:
+                return _answer(earlier, _in_context(earlier.questions, turns, range(number)))
+            if earlier.kind in (Kind.DATA, Kind.WEAK):
+                reading = earlier
+                break
+    if standing.kind >= Kind.REQUEST:
+        return Asking(standing.questions)
+    fields = _fields(schemas)
+    if fields:
+        return Asking(fields)
+    if reading.kind is Kind.WEAK:
+        return Asking(reading.questions)
+    if Kind.DATA in (reading.kind, standing.kind):
+        return Asking((), Reason.WHOLE_PICTURE)
+    return _answer(standing, standing.questions)
+
+
+def _answer(reading: Reading, questions: tuple[str, ...]) -> Asking:
+    if questions:
+        return Asking(questions)
+    return Asking((), Reason.WHOLE_PICTURE if reading.kind is Kind.WHOLE else Reason.NO_QUESTION)
+
+
+def _reading(turns: Sequence[Turn], number: int) -> Reading:
+    """Read a turn; what tools and models say asks nothing."""
+    turn = turns[number]
+    if turn.role in ("assistant", "tool"):
+        return Reading(Kind.EMPTY)
+    text = _text(turn)
+    answered = any(other.role in ("assistant", "tool") for other in turns[:number])
+    if answered and turn.role == "user" and _complains(text):
+        return Reading(Kind.AGAIN)
+    reading = read(text)
+    if reading.kind is Kind.AGAIN and not answered:
+        return Reading(Kind.WEAK, (text,))
+    return reading
+
+
+def _standing(turns: Sequence[Turn], at: int) -> Reading:
+    """Read what the system and developer messages ask; the last of them counts most."""
+    best = Reading(Kind.EMPTY)
+    for number in range(at, -1, -1):
+        if turns[number].role in ("system", "developer"):
+            reading = read(_text(turns[number]))
+            if reading.kind > best.kind:
+                best = reading
+    return best
+
+
+def _text(turn: Turn) -> str:
+    return "\n".join(text.strip() for text in turn.texts if text and not text.isspace())
+
+
+def _fields(schemas: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    fields = dict.fromkeys(field for schema in schemas for field in of_schema(schema))
+    return tuple(fields)[:MOST_FIELDS]
+
+
+def _complains(text: str) -> bool:
+    """Tell whether a program says that it could not use an answer."""
+    folded = " ".join(fold(text[:_MOST_COMPLAINT]).split())
+    return any(phrase in folded for phrase in phrases.COMPLAINTS)
+
+
+def _in_context(
+    questions: tuple[str, ...], turns: Sequence[Turn], before: Sequence[int]
+) -> tuple[str, ...]:
+    """Complete the questions of a follow-up: after 'What is the total?', 'And the date?'."""
+    if not before:
+        return questions
+    return tuple(_completed(question, turns, before) for question in questions)
+
+
+def _completed(question: str, turns: Sequence[Turn], before: Sequence[int]) -> str:
+    rest = _after_lead(question)
+    words = words_of(rest)
+    if not words or words[0][0] in vocabulary.ASKING or len(words) > 8:
+        return rest if words and len(words) <= 64 else question
+    if rest == question:
+        return question
+    for earlier in _earlier(turns, before):
+        frame = words_of(earlier)
+        names = [word for word, _, _ in frame]
+        opening = words[0][0]
+        if opening in vocabulary.PREPOSITIONS:
+            place = len(names) - 1 - names[::-1].index(opening) if opening in names else len(names)
+            head = earlier[: frame[place][1]] if place < len(names) else earlier.rstrip(" ?.!")
+            return f"{head.rstrip()} {rest}"
+        if len(names) > 1 and names[0] in vocabulary.ASKING and names[1] in vocabulary.COPULAS:
+            return f"{earlier[: frame[1][2]]} {rest}"
+        break
+    return rest
+
+
+def _after_lead(question: str) -> str:
+    """Take 'And' and 'What about' off the start of a follow-up."""
+    words = words_of(question)
+    names = tuple(word for word, _, _ in words)
+    lengths = (
+        len(phrase)
+        for phrase in phrases.FOLLOWING
+        if names[: len(phrase)] == phrase and len(names) > len(phrase)
+    )
+    cut = max(lengths, default=0)
+    return question[words[cut][1] :] if cut else question
+
+
+def _earlier(turns: Sequence[Turn], before: Sequence[int]) -> Iterator[str]:
+    for number in reversed(before):
+        reading = _reading(turns, number)
+        if reading.kind >= Kind.REQUEST:
+            yield from reversed(reading.questions)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cropzoom.cropper.session import import_onnxruntime
 from cropzoom.environment import usable_threads
 from cropzoom.errors import MissingDependencyError
 from cropzoom.geometry import Box
@@ -94,6 +95,8 @@ def _missing(why: object) -> MissingDependencyError:
 
 def _engine(threads: int | None) -> Any:
     try:
+        # First: it sees to it that the runtime reports to nobody.
+        import_onnxruntime()
         from rapidocr import RapidOCR
     except ImportError as error:
         raise _missing(error) from error

@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from cropzoom.trainer.baselines import measure
+from cropzoom.trainer.gains import measure
 from cropzoom.trainer.policies import load_policy
 from cropzoom.trainer.rewards import make_reward
 from cropzoom.trainer.settings import resolve

@@ -25,17 +25,17 @@ from PIL import Image
 from torch import Tensor
 from transformers import TrainerCallback
 
+from cropzoom.data.row import Row
 from cropzoom.geometry import Box
 from cropzoom.images import load_image
-from cropzoom.trainer.baselines import known_boxes
 from cropzoom.trainer.config import GrpoConfig
+from cropzoom.trainer.gains import known_boxes
 from cropzoom.trainer.grpo import GrpoTrainer
 from cropzoom.trainer.health import box_iou
 from cropzoom.trainer.policies import load_policy
 from cropzoom.trainer.policies.pointer_policy import PointerPolicy
 from cropzoom.trainer.policies.policy import Policy
 from cropzoom.trainer.policies.torch_pointing import log_spaced, settle
-from cropzoom.trainer.rows import VqaRow
 
 # Few cells and distances: so all boxes can be tried, and the second best is clearly worse.
 COARSE: dict[str, Any] = {"subcells": 1, "width": 32, "reach": (0.08, 0.5, 4)}
@@ -53,7 +53,7 @@ class TargetIou:
 
     name = "iou"
 
-    def __call__(self, rows: Sequence[VqaRow], boxes: Tensor) -> Tensor:
+    def __call__(self, rows: Sequence[Row], boxes: Tensor) -> Tensor:
         return box_iou(boxes, known_boxes(rows)[:, None]).nan_to_num(0.0)
 
 
@@ -69,7 +69,7 @@ class Curve(TrainerCallback):
     """
 
     def __init__(
-        self, policy: Policy, row: VqaRow, maximum: float, every: int = 5, looks: int = 6
+        self, policy: Policy, row: Row, maximum: float, every: int = 5, looks: int = 6
     ) -> None:
         self.policy, self.row, self.maximum = policy, row, maximum
         self.every, self.looks = every, looks
@@ -87,7 +87,7 @@ class Curve(TrainerCallback):
             control.should_training_stop = True
 
 
-def best_of_all(policy: Policy, row: VqaRow) -> float:
+def best_of_all(policy: Policy, row: Row) -> float:
     """The reward of the best box that the policy can make, by trying all."""
     target = known_boxes([row])[0]
     if isinstance(policy, PointerPolicy):
@@ -110,7 +110,7 @@ def best_of_all(policy: Policy, row: VqaRow) -> float:
     return best
 
 
-def overfit(policy: Policy, row: VqaRow, steps: int, seed: int = 0, **options: Any) -> Curve:
+def overfit(policy: Policy, row: Row, steps: int, seed: int = 0, **options: Any) -> Curve:
     """Train on one row until the best box is found, or for so many steps.
 
     Args:
@@ -167,11 +167,11 @@ def tiny_model(folder: Path) -> Path:
     return build_tiny_idefics3(folder)
 
 
-def example_row() -> VqaRow:
+def example_row() -> Row:
     """A picture of noise, and a box in whole percents."""
     noise = torch.rand(48, 64, 3, generator=torch.Generator().manual_seed(0))
     image = Image.frombytes("RGB", (64, 48), (noise * 255).byte().numpy().tobytes())
-    return VqaRow("one", image, "Where is the sum?", ("3",), Box(0.34, 0.25, 0.65, 0.46))
+    return Row("one", image, "Where is the sum?", ("3",), Box(0.34, 0.25, 0.65, 0.46))
 
 
 def main() -> None:
@@ -190,7 +190,7 @@ def main() -> None:
     if given.image:
         if given.box is None:
             parser.error("--image needs --box, in fractions of the picture")
-        row = VqaRow("one", load_image(given.image), given.question, ("",), Box(*given.box))
+        row = Row("one", load_image(given.image), given.question, ("",), Box(*given.box))
     results = {}
     with tempfile.TemporaryDirectory() as scratch:
         tiny = given.model == "tiny"

@@ -12,8 +12,8 @@ pytest.importorskip("rapidocr")
 import input_size as study
 
 from cropzoom import load_cropper
+from cropzoom.data.row import Row
 from cropzoom.evaluate.intervals import PictureBootstrap
-from cropzoom.evaluate.rows import Row
 from cropzoom.geometry import Box
 
 REGION, VALUE = Box(0.4, 0.4, 0.6, 0.5), Box(0.5, 0.4, 0.6, 0.5)

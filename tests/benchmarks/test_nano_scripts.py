@@ -17,7 +17,7 @@ import grpo_nano_rows
 import sft_and_grpo
 from PIL import Image
 
-from cropzoom.evaluate.rows import load_file
+from cropzoom.data.test_set import load_test
 from cropzoom.geometry import Box, Crop
 
 
@@ -88,7 +88,7 @@ def test_rows_that_a_cropper_is_sure_of_teach_nothing(
 
 def test_a_miss_is_a_crop_centred_elsewhere(tmp_path: Path) -> None:
     rows = [row("a.png", (0.2, 0.3)), row("b.png", (0.6, 0.7))]
-    test = load_file(write_rows(tmp_path, rows, (80, 100)))
+    test = load_test(write_rows(tmp_path, rows, (80, 100)))
     found = list(failures.misses(test.rows, Fixed(Box(0.2, 0.2, 0.4, 0.3))))
     assert [miss.row.question for miss in found] == ["What is b.png?"]
     # No crop harms nobody.
@@ -98,7 +98,7 @@ def test_a_miss_is_a_crop_centred_elsewhere(tmp_path: Path) -> None:
 def test_misses_of_all_kinds_are_shown(tmp_path: Path) -> None:
     rows = [row(f"{i}.png", (0.6, 0.7), "form") for i in range(6)]
     rows.append(row("slide.png", (0.6, 0.7), "slide"))
-    test = load_file(write_rows(tmp_path, rows, (80, 100)))
+    test = load_test(write_rows(tmp_path, rows, (80, 100)))
     found = list(failures.misses(test.rows, Fixed(Box(0.2, 0.2, 0.4, 0.3))))
     for seed in range(4):
         chosen = failures.choose(found, 3, seed)

@@ -11,9 +11,9 @@ from PIL import Image
 pytest.importorskip("rapidocr")
 
 import where_it_misses as study
+from fixed_croppers import LookupCropper
 
-from cropzoom.evaluate.baselines import FixedCropper
-from cropzoom.evaluate.rows import Row
+from cropzoom.data.row import Row
 from cropzoom.geometry import Box
 
 REGION, VALUE = Box(0.1, 0.7, 0.3, 0.72), Box(0.2, 0.7, 0.3, 0.72)
@@ -39,7 +39,7 @@ def test_groups_of_a_row() -> None:
     page = Image.new("RGB", (500, 1000), (200, 200, 200))
     page.paste((47, 47, 47), (120, 700, 140, 720))
     row = Row(id="1", image=lambda: page, question="?", box=REGION, value=VALUE, key="Ποσό")
-    one = study.ask(row, "pair", FixedCropper(lambda _: Box(0.15, 0.6, 0.35, 0.8)))
+    one = study.ask(row, "pair", LookupCropper(lambda _: Box(0.15, 0.6, 0.35, 0.8)))
     assert one.groups == {
         "all": "all",
         "place": "bottom left",

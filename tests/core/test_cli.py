@@ -54,6 +54,20 @@ def test_crop_writes_the_annotated_picture_and_the_crop(
     assert annotated.getpixel((10, 10)) == (255, 255, 255)
 
 
+def test_crop_highlights_the_region(cropper: Path, page: Path, tmp_path: Path) -> None:
+    shown = tmp_path / "shown.png"
+    arguments = [str(page), "dark", "-o", str(tmp_path / "a.png"), "--cropper", str(cropper)]
+    done = runner.invoke(app, ["crop", *arguments, "--highlight", str(shown), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["highlighted"] == str(shown)
+    original, picture = load_image(page), load_image(shown)
+    assert picture.size == original.size
+    assert picture.getpixel((250, 80)) == original.getpixel((250, 80))
+    assert picture.getpixel((1, 1)) != (0, 0, 0)
+    over = runner.invoke(app, ["crop", *arguments, "--highlight", str(page)])
+    assert over.exit_code != 0 and "is the picture itself" in over.output
+
+
 def test_crop_for_people(
     cropper: Path, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cropzoom.evaluate.baselines import FixedCropper, centre_box, oracle_box, random_box
+from cropzoom.evaluate.croppers import centre_box, oracle_box, random_box
 from cropzoom.geometry import Box
 
 sides = st.floats(0.001, 1)
@@ -36,9 +36,3 @@ def test_the_oracle_shows_the_region_with_context() -> None:
     assert box.intersection(region) == region
     assert box.width == pytest.approx(0.2 * 1.25 + 0.032)
     assert box.height == pytest.approx(0.04 * 1.25 + 0.016)
-
-
-def test_fixed_cropper_looks_up_the_question() -> None:
-    boxes = {"a": Box(0, 0, 0.5, 0.5), "b": Box(0.5, 0.5, 1, 1)}
-    cropper = FixedCropper(boxes.__getitem__)
-    assert cropper.predict(None, "b")[0].box == boxes["b"]  # type: ignore[arg-type]

@@ -5,23 +5,24 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from fixed_croppers import LookupCropper
 from PIL import Image
 
 from cropzoom.demo.ask_samples import Asked, ask_all, connect
 from cropzoom.demo.demo_page import results_page
 from cropzoom.demo.server import StandInServer
 from cropzoom.errors import CropperError
-from cropzoom.evaluate.baselines import FixedCropper, oracle_box
+from cropzoom.evaluate.croppers import oracle_box
 from cropzoom.geometry import Box
 from cropzoom.samples import SamplePicture, load_samples
 
 PASS = next(sample for sample in load_samples() if sample.path.stem == "boarding-pass")
 
 
-def oracle(sample: SamplePicture) -> FixedCropper:
+def oracle(sample: SamplePicture) -> LookupCropper:
     with Image.open(sample.path) as image:
         size = image.size
-    return FixedCropper(
+    return LookupCropper(
         {q.question: oracle_box(q.region, *size) for q in sample.questions}.__getitem__
     )
 
@@ -56,7 +57,7 @@ def test_a_broken_cropper_is_not_hidden(server: StandInServer) -> None:
         connect(server.base_url, local=True) as client,
         pytest.raises(CropperError, match="gone"),
     ):
-        list(ask_all(client, server.model, [PASS], cropper=FixedCropper(fail)))
+        list(ask_all(client, server.model, [PASS], cropper=LookupCropper(fail)))
 
 
 class _Checker(HTMLParser):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from cropzoom.evaluate.baselines import oracle_box
+from cropzoom.evaluate.croppers import oracle_box
 from cropzoom.reading.answers import is_exact
 from cropzoom.reading.standin import StandIn
 from cropzoom.samples import SamplePicture, load_samples

@@ -7,9 +7,9 @@ import pytest
 from hand_made_cropper import write_cropper
 from PIL import Image, ImageDraw, ImageFont
 
+from cropzoom.data.row import Row
 from cropzoom.errors import CropperError
 from cropzoom.evaluate.croppers import Blind, OcrCropper, Oracle, asked_row, make_croppers
-from cropzoom.evaluate.rows import Row
 from cropzoom.geometry import Box, Crop
 from cropzoom.reading.ocr import OcrReader
 

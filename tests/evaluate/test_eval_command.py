@@ -91,12 +91,12 @@ def test_a_whole_evaluation(data: Path, tmp_path: Path) -> None:
     assert (paired["pairs"], paired["broken"], paired["mended"]) == (6, 0, 5)
     assert paired["p"] == pytest.approx(2 / 32)
     assert figures["oracle"]["dollars"] == pytest.approx((6 * 200 * 1 + 6 * 2 * 5) / 1e6)
-    assert summary["problems"] == {"no image": 1, "malformed row": 1, "no answers": 1}
+    assert summary["problems"] == {"missing image": 1, "bad line": 1, "no answers": 1}
     assert summary["failures"] == {"broken image": 3}
-    assert {row["row"] for row in summary["problem_rows"]} == {"line 7", "line 10", "mute"}
+    assert {row["row"] for row in summary["problem_rows"]} == {"7", "10", "mute"}
     assert json.loads((out / "summary.json").read_text(encoding="utf-8"))["rows"] == 7
     report = (out / "report.html").read_text(encoding="utf-8")
-    assert report.startswith("<!doctype html>") and "line 10" in report
+    assert report.startswith("<!doctype html>") and "bad line" in report
     lines = (out / "answers.jsonl").read_text(encoding="utf-8").splitlines()
     entries = [json.loads(line) for line in lines]
     keys = [(entry["row"], entry["cropper"]) for entry in entries if entry["kind"] == "outcome"]
@@ -115,7 +115,7 @@ def test_the_table_for_people(data: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert done.exit_code == 0, done.output
     assert "openai:eye: " in done.stdout  # and not an emoji
     assert "100.0 [100, 100]" in done.stdout and "+100.0 [100, 100] p 0.031" in done.stdout
-    assert "1 no image" in done.stderr and "2 broken image" in done.stderr
+    assert "1 missing image" in done.stderr and "2 broken image" in done.stderr
 
 
 def test_an_interrupted_run_goes_on(data: Path, tmp_path: Path) -> None:
@@ -163,10 +163,11 @@ def test_a_server_that_is_down(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
-        (["nothing-there"], "is no data: give textvqa"),
-        (["DATA", "--harness", "mine"], "lmms-eval and vlmevalkit"),
-        (["DATA", "--metric", "bleu"], "exact, contained"),
-        (["DATA", "--split", "train"], "for the presets"),
+        (["nothing-there"], "is no data: give a JSONL"),
+        (["DATA", "--split", "test"], "without splits"),
+        (["DATA", "--column", "colour=a"], "ROLE=NAME"),
+        (["DATA", "--source", "a/b"], "for the benchmarks"),
+        (["rendered:1@1", "--split", "train"], "has its own"),
         (["DATA", "--option", "zoom=1"], "NAME=VALUE"),
         (["DATA", "--option", "max_crops=many"], "max_crops='many'"),
         (["DATA", "--body", "[1]"], "JSON object"),
@@ -191,6 +192,14 @@ def test_mistakes_are_named_before_anything_is_asked(
     assert done.exit_code == 1, done.output
     assert said in json.loads(done.stdout)["error"]["message"]
     assert not server.asked
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"), [(["--harness", "mine"], "vlmevalkit"), (["--metric", "bleu"], "contained")]
+)
+def test_choices_are_named(data: Path, extra: list[str], said: str) -> None:
+    done = run(str(data), *extra)
+    assert done.exit_code == 2 and said in done.stderr
 
 
 def test_a_preset_without_answers_makes_a_submission(tmp_path: Path) -> None:
@@ -228,12 +237,12 @@ def test_rendered_pages_are_a_seed_and_a_command(tmp_path: Path) -> None:
         assert "FONTS.txt" in json.loads(done.stdout)["error"]["message"]
         pytest.skip("no held-out fonts on this machine")
     first = rendered_test(2, 3)
-    picture = first.rows[0].image()
+    picture = first.rows[0].picture()
     _page.cache_clear()
     _png.cache_clear()
     one = rendered_test(1, 3)
     assert first.identity != one.identity != rendered_test(1, 4).identity
-    assert one.rows[0].image() == picture
+    assert one.rows[0].picture() == picture
     assert [row.question for row in one.rows] == [
         row.question for row in first.rows if row.image_id == one.rows[0].image_id
     ]

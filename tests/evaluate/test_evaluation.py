@@ -10,9 +10,10 @@ from colour_server import ColourServer, picture
 
 pytest.importorskip("openai")
 
+from cropzoom.data.row import BadRow, Row
+from cropzoom.data.test_set import TestSet
 from cropzoom.evaluate.answer_file import Outcome, ResultFile, Setting
 from cropzoom.evaluate.croppers import make_croppers
-from cropzoom.evaluate.rows import BadRow, Row, TestSet
 from cropzoom.evaluate.runner import GIVE_UP_AFTER, evaluate
 from cropzoom.evaluate.summary import summarise
 from cropzoom.evaluate.targets import OpenAITarget, TargetSettings, make_target

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cropzoom.evaluate import metrics
-from cropzoom.evaluate.metrics import HARNESSES, Harness
+from cropzoom.reading.metrics import HARNESSES, Harness
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_metrics.json").read_text(encoding="utf-8"))
 BOTH = pytest.mark.parametrize(("column", "harness"), [(-2, "lmms-eval"), (-1, "vlmevalkit")])

@@ -37,8 +37,8 @@ def test_answers_come_back_as_they_went(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     failed = Outcome(row="8", target="t", cropper="none", failure="request failed", detail="x")
     with ResultFile(path, SETTING) as results:
-        results.add(ANSWER)
-        results.add(failed)
+        results.add_outcome(ANSWER)
+        results.add_outcome(failed)
     with ResultFile(path, SETTING) as results:
         assert results.outcomes == {ANSWER.key: ANSWER, failed.key: failed}
     # the setting, two answers, and no second setting since it is the same
@@ -47,8 +47,8 @@ def test_answers_come_back_as_they_went(tmp_path: Path) -> None:
 
 def test_the_last_answer_counts(tmp_path: Path) -> None:
     with ResultFile(tmp_path / "a", SETTING) as results:
-        results.add(replace(ANSWER, reply=None, score=None, failure="request failed"))
-        results.add(ANSWER)
+        results.add_outcome(replace(ANSWER, reply=None, score=None, failure="request failed"))
+        results.add_outcome(ANSWER)
     with ResultFile(tmp_path / "a", SETTING) as results:
         assert results.outcomes[ANSWER.key] == ANSWER
 
@@ -57,16 +57,16 @@ def test_the_last_answer_counts(tmp_path: Path) -> None:
 def test_a_torn_last_line_is_repaired(tmp_path_factory: pytest.TempPathFactory, kept: int) -> None:
     path = tmp_path_factory.mktemp("torn") / "answers.jsonl"
     with ResultFile(path, SETTING) as results:
-        results.add(ANSWER)
+        results.add_outcome(ANSWER)
     whole = path.read_bytes()
     with ResultFile(path, SETTING) as results:
-        results.add(replace(ANSWER, row="8"))
+        results.add_outcome(replace(ANSWER, row="8"))
     added = path.read_bytes()[len(whole) :]
     torn = added[: min(kept, len(added) - 1)]
     path.write_bytes(whole + torn)
     with ResultFile(path, SETTING) as results:
         assert list(results.outcomes) == [ANSWER.key]
-        results.add(replace(ANSWER, row="9"))
+        results.add_outcome(replace(ANSWER, row="9"))
     with ResultFile(path, SETTING) as results:
         assert [key[0] for key in results.outcomes] == ["7", "9"]
 
@@ -75,7 +75,7 @@ def test_a_torn_first_line_is_repaired(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_bytes(b'{"kind": "sett')
     with ResultFile(path, SETTING) as results:
-        results.add(ANSWER)
+        results.add_outcome(ANSWER)
     with ResultFile(path, SETTING) as results:
         assert list(results.outcomes) == [ANSWER.key]
 
@@ -103,7 +103,7 @@ def test_answers_of_another_setting_are_not_mixed_in(
 def test_targets_and_croppers_may_be_added(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     with ResultFile(path, SETTING) as results:
-        results.add(ANSWER)
+        results.add_outcome(ANSWER)
     more = replace(SETTING, targets={"u": "9"}, croppers={"nano": "n"})
     with ResultFile(path, more) as results:
         assert list(results.outcomes) == [ANSWER.key]
@@ -118,7 +118,7 @@ def test_a_broken_line_is_named(tmp_path: Path, line: str) -> None:
     with path.open("a") as file:
         file.write(line + "\n")
     before = path.read_bytes()
-    with pytest.raises(DataError, match=r"answers\.jsonl .* line 2"):
+    with pytest.raises(DataError, match=r"answers\.jsonl.* line 2"):
         ResultFile(path, SETTING)
     assert path.read_bytes() == before
 
@@ -131,13 +131,13 @@ def test_another_version_is_named(tmp_path: Path) -> None:
 
 
 def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
-    pytest.importorskip("fcntl")
-    with ResultFile(tmp_path / "a", SETTING), pytest.raises(DataError, match="another run"):
+    with ResultFile(tmp_path / "a", SETTING), pytest.raises(DataError, match="another process"):
         ResultFile(tmp_path / "a", SETTING)
     with ResultFile(tmp_path / "a", SETTING):
         pass  # and free again
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(DataError, match="can't write"):
-        ResultFile(tmp_path / "none" / "a", SETTING)
+        ResultFile(tmp_path / "file" / "a", SETTING)

@@ -9,9 +9,10 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
+from cropzoom.data.row import BadRow, Problem, Row
+from cropzoom.data.test_set import TestSet
 from cropzoom.evaluate.answer_file import Outcome
 from cropzoom.evaluate.html_report import report_page
-from cropzoom.evaluate.rows import BadRow, Problem, Row, TestSet
 from cropzoom.evaluate.summary import NO_BOX, summarise
 from cropzoom.geometry import Box
 

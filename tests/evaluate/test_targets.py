@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from cropzoom.data.row import Row
 from cropzoom.errors import CropZoomError, DataError
 from cropzoom.evaluate.croppers import Oracle, asked_row, make_croppers
-from cropzoom.evaluate.rows import Row
 from cropzoom.evaluate.targets import (
     Answer,
     Target,
@@ -104,7 +104,7 @@ def test_the_stand_in_is_asked_in_the_pages_words() -> None:
     question = "How much must I leave with them at first?"
     with_key = Row(id="1", image=buffer.getvalue, question=question, key="Deposit")
     without = Row(id="1", image=buffer.getvalue, question="What is the balance?\nBe brief.",
-                  asked="What is the balance?")  # fmt: skip
+                  plain="What is the balance?")  # fmt: skip
     assert ask(target, with_key, buffer.getvalue(), NONE).text == "99.00"
     assert ask(target, without, buffer.getvalue(), NONE).text == "12.50"
     boxed = Row(id="1", image=buffer.getvalue, question="?", key="Deposit", box=Box(0, 0.5, 1, 1))

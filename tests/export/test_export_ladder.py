@@ -130,12 +130,12 @@ def test_options() -> None:
 
 
 def test_a_sample_is_what_policies_collate(idefics3_checkpoint: Path) -> None:
+    from cropzoom.data.row import Row
     from cropzoom.trainer.policies import load_policy
-    from cropzoom.trainer.rows import VqaRow
 
     policy: Any = load_policy(idefics3_checkpoint, "text")
     sample = samples(1)[0]
-    row = VqaRow("1", sample.picture, sample.question, ("x",))
+    row = Row("1", sample.picture, sample.question, ("x",))
     ours, theirs = policy.collate([Sample("f", sample.picture, sample.question)]), None
     theirs = policy.collate([row])
     assert all(bool((ours[key] == theirs[key]).all()) for key in theirs)

@@ -17,14 +17,14 @@ from torch import Tensor
 from toy_policy import SIDES, TargetIou, ToyPolicy, toy_rows
 from toy_runs import ROWS, StopAt, grpo, weights
 
+from cropzoom.data.row import Row
 from cropzoom.errors import TrainingError
 from cropzoom.trainer import losses
-from cropzoom.trainer.baselines import known_boxes
 from cropzoom.trainer.batching import RowDataset, WindowSampler, rollout_noise
 from cropzoom.trainer.config import GrpoConfig
+from cropzoom.trainer.gains import known_boxes
 from cropzoom.trainer.health import box_iou
 from cropzoom.trainer.policy_trainer import last_checkpoint
-from cropzoom.trainer.rows import VqaRow
 
 
 class Fixed:
@@ -39,7 +39,7 @@ class Fixed:
         return self.values.expand(len(rows), -1).clone()
 
 
-def drawn(policy: ToyPolicy, rows: list[VqaRow], trainer: Any) -> Any:
+def drawn(policy: ToyPolicy, rows: list[Row], trainer: Any) -> Any:
     """The rollout that a trainer makes at its first step."""
     config = trainer.config
     noise = rollout_noise(rows, config.group, policy.noise_length, trainer.args.seed, 0)

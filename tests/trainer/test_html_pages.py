@@ -18,8 +18,8 @@ pytest.importorskip("filelock")
 from filelock import FileLock
 
 from cropzoom.cropper.nano.phoc import character_class
+from cropzoom.data.test_set import load_test
 from cropzoom.errors import DataError
-from cropzoom.evaluate.rows import load_file
 from cropzoom.trainer.nano.batches import Batch, Batches, make_batch
 from cropzoom.trainer.nano.pages import Page, PageOptions, lexicon, render_page
 from cropzoom.trainer.nano.pages.browser.chromium import Browser, find_chromium
@@ -259,7 +259,7 @@ def test_diacritics_greek_and_cyrillic_are_read_and_other_scripts_are_not() -> N
 
 def test_a_pool_as_questions_for_the_evaluation(hand_made: Path) -> None:
     count = write_questions(hand_made, per_page=5, seed=2)
-    test = load_file(hand_made / "questions.jsonl")
+    test = load_test(hand_made / "questions.jsonl")
     assert count == len(test.rows) == 10 and not test.problems
     for row in test.rows:
         assert row.box and row.value and row.category == "by hand" and row.key

@@ -25,15 +25,15 @@ openai = pytest.importorskip("openai")
 from box_server import BoxServer, completion, dark_box, look
 
 from cropzoom.cli import app
+from cropzoom.data.row import Row
+from cropzoom.data.rows import Rows, load_rows
 from cropzoom.errors import LabelError
 from cropzoom.geometry import Box
-from cropzoom.trainer.data import Rows, load_rows
 from cropzoom.trainer.labels import labelling as labels
 from cropzoom.trainer.labels.expansion import PAPER_FACTORS, enlarge, expand_by_quantile
 from cropzoom.trainer.labels.labelling import Shard, label_rows
 from cropzoom.trainer.labels.teachers import NoBox
 from cropzoom.trainer.labels.vlm_teacher import ServerVlm, VlmTeacher
-from cropzoom.trainer.rows import VqaRow
 
 runner = CliRunner()
 
@@ -115,9 +115,9 @@ def marked(number: int, size: tuple[int, int] = (600, 400)) -> Image.Image:
 
 
 def some_rows(count: int) -> Rows:
-    return Rows.of(
+    return Rows(
         [
-            VqaRow(f"q{n}", marked(n), f"Where is {n}?", (str(n),), None, f"p{n // 2}", "made")
+            Row(f"q{n}", marked(n), f"Where is {n}?", (str(n),), None, f"p{n // 2}", "made")
             for n in range(count)
         ]
     )
@@ -133,7 +133,7 @@ class Looks:
         self.failures, self.asked = failures, list[str]()
         self.arguments: dict[str, Any] = {"eyes": 2}
 
-    def propose(self, row: VqaRow, image: Image.Image) -> Box:
+    def propose(self, row: Row, image: Image.Image) -> Box:
         self.asked.append(row.id)
         if row.id in self.failures:
             raise self.failures[row.id]
@@ -141,12 +141,12 @@ class Looks:
 
 
 def ids(folder: Path) -> list[str]:
-    return [head.id for head in load_rows(folder).heads]
+    return [head.id for head in load_rows(folder)]
 
 
 def test_a_run_writes_rows_counts_and_reasons(tmp_path: Path) -> None:
     rows = some_rows(12)
-    broken = Rows.of([VqaRow("broken", b"nonsense", "?", ("x",))])
+    broken = Rows([Row("broken", b"nonsense", "?", ("x",))])
     steps: list[tuple[int, int]] = []
     summary = label_rows(
         rows + broken,
@@ -251,7 +251,7 @@ def test_labels_made_otherwise_are_not_mixed(tmp_path: Path) -> None:
 
 def test_one_process_at_a_time_labels_a_shard(tmp_path: Path) -> None:
     class Twice(Looks):
-        def propose(self, row: VqaRow, image: Image.Image) -> Box:
+        def propose(self, row: Row, image: Image.Image) -> Box:
             with pytest.raises(LabelError, match="another process"):
                 label_rows(some_rows(1), Looks(), tmp_path)
             return super().propose(row, image)
@@ -357,7 +357,7 @@ def teacher_at(url: str, *, timeout: float = 20, retries: int = 0, workers: int 
 def test_boxes_come_back_from_the_processed_size(tmp_path: Path) -> None:
     """The server sees resized pictures and answers in their pixels; the mark is found again."""
     sizes = [(600, 400), (1234, 777), (333, 1500), (420, 280)]
-    rows = Rows.of([VqaRow(str(n), marked(n, size), "?", ("x",)) for n, size in enumerate(sizes)])
+    rows = Rows([Row(str(n), marked(n, size), "?", ("x",)) for n, size in enumerate(sizes)])
     with BoxServer() as server:
         label_rows(rows, teacher_at(server.url), tmp_path, factors=None)
     assert len(set(server.sizes)) == 4 and all(w % 28 == h % 28 == 0 for w, h in server.sizes)

@@ -11,13 +11,13 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn
 
+from cropzoom.data.row import Row
 from cropzoom.errors import CropperError, OptionsError
 from cropzoom.trainer.health import box_iou
 from cropzoom.trainer.nano.network import CELL, Nano, NanoConfig
 from cropzoom.trainer.nano.pages import PageOptions, render_page
 from cropzoom.trainer.policies import load_policy
 from cropzoom.trainer.policies.nano_policy import NanoPolicy
-from cropzoom.trainer.rows import VqaRow
 
 TINY = NanoConfig(
     stem=8,
@@ -34,14 +34,14 @@ TINY = NanoConfig(
 )
 
 
-def page_row(seed: int, width: int, height: int) -> VqaRow:
+def page_row(seed: int, width: int, height: int) -> Row:
     page = render_page(random.Random(seed), PageOptions(width, height, max_text=18, questions=2))
     asked = ["What is the total?", "Invoice number", "When does it leave?", "Name of the client"]
-    return VqaRow(f"page-{seed}", page.image, asked[seed % 4], ("?",))
+    return Row(f"page-{seed}", page.image, asked[seed % 4], ("?",))
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[VqaRow]:
+def rows() -> list[Row]:
     # No side is a multiple of 32 but one; all differ.
     return [page_row(1, 200, 170), page_row(2, 96, 240), page_row(3, 310, 64)]
 
@@ -65,12 +65,12 @@ def noise_for(policy: NanoPolicy, rows: int, group: int, seed: int = 0) -> Tenso
     return torch.rand(rows, group, policy.noise_length, dtype=torch.float64, generator=draw)
 
 
-def test_the_best_box_is_what_the_runtime_predicts(bundled: NanoPolicy, rows: list[VqaRow]) -> None:
+def test_the_best_box_is_what_the_runtime_predicts(bundled: NanoPolicy, rows: list[Row]) -> None:
     pytest.importorskip("onnxruntime")
     from cropzoom import load_cropper
 
     large = page_row(4, 1500, 1100)
-    wordless = VqaRow("w", rows[0].image, "?!", ("?",))
+    wordless = Row("w", rows[0].image, "?!", ("?",))
     given = [*rows, large, wordless]
     boxes = bundled.best(bundled.collate(given))
     with load_cropper("nano") as cropper:
@@ -82,7 +82,7 @@ def test_the_best_box_is_what_the_runtime_predicts(bundled: NanoPolicy, rows: li
     assert boxes[-1].isnan().all()
 
 
-def test_samples_are_scored_as_they_were_drawn(bundled: NanoPolicy, rows: list[VqaRow]) -> None:
+def test_samples_are_scored_as_they_were_drawn(bundled: NanoPolicy, rows: list[Row]) -> None:
     batch = bundled.collate(rows)
     rollout = bundled("sample", batch, noise_for(bundled, 3, 20), 0.8)
     scores = bundled("score", batch, rollout.actions, 0.8, full=True)
@@ -98,7 +98,7 @@ def test_samples_are_scored_as_they_were_drawn(bundled: NanoPolicy, rows: list[V
     assert int(scores.log_distribution[1, 0, 0].isfinite().sum()) == cells < 20 * 20
 
 
-def test_other_pages_of_a_batch_change_nothing(bundled: NanoPolicy, rows: list[VqaRow]) -> None:
+def test_other_pages_of_a_batch_change_nothing(bundled: NanoPolicy, rows: list[Row]) -> None:
     noise = noise_for(bundled, 3, 10)
     together = bundled.sample(bundled.collate(rows), noise)
     for index, row in enumerate(rows):
@@ -118,7 +118,7 @@ def test_boxes_are_grown_and_targets_are_shrunk(tiny: NanoPolicy) -> None:
     assert torch.allclose(small[:, [0, 2]], torch.tensor(0.51))
 
 
-def test_nll_says_whether_and_where(tiny: NanoPolicy, rows: list[VqaRow]) -> None:
+def test_nll_says_whether_and_where(tiny: NanoPolicy, rows: list[Row]) -> None:
     batch = tiny.collate(rows[:2])
     pointing = tiny.net(
         batch["image"][:1, :, :192, :224].float(), batch["words"][:1], batch["word_mask"][:1]
@@ -139,7 +139,7 @@ def test_nll_says_whether_and_where(tiny: NanoPolicy, rows: list[VqaRow]) -> Non
     assert all(p.isfinite().all() for p in (q.grad for q in tiny.parameters()) if p is not None)
 
 
-def test_absence_is_no_part_of_what_is_sampled(tiny: NanoPolicy, rows: list[VqaRow]) -> None:
+def test_absence_is_no_part_of_what_is_sampled(tiny: NanoPolicy, rows: list[Row]) -> None:
     batch = tiny.collate(rows)
     before = tiny.sample(batch, noise_for(tiny, 3, 5))
     with torch.no_grad():
@@ -153,7 +153,7 @@ def test_absence_is_no_part_of_what_is_sampled(tiny: NanoPolicy, rows: list[VqaR
     assert tiny.net.pointer.absent[-1].bias.grad.abs().sum() == 0
 
 
-def test_training_mode_keeps_the_statistics(tiny: NanoPolicy, rows: list[VqaRow]) -> None:
+def test_training_mode_keeps_the_statistics(tiny: NanoPolicy, rows: list[Row]) -> None:
     norm = next(m for m in tiny.modules() if isinstance(m, nn.BatchNorm2d))
     batch, box = tiny.collate(rows), torch.tensor([[0.1, 0.1, 0.5, 0.5]]).expand(3, -1)
     evaluated, mean = tiny.eval().nll(batch, box), norm.running_mean.clone()
@@ -162,7 +162,7 @@ def test_training_mode_keeps_the_statistics(tiny: NanoPolicy, rows: list[VqaRow]
     assert torch.equal(mean, norm.running_mean)
 
 
-def test_sft_leads_to_the_target(tiny: NanoPolicy, rows: list[VqaRow]) -> None:
+def test_sft_leads_to_the_target(tiny: NanoPolicy, rows: list[Row]) -> None:
     batch = tiny.collate(rows[2:])
     target = torch.tensor([[0.1, 0.1, 0.5, 0.9]])
     optimizer = torch.optim.Adam([p for p in tiny.parameters() if p.requires_grad], 0.02)
@@ -175,7 +175,7 @@ def test_sft_leads_to_the_target(tiny: NanoPolicy, rows: list[VqaRow]) -> None:
     assert start < 0.6 < 0.75 < float(box_iou(tiny.best(batch), target))
 
 
-def test_a_saved_policy_is_the_same(tiny: NanoPolicy, rows: list[VqaRow], tmp_path: Path) -> None:
+def test_a_saved_policy_is_the_same(tiny: NanoPolicy, rows: list[Row], tmp_path: Path) -> None:
     tiny.scale, tiny.pad_px, tiny.join = 1.0, 4.0, 0.3
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "trainer_state.json").write_text("{}")

@@ -15,13 +15,13 @@ from policy_rows import ROWS, uniform
 from torch import Tensor
 
 from cropzoom.cropper.smolvlm.box_grammar import decode_box
+from cropzoom.data.row import Row
 from cropzoom.errors import OptionsError
 from cropzoom.geometry import Box
 from cropzoom.trainer.policies import load_policy
 from cropzoom.trainer.policies.policy import Batch
 from cropzoom.trainer.policies.text_policy import TextPolicy, answer_frame
 from cropzoom.trainer.policies.vlm_policy import PROMPT, VlmCollator
-from cropzoom.trainer.rows import VqaRow
 
 TEXT = re.compile(r" \[(100|\d\d?), (100|\d\d?), (100|\d\d?), (100|\d\d?)\]\.")
 
@@ -48,7 +48,7 @@ def batch(policy: TextPolicy) -> Batch:
     return policy.collate(ROWS)
 
 
-def plain_logits(policy: TextPolicy, row: VqaRow, answer: list[int]) -> Tensor:
+def plain_logits(policy: TextPolicy, row: Row, answer: list[int]) -> Tensor:
     """Logits (len(answer), vocabulary) before each token: one unpadded sequence, no cache."""
     one = policy.collate([row])
     ids = torch.cat([one["input_ids"], torch.tensor([answer])], 1)
@@ -63,7 +63,7 @@ def plain_logits(policy: TextPolicy, row: VqaRow, answer: list[int]) -> Tensor:
 
 
 def plain_logp(
-    policy: TextPolicy, row: VqaRow, action: Tensor, count: int, temperature: float
+    policy: TextPolicy, row: Row, action: Tensor, count: int, temperature: float
 ) -> Tensor:
     """Log-probabilities of an answer's first `count` tokens, by the definition."""
     ids = action[:count].tolist()
@@ -322,7 +322,7 @@ def test_the_best_box_is_the_runtimes(policy: TextPolicy, batch: Batch) -> None:
     for row, box in zip(ROWS, best, strict=True):
         fed: list[int] = []
 
-        def step(tokens: list[int], row: VqaRow = row, fed: list[int] = fed) -> np.ndarray:
+        def step(tokens: list[int], row: Row = row, fed: list[int] = fed) -> np.ndarray:
             fed += tokens
             # The token that comes next stands for any: only what is before it counts.
             logits = plain_logits(policy, row, [*fed, policy.end])[-1]

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from cropzoom.data.row import Row
 from cropzoom.errors import DataError, OptionsError, TrainingError
 from cropzoom.trainer.rewards import REWARDS, make_reward
 from cropzoom.trainer.rewards.box_rewards import AreaPenalty, ValidBox, WeightedSum
 from cropzoom.trainer.rewards.ocr_legibility import OcrLegibility, likeness
 from cropzoom.trainer.rewards.trl import as_trl
-from cropzoom.trainer.rows import VqaRow
 
 NAN = math.nan
-ROW = VqaRow("a", Image.new("RGB", (40, 20), "white"), "What?", ("42",))
+ROW = Row("a", Image.new("RGB", (40, 20), "white"), "What?", ("42",))
 BOXES = torch.tensor([[[0.0, 0.0, 0.5, 0.5], [0.25, 0.0, 0.75, 1.0], [NAN] * 4, [0, 0, 1, 1.0]]])
 
 
@@ -237,7 +237,7 @@ def test_likeness_by_hand() -> None:
 
 @given(st.text("ab1", max_size=5), st.text("ab1", max_size=8))
 def test_likeness_is_the_best_of_all_passages(wanted: str, text: str) -> None:
-    from cropzoom.evaluate.metrics import levenshtein
+    from cropzoom.reading.metrics import levenshtein
 
     passages = [text[i:j] for i in range(len(text) + 1) for j in range(i, len(text) + 1)]
     nearest = min(levenshtein(wanted, passage) for passage in passages)
@@ -253,28 +253,28 @@ def reward() -> OcrLegibility:
 
 
 @pytest.fixture(scope="module")
-def row() -> VqaRow:
+def row() -> Row:
     """A large page with a heading that is read even when small, and a line that is not."""
     page = Image.new("RGB", (1800, 1400), "white")
     draw = ImageDraw.Draw(page)
     draw.text((100, 80), "STATEMENT", fill="black", font=ImageFont.load_default(120))
     draw.text((1100, 1000), "Due: 731.50", fill="black", font=ImageFont.load_default(14))
-    return VqaRow("p", page, "What is due?", ("731.50",))
+    return Row("p", page, "What is due?", ("731.50",))
 
 
 class TestLegibility:
-    def test_the_right_crop_earns_most(self, reward: OcrLegibility, row: VqaRow) -> None:
+    def test_the_right_crop_earns_most(self, reward: OcrLegibility, row: Row) -> None:
         boxes = torch.tensor(
             [[[0.6, 0.7, 0.7, 0.75], [0.0, 0.0, 0.3, 0.3], [NAN] * 4, [0.6, 0.7, 0.7, 0.75]]]
         )
         found = reward([row], boxes)[0].tolist()
         assert found[0] == found[3] == 1 and found[1] < 0.5 and found[2] == 0
-        page = VqaRow("q", row.image, "Title?", ("Statement",))
-        empty = VqaRow("r", Image.new("RGB", (500, 400), "white"), "Title?", ("Statement",))
+        page = Row("q", row.image, "Title?", ("Statement",))
+        empty = Row("r", Image.new("RGB", (500, 400), "white"), "Title?", ("Statement",))
         found = reward([page, empty], boxes.repeat(2, 1, 1)).tolist()
         assert found == [[1, 1, 0, 1], [0, 0, 0, 0]], "read in the page itself"
 
-    def test_each_picture_is_read_once(self, reward: OcrLegibility, row: VqaRow) -> None:
+    def test_each_picture_is_read_once(self, reward: OcrLegibility, row: Row) -> None:
         fresh = OcrLegibility(reader=reward._target._reader)
         reads: list[Any] = []
         read = fresh._target._reader.read
@@ -286,12 +286,12 @@ class TestLegibility:
 
         fresh._target._reader = Counting()  # type: ignore[assignment]
         boxes = torch.tensor([[[0.6, 0.7, 0.7, 0.75]] * 3])
-        again = [row, VqaRow("p2", row.image, "Title?", ("x",))]
+        again = [row, Row("p2", row.image, "Title?", ("x",))]
         fresh(again, boxes.repeat(2, 1, 1))
         assert len(reads) == 2 and all(max(size) == 448 for size in reads)
 
-    def test_half_read_answers(self, reward: OcrLegibility, row: VqaRow) -> None:
-        near = VqaRow("n", row.image, "What is due?", ("731.58", "no such words here"))
+    def test_half_read_answers(self, reward: OcrLegibility, row: Row) -> None:
+        near = Row("n", row.image, "What is due?", ("731.58", "no such words here"))
         boxes = torch.tensor([[[0.6, 0.7, 0.7, 0.75]]])
         # Five of six characters: (5/6 - 1/2) / (1/2) x 0.5.
         assert reward([near], boxes)[0, 0] == pytest.approx(1 / 3)

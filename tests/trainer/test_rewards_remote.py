@@ -20,16 +20,16 @@ pytest.importorskip("openai")
 from PIL import Image
 from vllm_server import VllmServer
 
+from cropzoom.data.row import Row
 from cropzoom.errors import OptionsError, TrainingError
 from cropzoom.trainer.rewards.frozen_vlm import FrozenVlm
 from cropzoom.trainer.rewards.likelihood import AnswerLikelihood
 from cropzoom.trainer.rewards.remote import RemoteLikelihood
-from cropzoom.trainer.rows import VqaRow
 
 NAN = math.nan
 ROWS = [
-    VqaRow("a", Image.effect_noise((60, 40), 90), "When: a or b?", ("1: 45", "no", "no")),
-    VqaRow("b", Image.effect_noise((30, 64), 90), "Who?", ("Ann-Zo\u00eb",)),
+    Row("a", Image.effect_noise((60, 40), 90), "When: a or b?", ("1: 45", "no", "no")),
+    Row("b", Image.effect_noise((30, 64), 90), "Who?", ("Ann-Zo\u00eb",)),
 ]
 BOXES = torch.tensor(
     [
@@ -91,7 +91,7 @@ def test_inside_a_running_loop(server: VllmServer) -> None:
 
 
 def test_large_pictures_can_be_jpeg(server: VllmServer) -> None:
-    row = VqaRow("j", Image.effect_noise((300, 200), 90), "Q", ("a",))
+    row = Row("j", Image.effect_noise((300, 200), 90), "Q", ("a",))
     remote = RemoteLikelihood(server.url, "tiny", jpeg=True, **SMALL)
     assert remote([row], torch.tensor([[[0.0, 0.0, 0.3, 0.3]]])).isfinite().all()
     (large, small) = server.bodies[-1]["messages"][0]["content"][:2]
@@ -153,7 +153,7 @@ def test_a_failed_no_crop_value_is_asked_again(server: VllmServer) -> None:
 @pytest.mark.parametrize("answers", ["mean", "max"])
 def test_an_unknown_answer_makes_the_reward_unknown(server: VllmServer, answers: str) -> None:
     remote = RemoteLikelihood(server.url, "tiny", concurrency=1, answers=answers, **SMALL)  # type: ignore[arg-type]
-    row = [VqaRow("x", ROWS[1].image, "Who?", ("Ann", "Bob"))]
+    row = [Row("x", ROWS[1].image, "Who?", ("Ann", "Bob"))]
     remote(row, BOXES[1:, :1])
     for number in (0, 1):
         server.bodies.clear()

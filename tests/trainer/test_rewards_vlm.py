@@ -20,13 +20,13 @@ pytest.importorskip("transformers")
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
+from cropzoom.data.row import Row
 from cropzoom.errors import OptionsError, TrainingError
 from cropzoom.geometry import Box
 from cropzoom.images import encode_crop
 from cropzoom.trainer.rewards.accuracy import AnswerAccuracy, soft_accuracy
 from cropzoom.trainer.rewards.frozen_vlm import Asked, FrozenVlm
 from cropzoom.trainer.rewards.likelihood import AnswerLikelihood
-from cropzoom.trainer.rows import VqaRow
 
 NAN = math.nan
 # Without enlargement, crops of pictures of this size come in one, three and five tiles.
@@ -44,9 +44,9 @@ def picture(width: int, height: int, seed: int) -> Image.Image:
 
 
 ROWS = [
-    VqaRow("a", picture(90, 60, 1), "What time: early or late?", ("12:45", "quarter: to one")),
-    VqaRow("b", picture(40, 120, 2), "Who?", (" Ann ", "Bob", "Ann")),
-    VqaRow("c", picture(64, 64, 3), "How much does all of this cost in the end", ("4 €: or 5",)),
+    Row("a", picture(90, 60, 1), "What time: early or late?", ("12:45", "quarter: to one")),
+    Row("b", picture(40, 120, 2), "Who?", (" Ann ", "Bob", "Ann")),
+    Row("c", picture(64, 64, 3), "How much does all of this cost in the end", ("4 €: or 5",)),
 ]
 # Pixel boxes of (left, top, right, bottom); for the square one, of several shapes.
 PIXELS = [
@@ -56,7 +56,7 @@ PIXELS = [
 ]
 
 
-def fractions(rows: Sequence[VqaRow] = ROWS, pixels: Any = PIXELS) -> Tensor:
+def fractions(rows: Sequence[Row] = ROWS, pixels: Any = PIXELS) -> Tensor:
     sizes = [row.image.size for row in rows]  # type: ignore[union-attr]
     return torch.tensor(
         [
@@ -90,7 +90,7 @@ def alone(parts: tuple[Any, Any], images: list[Image.Image], question: str, answ
     return each[-len(f" {answer}".replace("<end_of_utterance>", "E").encode()) :]
 
 
-def naive(parts: tuple[Any, Any], row: VqaRow, pixels: Any, reduce: str, answers: str) -> float:
+def naive(parts: tuple[Any, Any], row: Row, pixels: Any, reduce: str, answers: str) -> float:
     values = []
     for answer in row.answers[: 1 if answers == "first" else None]:
         logp = naive_tokens(*parts, ROWS.index(row), pixels, answer.strip())
@@ -208,7 +208,7 @@ def test_equal_boxes_are_looked_at_once(parts: tuple[Any, Any]) -> None:
         again = reward(ROWS, boxes)
     assert sum(rows) == 11, "what rows are worth without a crop is remembered"
     torch.testing.assert_close(again, first, atol=1e-5, rtol=0)
-    twice = VqaRow("b", ROWS[1].image, "Who?", ("Ann", "Ann", " Ann"))
+    twice = Row("b", ROWS[1].image, "Who?", ("Ann", "Ann", " Ann"))
     with counted(vlm.model) as rows:
         AnswerLikelihood(vlm, **CUT)([twice], boxes[1:2])
     assert sum(rows) == 4, "equal answers are weighed once"
@@ -327,7 +327,7 @@ def test_accuracy(parts: tuple[Any, Any]) -> None:
     (said,) = vlm.replies([shown])
     other = Asked((row.image, row.image.crop(PIXELS[0][0])), row.question)  # type: ignore[arg-type, union-attr]
     assert vlm.replies([other]) != [said]
-    right = VqaRow("a", row.image, row.question, ("no such thing", said))
+    right = Row("a", row.image, row.question, ("no such thing", said))
     found = AnswerAccuracy(vlm, metric="exact", **CUT)([right, *ROWS[1:]], boxes)
     assert found[0].tolist() == [0, 1, 0, 0] and found[1:].sum() == 0
     assert AnswerAccuracy(vlm, metric="anls", **CUT)([right], boxes[:1])[0, 1] == 1
@@ -355,7 +355,7 @@ def test_bad_input(parts: tuple[Any, Any], tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match=r"row 'b': not a box.*Box.ordered"):
             reward(ROWS, wrong)
     for answers in ((), ("ok", " ")):
-        empty = VqaRow("e", ROWS[0].image, "Q", answers)
+        empty = Row("e", ROWS[0].image, "Q", answers)
         with pytest.raises(TrainingError, match="row 'e' has no answer"):
             reward([empty], boxes[:1])
     for options in (

@@ -14,8 +14,8 @@ from toy_policy import TargetIou, ToyPolicy, toy_rows
 from toy_runs import QUICK, ROWS, StopAt, sft, weights
 
 from cropzoom.errors import TrainingError
-from cropzoom.trainer.baselines import known_boxes
 from cropzoom.trainer.config import SftConfig
+from cropzoom.trainer.gains import known_boxes
 from cropzoom.trainer.policy_trainer import last_checkpoint
 from cropzoom.trainer.sft import SftTrainer
 

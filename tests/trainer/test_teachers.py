@@ -17,6 +17,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
+from cropzoom.data.row import Row
 from cropzoom.errors import DataError, LabelError
 from cropzoom.geometry import Box
 from cropzoom.reading.answers import find_answer
@@ -34,13 +35,12 @@ from cropzoom.trainer.labels.vlm_teacher import (
     parse_box,
     processed_size,
 )
-from cropzoom.trainer.rows import VqaRow
 
 BLANK = Image.new("RGB", (200, 100), "white")
 
 
-def row(question: str = "What?", *answers: str) -> VqaRow:
-    return VqaRow("q", BLANK, question, answers or ("it",))
+def row(question: str = "What?", *answers: str) -> Row:
+    return Row("q", BLANK, question, answers or ("it",))
 
 
 # --- a model's numbers
@@ -291,7 +291,7 @@ class Towards:
     def __init__(self, target: Box | None = None, value: float = 1.0) -> None:
         self.target, self.value, self.calls = target, value, 0
 
-    def __call__(self, rows: Sequence[VqaRow], boxes: torch.Tensor) -> torch.Tensor:
+    def __call__(self, rows: Sequence[Row], boxes: torch.Tensor) -> torch.Tensor:
         self.calls += 1
         assert boxes.shape[0] == len(rows) == 1 and boxes.dtype == torch.float32
         assert isinstance(rows[0].image, Image.Image)  # decoded once, not once a batch
@@ -331,7 +331,7 @@ def test_equal_rewards_go_to_the_smaller_box() -> None:
     class Holds(Towards):
         """1 where the box holds the cell's middle, as an accuracy would."""
 
-        def __call__(self, rows: Sequence[VqaRow], boxes: torch.Tensor) -> torch.Tensor:
+        def __call__(self, rows: Sequence[Row], boxes: torch.Tensor) -> torch.Tensor:
             inside = [Box(*box).contains_point(0.6, 0.4) for box in boxes[0].tolist()]
             # Noise of floating point must not decide.
             return torch.tensor([inside]).float() + torch.rand(1, len(inside)) * 1e-6
@@ -348,7 +348,7 @@ def test_rewards_that_decide_nothing_are_failures() -> None:
 
 def test_boxes_whose_reward_is_not_finite_are_passed_over() -> None:
     class Partly(Towards):
-        def __call__(self, rows: Sequence[VqaRow], boxes: torch.Tensor) -> torch.Tensor:
+        def __call__(self, rows: Sequence[Row], boxes: torch.Tensor) -> torch.Tensor:
             worth = super().__call__(rows, boxes)
             worth[worth == 1] = math.nan
             worth[worth == 0] = math.inf

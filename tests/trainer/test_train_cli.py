@@ -18,10 +18,10 @@ from toy_policy import toy_rows
 from typer.testing import CliRunner
 
 from cropzoom.cli import app
+from cropzoom.data.writing import save_rows
 from cropzoom.trainer.policies import load_policy
 from cropzoom.trainer.policies.pointer_policy import PointerPolicy
 from cropzoom.trainer.settings import load_config
-from cropzoom.trainer.writing import save_rows
 
 runner = CliRunner()
 

@@ -22,18 +22,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
+from cropzoom.data.row import Row
+from cropzoom.data.rows import Rows
+from cropzoom.data.writing import ROWS_FILE, box_entry, row_entry, store_image, write_lines
 from cropzoom.errors import ImageError, LabelError
+from cropzoom.files import JsonLog, parse_lines, write_whole
 from cropzoom.geometry import Box
 
-from ..data import Rows
-from ..rows import VqaRow
-from ..writing import ROWS_FILE, box_entry, row_entry, store_image, write_lines, write_whole
 from .expansion import PAPER_FACTORS, expand_by_quantile
 from .teachers import NoBox, Teacher
 
@@ -71,7 +70,7 @@ class Shard:
             raise LabelError(f"shard {text!r} must have the form 2/8")
         return cls(int(match[1]), int(match[2]))
 
-    def has(self, row: VqaRow) -> bool:
+    def has(self, row: Row) -> bool:
         """Tell whether a row belongs to this shard; its neighbours don't matter."""
         key = row.image_id or row.id
         return zlib.crc32(key.encode("utf-8", "surrogatepass")) % self.of == self.number - 1
@@ -122,8 +121,8 @@ def label_rows(
         json.dumps({"teacher": teacher.name, **teacher.arguments, **(arguments or {})})
     )
     with _Log(out, shard, how) as log:
-        numbers = [number for number, head in enumerate(rows.heads) if shard.has(head)]
-        todo = [number for number in numbers if log.wants(rows.heads[number].id)]
+        numbers = [number for number, row in enumerate(rows) if shard.has(row)]
+        todo = [number for number in numbers if log.wants(rows[number].id)]
         done = len(numbers) - len(todo)
         if on_done:
             on_done(done, len(numbers))
@@ -141,12 +140,14 @@ def label_rows(
                         ) from failure
                     continue
                 shown = [] if failure else [*streak]
-                log.add(*shown, entry)
+                for one in (*shown, entry):
+                    log.add(one)
                 del streak[: len(shown)]
                 done += len(shown) + 1
                 if on_done:
                     on_done(done, len(numbers))
-        log.add(*streak)
+        for entry in streak:
+            log.add(entry)
         if on_done:
             on_done(len(numbers), len(numbers))
         if rows.skipped.rows:
@@ -160,14 +161,14 @@ def _asked(
 ) -> Generator[tuple[dict[str, Any], NoBox | None], None, None]:
     """Yield (entry for the log, failure or None) for each row, as answers come."""
 
-    def propose(row: VqaRow) -> Box:
+    def propose(row: Row) -> Box:
         try:
             image = row.load()
         except ImageError as error:
             raise NoBox("broken image", str(error)) from error
         return teacher.propose(row, image)
 
-    waiting: dict[Future[Box], tuple[int, VqaRow]] = {}
+    waiting: dict[Future[Box], tuple[int, Row]] = {}
     pool = ThreadPoolExecutor(teacher.workers)
     try:
         for number in [*numbers, None]:
@@ -177,29 +178,24 @@ def _asked(
                     yield _answered(future, *waiting.pop(future), out)
             if number is None:
                 return
-            try:
-                row = rows[number]
-            except ImageError as error:
-                gone = NoBox("broken image", str(error))
-                yield _failed(rows.heads[number], number, gone), gone
-            else:
-                waiting[pool.submit(propose, row)] = number, row
+            row = rows[number]
+            waiting[pool.submit(propose, row)] = number, row
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _answered(
-    future: Future[Box], number: int, row: VqaRow, out: Path
+    future: Future[Box], number: int, row: Row, out: Path
 ) -> tuple[dict[str, Any], NoBox | None]:
     try:
         box = future.result()
     except NoBox as failure:
         return _failed(row, number, failure), failure
-    entry = row_entry(row, store_image(row.image, out))
+    entry = row_entry(row, store_image(row.picture(), out))
     return {**entry, "box": box_entry(box), "number": number}, None
 
 
-def _failed(row: VqaRow, number: int, failure: NoBox) -> dict[str, Any]:
+def _failed(row: Row, number: int, failure: NoBox) -> dict[str, Any]:
     return {
         "id": row.id,
         "number": number,
@@ -209,7 +205,7 @@ def _failed(row: VqaRow, number: int, failure: NoBox) -> dict[str, Any]:
     }
 
 
-class _Log:
+class _Log(JsonLog):
     """A shard's append-only file, kept by one process at a time.
 
     Raises:
@@ -217,88 +213,44 @@ class _Log:
     """
 
     def __init__(self, out: Path, shard: Shard, how: dict[str, Any]) -> None:
-        self._path, self._shard = out / f"{shard.name}.jsonl", shard
-        self._finished = out / f"{shard.name}.json"
+        self._shard, self._finished = shard, out / f"{shard.name}.json"
+        for other in sorted(out.glob("labels-*-of-*.jsonl")):
+            _refuse_other(other, shard, how)
+        super().__init__(out / f"{shard.name}.jsonl", LabelError)
         try:
-            out.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(out / f".{shard.name}.lock")
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise LabelError(f"another process is labelling {self._path}; wait for it") from None
-        except OSError as error:
-            raise LabelError(f"can't write to {out}: {error}; choose another folder") from error
-        try:
-            for other in sorted(out.glob("labels-*-of-*.jsonl")):
-                _refuse_other(other, shard, how)
-            self._entries = _repaired(self._path)
-            self._file = self._path.open("ab")
             # Rows may have been added since.
             self._finished.unlink(missing_ok=True)
-            if not self._path.stat().st_size:
-                self._write({"made": how})
+            if not self.entries:
+                super().add({"made": how})
+            self._rows = _by_id(self.entries[1:], self.path)
         except BaseException:
-            self._lock.release()
+            self.close()
             raise
-
-    def __enter__(self) -> _Log:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
-        self._lock.release()
 
     def wants(self, row_id: str) -> bool:
         """Tell whether a row is still to be asked."""
-        return bool(self._entries.get(row_id, {"again": True}).get("again"))
+        return bool(self._rows.get(row_id, {"again": True}).get("again"))
 
-    def add(self, *entries: dict[str, Any]) -> None:
-        """Append entries; they are with the operating system when this returns."""
-        for entry in entries:
-            self._entries[entry["id"]] = entry
-            self._write(entry)
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Append a row's entry; it is with the operating system when this returns."""
+        self._rows[entry["id"]] = dict(entry)
+        super().add(entry)
 
     def finish(self, skipped: Mapping[str, int]) -> None:
         """Write the shard's counts, which tell that it is finished."""
-        counts = {"shard": self._shard.name, **_counts(self._entries.values()), "skipped": skipped}
-        write_whole(self._finished, json.dumps(counts, indent=2).encode())
-
-    def _write(self, entry: Mapping[str, Any]) -> None:
-        try:
-            self._file.write(json.dumps(entry).encode() + b"\n")
-            self._file.flush()
-        except OSError as error:
-            raise LabelError(f"can't write {self._path}: {error}") from error
+        counts = {"shard": self._shard.name, **_counts(self._rows.values()), "skipped": skipped}
+        write_whole(self._finished, json.dumps(counts, indent=2))
 
 
-def _repaired(path: Path) -> dict[str, dict[str, Any]]:
-    """Return a log's entries by id, after cutting off a last line that was not finished."""
-    if not path.exists():
-        return {}
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    return _entries(path, whole)
-
-
-def _entries(path: Path, data: bytes) -> dict[str, dict[str, Any]]:
-    entries = {}
-    for number, line in enumerate(data.splitlines()[1:], 2):
-        try:
-            entry = json.loads(line)
-            # The last word on a row counts.
-            entries[entry["id"]] = entry
-        except (ValueError, TypeError, KeyError) as error:
-            raise LabelError(
-                f"{path}, line {number} is broken ({error}); delete the line, and run again"
-            ) from error
-    return entries
+def _by_id(entries: Sequence[dict[str, Any]], path: Path) -> dict[str, dict[str, Any]]:
+    """Return the rows' entries by id; the last word on a row counts."""
+    try:
+        return {entry["id"]: entry for entry in entries}
+    except (TypeError, KeyError) as error:
+        number = next(n for n, entry in enumerate(entries, 2) if "id" not in entry)
+        raise LabelError(
+            f"{path}, line {number} is broken (no id); delete the line, and run again"
+        ) from error
 
 
 def _refuse_other(path: Path, shard: Shard, how: dict[str, Any]) -> None:
@@ -335,9 +287,8 @@ def _finish(out: Path, shard: Shard, factors: Sequence[float] | None) -> dict[st
     entries: dict[str, dict[str, Any]] = {}
     for part in shards:
         path = out / f"{part.name}.jsonl"
-        data = path.read_bytes()
-        entries.update(_entries(path, data))
-        made = json.loads(data.splitlines()[0])["made"]
+        made, *lines = parse_lines(path.read_bytes(), path, LabelError)
+        entries.update(_by_id(lines, path))
     labelled = [entry for entry in entries.values() if "box" in entry]
     labelled.sort(key=lambda entry: (entry["number"], entry["id"]))
     counts = _counts(entries.values())
@@ -352,13 +303,13 @@ def _finish(out: Path, shard: Shard, factors: Sequence[float] | None) -> dict[st
     summary = {
         **counts,
         "skipped": json.loads((out / f"{shard.name}.json").read_bytes())["skipped"],
-        "made": made,
+        "made": made["made"],
         "shards": shard.of,
         "factors": None if factors is None else list(factors),
         "area_drawn": _areas(drawn),
         "area": _areas(boxes),
     }
-    write_whole(out / SUMMARY_FILE, json.dumps(summary, indent=2).encode())
+    write_whole(out / SUMMARY_FILE, json.dumps(summary, indent=2))
     return summary
 
 

@@ -15,13 +15,13 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
+from cropzoom.data.row import Row
 from cropzoom.errors import DataError
 from cropzoom.geometry import Box
 from cropzoom.reading.answers import find_answer, normalise
 from cropzoom.reading.ocr import Line
 
 from ..rewards.reward import Reward
-from ..rows import VqaRow
 
 # Answers in running text seldom go on over more lines.
 _MOST_LINES = 4
@@ -59,7 +59,7 @@ class Teacher(Protocol):
     workers: int
     arguments: dict[str, Any]
 
-    def propose(self, row: VqaRow, image: Image.Image) -> Box:
+    def propose(self, row: Row, image: Image.Image) -> Box:
         """Return where to look for the answer.
 
         Args:
@@ -72,7 +72,7 @@ class Teacher(Protocol):
         """
 
 
-def answers_by_votes(row: VqaRow) -> list[str]:
+def answers_by_votes(row: Row) -> list[str]:
     """Return the distinct answers, those that most people gave first, longer ones before shorter.
 
     Answers that `normalise` makes the same count as one, in the form that came first.
@@ -122,7 +122,7 @@ class GridTeacher:
         self.boxes = grid_boxes(cells, max_area)
         self.arguments = {"reward": reward.name, "cells": cells, "max_area": max_area}
 
-    def propose(self, row: VqaRow, image: Image.Image) -> Box:
+    def propose(self, row: Row, image: Image.Image) -> Box:
         """Return the box with the highest reward."""
         decoded = replace(row, image=image)
         boxes = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in self.boxes])
@@ -192,7 +192,7 @@ class OcrTeacher:
         # Questions about one picture come one after another.
         self._last: tuple[str, list[Line]] = ("", [])
 
-    def propose(self, row: VqaRow, image: Image.Image) -> Box:
+    def propose(self, row: Row, image: Image.Image) -> Box:
         """Return the box of the answer's text."""
         digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
         if self._last[0] != digest:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from cropzoom.data.columns import Units, whole
+from cropzoom.data.row import Row
 from cropzoom.errors import DataError, LabelError, MissingDependencyError
 from cropzoom.geometry import Box
 from cropzoom.images import encode_crop
 
-from ..columns import Units, whole
-from ..rows import VqaRow
 from .teachers import NoBox, answers_by_votes
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class VlmTeacher:
             "prompt": prompt,
         }
 
-    def propose(self, row: VqaRow, image: Image.Image) -> Box:
+    def propose(self, row: Row, image: Image.Image) -> Box:
         """Return the box that the model draws."""
         try:
             size = processed_size(*image.size, self._factor, self._min, self._max)

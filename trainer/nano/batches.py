@@ -15,6 +15,7 @@ from torch.utils.data import IterableDataset
 from cropzoom.cropper.nano.meanings import Meanings
 from cropzoom.cropper.nano.phoc import (
     CLASSES,
+    WORD_DIM,
     character_class,
     encode_question,
     fold,
@@ -156,7 +157,7 @@ def make_batch(
     return Batch(
         image=torch.from_numpy(image.copy()),
         text=torch.from_numpy(text),
-        vocabulary=torch.from_numpy(np.stack([phoc(w) for w in vocabulary] or [phoc("")])),
+        vocabulary=torch.from_numpy(np.stack([phoc(w) for w in vocabulary] or [np.zeros(WORD_DIM, np.float32)])),
         word=torch.tensor(words, dtype=torch.long).view(-1, 4),
         character=torch.tensor(characters, dtype=torch.long).view(-1, 4),
         words=torch.from_numpy(np.stack([e[0] for e in encoded] or [blank[0]])[: len(asked)]),

@@ -18,6 +18,7 @@ from cropzoom.cropper.folder import Folder
 from cropzoom.cropper.manifest import Manifest, PointerManifest
 from cropzoom.cropper.nano.nano_cropper import NanoCropper, decode, preprocess
 from cropzoom.cropper.nano.phoc import MAX_WORDS, WORD_DIM, encode_question
+from cropzoom.cropper.session import import_onnxruntime
 from cropzoom.export.build import make_cropper
 from cropzoom.export.ladder import Ladder, Rung, Sample, samples
 from cropzoom.export.weights import forget_origin
@@ -90,9 +91,7 @@ def write_graph(net: Nano, path: Path) -> None:
 
 def largest_difference(net: Nano, path: Path) -> float:
     """Largest absolute difference of any logit, over a few sizes and questions."""
-    import onnxruntime as ort
-
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
     graph, draw, worst = Graph(net).eval(), np.random.default_rng(0), 0.0
     for height, width in _SIZES:
         image = draw.integers(0, 256, (1, 1, height, width), dtype=np.uint8)

@@ -25,11 +25,11 @@ from cropzoom.cropper.manifest import PointerManifest, read_manifest
 from cropzoom.cropper.nano.nano_cropper import preprocess
 from cropzoom.cropper.nano.phoc import encode_question
 from cropzoom.cropper.nano.pointer_spec import ImageSpec
+from cropzoom.data.row import Row
 from cropzoom.errors import CropperError, OptionsError
 
 from ..nano.network import CELL, EDGE_BINS, Nano, NanoConfig
 from ..nano.restore import restore
-from ..rows import VqaRow
 from .policy import Batch, Policy, Rollout, Scores
 from .policy_folders import (
     PolicyFile,
@@ -58,7 +58,7 @@ class NanoCollator:
     def __init__(self, longest_edge: int, max_upscale: float = 1.0) -> None:
         self.spec = ImageSpec(longest_edge, _MULTIPLE, 255, max_upscale, math.inf)
 
-    def __call__(self, rows: Sequence[VqaRow]) -> Batch:
+    def __call__(self, rows: Sequence[Row]) -> Batch:
         """Returns image (B, 1, H, W) uint8, white beyond each own page; size (B, 2) int64, width
         and height in px of the image at the top left; words (B, T, WORD_DIM); word_mask (B, T).
         """

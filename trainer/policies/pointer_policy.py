@@ -23,9 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cropzoom.data.row import Row
 from cropzoom.errors import CropperError, OptionsError
 
-from ..rows import VqaRow
 from .policy import Batch, Rollout, Scores
 from .policy_folders import load_tensors
 from .torch_pointing import FACTORS, BoxDistribution, Grid, log_spaced, settle
@@ -42,7 +42,7 @@ _TILE = re.compile(r"<row_(\d+)_col_(\d+)>")
 class PointerCollator(VlmCollator):
     """As `VlmCollator`; also finds the image's tokens."""
 
-    def __call__(self, rows: Sequence[VqaRow]) -> Batch:
+    def __call__(self, rows: Sequence[Row]) -> Batch:
         """Returns, beyond `VlmCollator`'s: grid (B, 2) int64, rows and columns of the image's
         tokens; image_token (B, M) int64, where they stand in `input_ids`, row by row of the
         image; 0 beyond a row's own.

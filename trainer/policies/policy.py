@@ -14,9 +14,8 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cropzoom.data.row import Row
 from cropzoom.errors import OptionsError
-
-from ..rows import VqaRow
 
 Batch = dict[str, Tensor]
 
@@ -75,7 +74,7 @@ class Policy(nn.Module, ABC):
     kind: ClassVar[str]
     noise_length: int
     synced: bool = False
-    collate: Callable[[Sequence[VqaRow]], Batch]
+    collate: Callable[[Sequence[Row]], Batch]
 
     @abstractmethod
     def sample(self, batch: Batch, noise: Tensor, temperature: float = 1.0) -> Rollout:

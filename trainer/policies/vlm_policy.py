@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from cropzoom.data.row import Row
 from cropzoom.errors import OptionsError
 
-from ..rows import VqaRow
 from .checkpoints import is_adapted, load_checkpoint, plain, save_checkpoint
 from .policy import Batch, Policy
 from .policy_folders import PolicyFile, write_policy_file, written
@@ -72,7 +72,7 @@ class VlmCollator:
         """A message with an image and a text."""
         return {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}
 
-    def __call__(self, rows: Sequence[VqaRow]) -> Batch:
+    def __call__(self, rows: Sequence[Row]) -> Batch:
         """Returns input_ids and attention_mask (B, L) int64, padded at the left; pixel_values
         (B, tiles, 3, H, W) float32 and pixel_attention_mask (B, tiles, H, W), zero beyond a row's
         own tiles.

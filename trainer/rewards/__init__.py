@@ -1,4 +1,4 @@
-"""What a crop is worth: functions of rows and boxes (`base.py`), and sums of them by name.
+"""What a crop is worth: functions of rows and boxes (`reward.py`), and sums of them by name.
 
 `make_reward("likelihood+0.1*valid-0.5*area", model="org/name")` is for command lines; the classes
 stand in the modules that `REWARDS` names, and are imported when used.

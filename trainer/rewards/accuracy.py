@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cropzoom.errors import OptionsError
-from cropzoom.evaluate.metrics import anls, normalise_vqa, vqa_accuracy
 from cropzoom.reading.answers import is_contained, is_exact
+from cropzoom.reading.metrics import anls, normalise_vqa, vqa_accuracy
 
 from .crops import CropReward, Look
 from .frozen_vlm import Asked, FrozenVlm

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from cropzoom.data.row import Row
 from cropzoom.errors import OptionsError
 
-from ..rows import VqaRow
 from .reward import Reward
 
 
@@ -18,7 +18,7 @@ class ValidBox:
 
     name = "valid"
 
-    def __call__(self, rows: Sequence[VqaRow], boxes: Tensor) -> Tensor:
+    def __call__(self, rows: Sequence[Row], boxes: Tensor) -> Tensor:
         """Boxes (B, G, 4) -> (B, G) float32."""
         return boxes.isfinite().all(-1).float().cpu()
 
@@ -42,7 +42,7 @@ class AreaPenalty:
         self.free = free
         self.weight = weight
 
-    def __call__(self, rows: Sequence[VqaRow], boxes: Tensor) -> Tensor:
+    def __call__(self, rows: Sequence[Row], boxes: Tensor) -> Tensor:
         """Boxes (B, G, 4) -> (B, G) float32, from -weight (1 - free) to 0."""
         area = ((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])).float()
         # Free of charge, an invalid box would earn more than a valid one.
@@ -72,7 +72,7 @@ class WeightedSum:
         # +0.1 and -0.5 bring their own sign.
         self.name = "".join(f"{weight:+g}*{reward.name}" for weight, reward in terms)
 
-    def __call__(self, rows: Sequence[VqaRow], boxes: Tensor) -> Tensor:
+    def __call__(self, rows: Sequence[Row], boxes: Tensor) -> Tensor:
         """Rows (B) and boxes (B, G, 4) -> (B, G) float32."""
         parts = {reward.name: reward(rows, boxes) for _, reward in self.terms}
         total = torch.zeros(boxes.shape[:2])

@@ -11,12 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cropzoom.data.row import Row
 from cropzoom.errors import OptionsError, TrainingError
 from cropzoom.geometry import Box
 from cropzoom.images import cut_crop
 from cropzoom.options import ZoomOptions
-
-from ..rows import VqaRow
 
 _PRODUCT = ZoomOptions()
 # How far a float32 in [0, 1] may be off after a few operations.
@@ -32,7 +31,7 @@ class Look(NamedTuple):
         box: of the crop; None: there is no crop.
     """
 
-    row: VqaRow
+    row: Row
     image: Image.Image
     box: Box | None
 
@@ -99,7 +98,7 @@ class CropReward(ABC):
         """Return what the target is shown: the whole picture, and the crop if there is one."""
         return (look.image,) if look.box is None else (look.image, self.crop(look))
 
-    def __call__(self, rows: Sequence[VqaRow], boxes: Tensor) -> Tensor:
+    def __call__(self, rows: Sequence[Row], boxes: Tensor) -> Tensor:
         """Rows (B) and boxes (B, G, 4), fractions, NaN where invalid -> (B, G) float32, CPU.
 
         Raises:
@@ -174,6 +173,6 @@ def _box(corners: Sequence[float], width: int, height: int) -> Box:
     return Box(*exact)
 
 
-def _key(row: VqaRow) -> tuple[str, str, str, tuple[str, ...]]:
+def _key(row: Row) -> tuple[str, str, str, tuple[str, ...]]:
     # An id is unique in its dataset only.
     return row.source, row.id, row.question, row.answers

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..rows import VqaRow
+from cropzoom.data.row import Row
 
 
 class Reward(Protocol):
@@ -19,6 +19,6 @@ class Reward(Protocol):
 
     name: str
 
-    def __call__(self, rows: Sequence[VqaRow], boxes: Tensor) -> Tensor:
+    def __call__(self, rows: Sequence[Row], boxes: Tensor) -> Tensor:
         """Rows (B) and boxes (B, G, 4), fractions -> (B, G) float32, on the CPU."""
         ...

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import torch
 
+from cropzoom.data.row import Row
 from cropzoom.errors import DataError
 from cropzoom.geometry import Box
 
-from ..rows import VqaRow
 from .reward import Reward
 
 
@@ -62,7 +62,7 @@ def as_trl(reward: Reward) -> TrlReward:
     return function
 
 
-def _rows(columns: dict[str, Any], count: int) -> list[VqaRow]:
+def _rows(columns: dict[str, Any], count: int) -> list[Row]:
     images = columns.get("image") or [
         several[0] if several else None for several in columns.get("images") or [None] * count
     ]
@@ -78,7 +78,7 @@ def _rows(columns: dict[str, Any], count: int) -> list[VqaRow]:
                 "keeps them: remove_unused_columns=False"
             )
         given = (answer,) if isinstance(answer, str) else tuple(answer)
-        rows.append(VqaRow(str(name), _source(image), str(question), given))
+        rows.append(Row(str(name), _source(image), str(question), given))
     return rows
 
 

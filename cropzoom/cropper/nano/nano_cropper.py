@@ -10,25 +10,24 @@ cell's centre from a softmax of its own.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cropzoom.cropper.folder import Folder, find_folder
-from cropzoom.cropper.manifest import MODEL_NAME, PointerManifest, read_manifest, read_model
+from cropzoom.cropper.base import FolderCropper, check_k
+from cropzoom.cropper.folder import Folder
+from cropzoom.cropper.manifest import MODEL_NAME, PointerManifest, read_model
 from cropzoom.cropper.nano.phoc import MAX_WORDS, encode_question
 from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
 from cropzoom.cropper.pointing import hold, point
-from cropzoom.cropper.readable import readable
 from cropzoom.cropper.session import Device, check_graph, make_session
 from cropzoom.cropper.trace import Trace
 from cropzoom.errors import CropperError, OptionsError
 from cropzoom.geometry import Box, Crop
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from cropzoom.images import readable
 
 Floats = npt.NDArray[np.float32]
 
@@ -38,13 +37,23 @@ UNSURE = 0.5
 """Confidence below which a first look is not trusted where a second one may be taken."""
 
 
-class NanoCropper:
+class _Session(NamedTuple):
+    """The model of one process.
+
+    Attributes:
+        run: an `InferenceSession`'s.
+        image_axes: of its input; some graphs have one for the one channel.
+    """
+
+    run: Callable[..., Any]
+    image_axes: int
+
+
+class NanoCropper(FolderCropper[PointerManifest, _Session]):
     """A `pointer` cropper. Thread-safe; closes with `close()` or as a context manager.
 
     Args:
-        folder: as found by `find_folder`, or a path.
-        device: "auto", "cpu" or "cuda"; "cuda" raises where it can't be had.
-        threads: threads of one prediction; None for what this process may use.
+        folder, manifest, device, threads: see `FolderCropper`.
         longest_edge: px that images are shrunk to, instead of what the manifest says.
         second_look: px of a second look at images that are larger than the first look shows them,
             taken where it is unsure (confidence below `UNSURE`); the surer look counts. None:
@@ -56,20 +65,27 @@ class NanoCropper:
         OptionsError: an argument is out of range.
     """
 
+    _manifest_class = PointerManifest
+    _kind = "pointer cropper"
+
     def __init__(
         self,
         folder: Folder | str | os.PathLike[str],
+        manifest: PointerManifest | None = None,
         *,
         device: Device = "auto",
         threads: int | None = None,
         longest_edge: int | None = None,
         second_look: int | None = None,
     ) -> None:
-        folder = folder if isinstance(folder, Folder) else find_folder(folder)
-        manifest = read_manifest(folder)
-        if not isinstance(manifest, PointerManifest):
-            raise CropperError(f"{folder.path} is no pointer cropper; load it with load_cropper")
-        self._manifest = manifest
+        super().__init__(
+            folder,
+            manifest,
+            device=device,
+            threads=threads,
+            longest_edge=longest_edge,
+            second_look=second_look,
+        )
         if self._manifest.max_words != MAX_WORDS:
             raise CropperError(
                 f"the cropper {self._manifest.name} takes questions of "
@@ -87,23 +103,19 @@ class NanoCropper:
                 f"second_look={second_look} must be above longest_edge={self._edge}, or None"
             )
         self._second = second_look
-        model = read_model(folder, self._manifest)
-        name = str(folder.path / MODEL_NAME)
-        session, self._device = make_session(model, device=device, threads=threads, name=name)
-        self._session = session
+        self._model()
+
+    def _load(self) -> _Session:
+        name = str(self._folder.path / MODEL_NAME)
+        session, self._device = make_session(
+            read_model(self._folder, self._manifest),
+            device=self._settings["device"],
+            threads=self._settings["threads"],
+            name=name,
+        )
         check_graph(session, name, _INPUTS, _OUTPUTS)
         shapes = {item.name: item.shape for item in session.get_inputs()}
-        self._image_axes = len(shapes["image"])
-
-    @property
-    def manifest(self) -> PointerManifest:
-        """What the cropper's `cropper.json` says."""
-        return self._manifest
-
-    @property
-    def device(self) -> Literal["cpu", "cuda"]:
-        """Where it runs."""
-        return self._device
+        return _Session(session.run, len(shapes["image"]))
 
     @property
     def grey(self) -> bool:
@@ -133,10 +145,8 @@ class NanoCropper:
             ImageError: `image` is not a readable PIL image.
             OptionsError: `k` is less than 1.
         """
-        if self._session is None:
-            raise CropperError("the cropper is closed; load it again")
-        if k < 1:
-            raise OptionsError(f"k={k} must be at least 1")
+        model = self._model()
+        check_k(k)
         trace = (trace or Trace()).start()
         image = readable(image)
         trace.lap("preprocess")
@@ -146,31 +156,35 @@ class NanoCropper:
         spec = self._manifest.image
         if not mask.any() or max(width, height) > spec.max_aspect * min(width, height):
             return []
-        crops = self._look(image, words, mask, self._edge, k, trace)
+        crops = self._look(model, image, words, mask, self._edge, k, trace)
         if (
             self._second is not None
             and max(width, height) > self._edge
             and _confidence(crops) < UNSURE
         ):
             # Unsure, above all, where the text is too small: docs/studies/input-size.md.
-            again = self._look(image, words, mask, self._second, k, trace)
+            again = self._look(model, image, words, mask, self._second, k, trace)
             crops = max(crops, again, key=_confidence)
         return crops
 
     def _look(
-        self, image: Image.Image, words: Floats, mask: Floats, edge: int, k: int, trace: Trace
+        self,
+        model: _Session,
+        image: Image.Image,
+        words: Floats,
+        mask: Floats,
+        edge: int,
+        k: int,
+        trace: Trace,
     ) -> list[Crop]:
         """One run, with the image shrunk to `edge`."""
-        session = self._session
-        if session is None:  # closed by another thread
-            raise CropperError("the cropper is closed; load it again")
         pixels, size = preprocess(image, self._manifest.image, edge)
         # Some graphs have an axis for the one channel: (1, 1, H, W) instead of (1, H, W).
-        batch = pixels.reshape((1,) * (self._image_axes - 2) + pixels.shape)
+        batch = pixels.reshape((1,) * (model.image_axes - 2) + pixels.shape)
         trace.lap("preprocess")
         feed = {"image": batch, "words": words[None], "word_mask": mask[None]}
         try:
-            cells, absent, edges = session.run(list(_OUTPUTS), feed)
+            cells, absent, edges = model.run(list(_OUTPUTS), feed)
         except Exception as error:
             # onnxruntime's errors have no public base.
             raise CropperError(f"the model of {self._manifest.name} failed: {error}") from error
@@ -184,16 +198,6 @@ class NanoCropper:
         """Run once on an empty page, so that the first real prediction is as fast as the next."""
         side = self._edge
         self.predict(Image.new("RGB", (max(1, side * 3 // 4), side), "white"), "warm up")
-
-    def close(self) -> None:
-        """Free the model; later predictions raise CropperError. Calling it again does nothing."""
-        self._session = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _check(self, pixels: npt.NDArray[np.uint8], *outputs: npt.NDArray[Any]) -> None:
         spec = self._manifest.decode

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cropzoom.cropper.folder import Folder, find_folder
-from cropzoom.cropper.manifest import VlmPointerManifest, read_files, read_manifest
+from cropzoom.cropper.base import FolderCropper, check_k
+from cropzoom.cropper.folder import Folder
+from cropzoom.cropper.manifest import VlmPointerManifest, read_files
 from cropzoom.cropper.pointing import point
-from cropzoom.cropper.readable import readable
 from cropzoom.cropper.session import (
     Device,
     check_graph,
@@ -30,11 +31,9 @@ from cropzoom.cropper.smolvlm.idefics3 import Layout
 from cropzoom.cropper.smolvlm.prompt import Prompter
 from cropzoom.cropper.smolvlm.vlm_spec import FUSED_POINTER, POINTER, TOKENIZER_NAME
 from cropzoom.cropper.trace import Trace
-from cropzoom.errors import CropperError, OptionsError
+from cropzoom.errors import CropperError
 from cropzoom.geometry import Box, Crop
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from cropzoom.images import readable
 
 Integers = npt.NDArray[np.int64]
 
@@ -42,13 +41,23 @@ INPUTS = ("pixel_values", "input_ids", "sources", "grid")
 OUTPUTS = ("cell_logits", "edge_logits")
 
 
-class VlmPointerCropper:
+class _Session(NamedTuple):
+    """The model of one process.
+
+    Attributes:
+        run: an `InferenceSession`'s.
+        name: its file.
+    """
+
+    run: Callable[..., Any]
+    name: str
+
+
+class VlmPointerCropper(FolderCropper[VlmPointerManifest, _Session]):
     """A `pointer` cropper made of a vision-language model. Thread-safe; closes with `close()`.
 
     Args:
-        folder: as found by `find_folder`, or a path.
-        device: "auto", "cpu" or "cuda"; "cuda" raises where it can't be had.
-        threads: threads of one prediction; None for what this process may use.
+        folder, manifest, device, threads: see `FolderCropper`.
         longest_edge: px that images are brought to, instead of what the manifest says; whole
             tiles (512 px for SmolVLM), at most 6. Time grows with its square.
 
@@ -58,55 +67,49 @@ class VlmPointerCropper:
         OptionsError: an argument is out of range.
     """
 
+    _manifest_class = VlmPointerManifest
+    _kind = "pointer cropper of a vision-language model"
+
     def __init__(
         self,
         folder: Folder | str | os.PathLike[str],
+        manifest: VlmPointerManifest | None = None,
         *,
         device: Device = "auto",
         threads: int | None = None,
         longest_edge: int | None = None,
     ) -> None:
-        folder = folder if isinstance(folder, Folder) else find_folder(folder)
-        manifest = read_manifest(folder)
-        if not isinstance(manifest, VlmPointerManifest):
-            raise CropperError(
-                f"{folder.path} is no pointer cropper of a vision-language model; "
-                "load it with load_cropper"
-            )
-        self._manifest = manifest
-        files = read_files(folder, manifest)
-        path = str(folder.path / TOKENIZER_NAME)
-        tokenizer = files[TOKENIZER_NAME]
-        self._prompter = Prompter(
-            tokenizer, path, manifest.prompt, manifest.image, longest_edge, room=0
+        super().__init__(
+            folder, manifest, device=device, threads=threads, longest_edge=longest_edge
         )
+        self._pixels = np.float16 if self._manifest.precision == "fp16" else np.float32
+        self._model()
 
-        half = manifest.precision == "fp16"
-        self._pixels = np.float16 if half else np.float32
+    def _load(self) -> _Session:
+        manifest, device = self._manifest, self._settings["device"]
+        files = read_files(self._folder, manifest)
+        self._prompter = Prompter(
+            files[TOKENIZER_NAME],
+            str(self._folder.path / TOKENIZER_NAME),
+            manifest.prompt,
+            manifest.image,
+            self._settings["longest_edge"],
+            room=0,
+        )
         # CUDA has GroupQueryAttention for float16 only.
+        half = manifest.precision == "fp16"
         may_fuse = FUSED_POINTER in manifest.graphs and (half or not tries_cuda(device))
         file = manifest.graphs[FUSED_POINTER if may_fuse else POINTER]
-        self._name = str(folder.path / file)
-        self._session: Any
-        self._device: Literal["cpu", "cuda"]
-        self._session, self._device = make_session(
+        name = str(self._folder.path / file)
+        session, self._device = make_session(
             files[file],
             device=device,
-            threads=threads,
-            name=self._name,
+            threads=self._settings["threads"],
+            name=name,
             weights=weights_beside(file, files),
         )
-        check_graph(self._session, self._name, INPUTS, OUTPUTS)
-
-    @property
-    def manifest(self) -> VlmPointerManifest:
-        """What the cropper's `cropper.json` says."""
-        return self._manifest
-
-    @property
-    def device(self) -> Literal["cpu", "cuda"]:
-        """Where it runs."""
-        return self._device
+        check_graph(session, name, INPUTS, OUTPUTS)
+        return _Session(session.run, name)
 
     @property
     def longest_edge(self) -> int:
@@ -132,8 +135,7 @@ class VlmPointerCropper:
             ImageError: `image` is not a readable PIL image.
             OptionsError: `k` is less than 1.
         """
-        if k < 1:
-            raise OptionsError(f"k={k} must be at least 1")
+        check_k(k)
         trace = (trace or Trace()).start()
         image = readable(image)
         trace.lap("preprocess")
@@ -177,19 +179,17 @@ class VlmPointerCropper:
         Raises:
             CropperError: the cropper is closed, or the model failed.
         """
-        session = self._session
-        if session is None:
-            raise CropperError("the cropper is closed; load it again")
+        model = self._model()
         feed: dict[str, npt.NDArray[Any]] = {
             "pixel_values": pixels[None].astype(self._pixels, copy=False),
             "input_ids": np.asarray([ids], np.int64),
             **_places(ids, self._prompter.image_token, plan, self._manifest.prompt.image_tokens),
         }
         try:
-            cells, edges = session.run(list(OUTPUTS), feed)
+            cells, edges = model.run(list(OUTPUTS), feed)
         except Exception as error:
             # onnxruntime's errors have no public base.
-            raise CropperError(f"{self._name} failed: {error}") from error
+            raise CropperError(f"{model.name} failed: {error}") from error
         spec = self._manifest.decode
         shape = tuple(side * spec.subcells for side in feed["grid"].shape)
         for name, output, wanted in (
@@ -198,12 +198,12 @@ class VlmPointerCropper:
         ):
             if output.shape != wanted:
                 raise CropperError(
-                    f"{self._name} gave {name} of shape {output.shape}, its manifest says "
+                    f"{model.name} gave {name} of shape {output.shape}, its manifest says "
                     f"{wanted}; export the cropper again"
                 )
             if not np.isfinite(output).all():
                 raise CropperError(
-                    f"{self._name} gave {name} that is not finite; try device='cpu' or a "
+                    f"{model.name} gave {name} that is not finite; try device='cpu' or a "
                     "cropper of higher precision"
                 )
         return cells[0], edges[0]
@@ -215,20 +215,6 @@ class VlmPointerCropper:
             CropperError: the question is too long.
         """
         return self._prompter.tokens(self._prompter.layout(size), question)
-
-    def warmup(self) -> None:
-        """Run once on an empty page, so that the first real prediction is as fast as the next."""
-        self.predict(Image.new("RGB", (self.longest_edge,) * 2, "white"), "warm up")
-
-    def close(self) -> None:
-        """Free the model; later predictions raise CropperError. Calling it again does nothing."""
-        self._session = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _places(ids: list[int], image_token: int, plan: Layout, each: int) -> dict[str, Integers]:

@@ -15,15 +15,15 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cropzoom.cropper.folder import Folder, find_folder
-from cropzoom.cropper.manifest import TextManifest, read_files, read_manifest
-from cropzoom.cropper.readable import readable
+from cropzoom.cropper.base import FolderCropper, check_k
+from cropzoom.cropper.folder import Folder
+from cropzoom.cropper.manifest import TextManifest, read_files
 from cropzoom.cropper.session import Device
 from cropzoom.cropper.smolvlm import idefics3
 from cropzoom.cropper.smolvlm.box_grammar import decode_box
@@ -32,11 +32,8 @@ from cropzoom.cropper.smolvlm.prompt import Prompter
 from cropzoom.cropper.smolvlm.text_graphs import TextGraphs
 from cropzoom.cropper.smolvlm.vlm_spec import DECODER, TOKENIZER_NAME
 from cropzoom.cropper.trace import Trace
-from cropzoom.errors import CropperError, OptionsError
 from cropzoom.geometry import Box, Crop
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from cropzoom.images import readable
 
 Floats = npt.NDArray[np.floating]
 
@@ -61,13 +58,37 @@ class Answer(NamedTuple):
     box: Box | None
 
 
-class TextCropper:
+class _Model:
+    """The model of one process, and what it remembers of images."""
+
+    def __init__(self, graphs: TextGraphs) -> None:
+        self.graphs = graphs
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[bytes, tuple[int, ...]], Past] = OrderedDict()
+
+    def kept(self, key: tuple[bytes, tuple[int, ...]]) -> Past | None:
+        with self._lock:
+            past = self._kept.get(key)
+            if past is not None:
+                self._kept.move_to_end(key)
+            return past
+
+    def keep(self, key: tuple[bytes, tuple[int, ...]], past: Past) -> None:
+        with self._lock:
+            self._kept[key] = past
+            while sum(kept.bytes for kept in self._kept.values()) > _KEPT_BYTES:
+                self._kept.popitem(last=False)
+
+    def forget(self) -> None:
+        with self._lock:
+            self._kept.clear()
+
+
+class TextCropper(FolderCropper[TextManifest, _Model]):
     """A `text` cropper. Thread-safe; closes with `close()` or as a context manager.
 
     Args:
-        folder: as found by `find_folder`, or a path.
-        device: "auto", "cpu" or "cuda"; "cuda" raises where it can't be had.
-        threads: threads of one prediction; None for what this process may use.
+        folder, manifest, device, threads: see `FolderCropper`.
         longest_edge: px that images are brought to, instead of what the manifest says; whole
             tiles (512 px for SmolVLM), at most 6. Time grows with its square.
 
@@ -77,43 +98,37 @@ class TextCropper:
         OptionsError: an argument is out of range.
     """
 
+    _manifest_class = TextManifest
+    _kind = "text cropper"
+
     def __init__(
         self,
         folder: Folder | str | os.PathLike[str],
+        manifest: TextManifest | None = None,
         *,
         device: Device = "auto",
         threads: int | None = None,
         longest_edge: int | None = None,
     ) -> None:
-        self._folder = folder if isinstance(folder, Folder) else find_folder(folder)
-        manifest = read_manifest(self._folder)
-        if not isinstance(manifest, TextManifest):
-            raise CropperError(f"{self._folder.path} is no text cropper; load it with load_cropper")
-        self._manifest = manifest
-        files = read_files(self._folder, manifest)
+        super().__init__(
+            folder, manifest, device=device, threads=threads, longest_edge=longest_edge
+        )
+        self._model()
+
+    def _load(self) -> _Model:
+        files = read_files(self._folder, self._manifest)
         self._prompter = Prompter(
             files[TOKENIZER_NAME],
             str(self._folder.path / TOKENIZER_NAME),
-            manifest.prompt,
-            manifest.image,
-            longest_edge,
+            self._manifest.prompt,
+            self._manifest.image,
+            self._settings["longest_edge"],
             LONGEST_ANSWER,
         )
-        graphs = TextGraphs(self._folder, manifest, files, device, threads)
+        device, threads = self._settings["device"], self._settings["threads"]
+        graphs = TextGraphs(self._folder, self._manifest, files, device, threads)
         self._device = graphs.device
-        self._graphs: TextGraphs | None = graphs
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[bytes, tuple[int, ...]], Past] = OrderedDict()
-
-    @property
-    def manifest(self) -> TextManifest:
-        """What the cropper's `cropper.json` says."""
-        return self._manifest
-
-    @property
-    def device(self) -> Literal["cpu", "cuda"]:
-        """Where it runs."""
-        return self._device
+        return _Model(graphs)
 
     @property
     def longest_edge(self) -> int:
@@ -140,10 +155,10 @@ class TextCropper:
             ImageError: `image` is not a readable PIL image.
             OptionsError: `k` is less than 1.
         """
-        graphs = self._open()
+        model = self._model()
+        graphs = model.graphs
         decoder = graphs.decoder(graphs.box_decoder)
-        if k < 1:
-            raise OptionsError(f"k={k} must be at least 1")
+        check_k(k)
         trace = (trace or Trace()).start()
         image = readable(image)
         trace.lap("preprocess")
@@ -153,7 +168,7 @@ class TextCropper:
         ids = self._prompter.tokens(plan, question)
         split = self._prompter.image_end(ids)
         trace.lap("tokenise")
-        past = self._image_past(graphs, decoder, image, ids[:split], trace)
+        past = self._image_past(model, decoder, image, ids[:split], trace)
         fresh, stage = ids[split:], "prefill"
 
         def step(tokens: list[int]) -> Floats:
@@ -197,7 +212,7 @@ class TextCropper:
         trace = (trace or Trace()).start()
         image = readable(image)
         trace.lap("preprocess")
-        graphs = self._open()
+        graphs = self._model().graphs
         decoder = graphs.decoder(DECODER)
         plan = self._prompter.layout(image.size)
         ids = self._prompter.tokens(plan, question)
@@ -235,45 +250,25 @@ class TextCropper:
 
     def warmup(self) -> None:
         """Run once on an empty page, so that the first real prediction is as fast as the next."""
-        self.predict(Image.new("RGB", (self.longest_edge,) * 2, "white"), "warm up")
-        with self._lock:
-            self._kept.clear()
-
-    def close(self) -> None:
-        """Free the model; later predictions raise CropperError. Calling it again does nothing."""
-        with self._lock:
-            self._graphs = None
-            self._kept.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().warmup()
+        self._model().forget()
 
     def _image_past(
-        self, graphs: TextGraphs, decoder: Decoder, image: Image.Image, ids: list[int], trace: Trace
+        self, model: _Model, decoder: Decoder, image: Image.Image, ids: list[int], trace: Trace
     ) -> Past:
         """Return the decoder's past up to the end of the image: kept, or computed."""
         digest = hashlib.blake2b(repr((image.mode, image.size)).encode(), digest_size=32)
         digest.update(image.tobytes())
         key = digest.digest(), tuple(ids)
-        with self._lock:
-            past = self._kept.get(key)
-            if past is not None:
-                self._kept.move_to_end(key)
+        past = model.kept(key)
         trace.lap("preprocess")
         if past is not None:
             trace.counts["kept_tokens"] = past.length
             return past
-        _, past = decoder.run(self._with_image(graphs, image, ids, trace), decoder.empty())
+        _, past = decoder.run(self._with_image(model.graphs, image, ids, trace), decoder.empty())
         trace.lap("prefill")
         trace.counts["decoder_runs"] = trace.counts.get("decoder_runs", 0) + 1
-        with self._lock:
-            if self._graphs is not None:
-                self._kept[key] = past
-            while sum(kept.bytes for kept in self._kept.values()) > _KEPT_BYTES:
-                self._kept.popitem(last=False)
+        model.keep(key, past)
         return past
 
     def _with_image(
@@ -286,9 +281,3 @@ class TextCropper:
         embeds = graphs.embed_with_image(ids, self._prompter.image_token, features)
         trace.lap("vision")
         return embeds
-
-    def _open(self) -> TextGraphs:
-        graphs = self._graphs
-        if graphs is None:
-            raise CropperError("the cropper is closed; load it again")
-        return graphs

@@ -8,8 +8,9 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
+from cropzoom.data.row import Row
+from cropzoom.data.test_set import TestSet
 from cropzoom.errors import DataError
-from cropzoom.evaluate.rows import Row, TestSet
 from cropzoom.geometry import Box
 
 from .drawing import Page, PageOptions, render_page
@@ -50,7 +51,6 @@ def rendered_test(pages: int, seed: int, options: PageOptions = TEST_PAGES) -> T
                 id=f"{number}.{index}",
                 image=partial(_png, seed, number, options),
                 question=asked.text,
-                asked=asked.text,
                 answers=(asked.answer,),
                 box=_box(asked.region, options),
                 value=_box(asked.value_box, options),

@@ -17,10 +17,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from PIL import Image
 
 from cropzoom.errors import DataError
+from cropzoom.files import locked, repaired
 
 from ..canvas import Canvas, Field, Rect, union
 from ..damage import damage, inside, lit, mapped, photograph, resampled, squeezed
@@ -58,11 +58,8 @@ def write_pool(
         MissingDependencyError: playwright or Chromium is not installed.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            return _write_pool(folder, pages, seed, split, workers, grey)
-    except Timeout:
-        raise DataError(f"another process is writing {folder}; wait for it") from None
+    with locked(folder):
+        return _write_pool(folder, pages, seed, split, workers, grey)
 
 
 def _write_pool(folder: Path, pages: int, seed: int, split: Split, workers: int, grey: bool) -> int:
@@ -77,12 +74,8 @@ def _write_pool(folder: Path, pages: int, seed: int, split: Split, workers: int,
     about.write_text(json.dumps(made_with), "utf-8")
     lines = folder / "pages.jsonl"
     lines.touch()
-    whole = lines.read_bytes()
-    whole = whole[: whole.rfind(b"\n") + 1]  # a kill may leave half a line
-    start = whole.count(b"\n")
-    with lines.open("r+b") as file:
-        file.truncate(len(whole))
-        file.seek(len(whole))
+    start = repaired(lines).count(b"\n")
+    with lines.open("ab") as file:
         for number, record in _records(range(start, pages), seed, split, workers):
             name = f"images/{number:06}.png"
             part = folder / (name + ".part")

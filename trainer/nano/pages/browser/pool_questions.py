@@ -22,7 +22,7 @@ from .pool import Pool, ask_field, askable, choose
 def write_questions(folder: Path, per_page: int = 4, seed: int = 1) -> int:
     """Ask about each page of a pool and write `questions.jsonl` into it.
 
-    A line has what `cropzoom.evaluate.rows.load_file` reads: `image`, `question`, `answers`, `box`
+    A line has what `cropzoom.data.test_set.load_test` reads: `image`, `question`, `answers`, `box`
     (key and value), `value`, `key`, `category` (the template), and `kind` of the field besides.
 
     Args:

@@ -9,19 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cropzoom.data.row import Row
+
 from . import health
 from .batching import seeded
 from .policies.policy import Policy
 from .rewards.box_rewards import AreaPenalty, ValidBox, WeightedSum
 from .rewards.crops import CropReward, Look
 from .rewards.reward import Reward
-from .rows import VqaRow
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 def against_baselines(
-    reward: Reward, rows: Sequence[VqaRow], boxes: Tensor
+    reward: Reward, rows: Sequence[Row], boxes: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Measure boxes (B, 4), NaN where there is none, and their baselines.
 
@@ -35,7 +36,7 @@ def against_baselines(
     return earned, no_crop(reward, rows, boxes), elsewhere
 
 
-def no_crop(reward: Reward, rows: Sequence[VqaRow], boxes: Tensor) -> Tensor:
+def no_crop(reward: Reward, rows: Sequence[Row], boxes: Tensor) -> Tensor:
     """What rows are worth without a crop, (B,).
 
     Rewards that look at crops look at the picture alone. Those of the box alone (valid, area) are
@@ -55,7 +56,7 @@ def no_crop(reward: Reward, rows: Sequence[VqaRow], boxes: Tensor) -> Tensor:
 
 
 def measure(
-    policy: Policy, rows: Sequence[VqaRow], reward: Reward, batch: int = 8
+    policy: Policy, rows: Sequence[Row], reward: Reward, batch: int = 8
 ) -> dict[str, float]:
     """Mean reward of the boxes that a policy would choose, beside the baselines'.
 
@@ -76,7 +77,7 @@ def measure(
     return dict(zip(("crop", "none", "random", "area"), means, strict=True))
 
 
-def known_boxes(rows: Sequence[VqaRow]) -> Tensor:
+def known_boxes(rows: Sequence[Row]) -> Tensor:
     """Boxes of rows, (B, 4) float32; NaN where not known."""
     unknown = (math.nan,) * 4
     return torch.tensor(

@@ -15,17 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-pytest.importorskip("torch")
 datasets = pytest.importorskip("datasets")
 # ruff: noqa: E402
 
+from cropzoom.data.columns import BadRow, ColumnMap, box_of
+from cropzoom.data.presets import PRESETS
+from cropzoom.data.row import Row
+from cropzoom.data.rows import Rows, load_rows, split_rows
+from cropzoom.data.writing import save_rows
 from cropzoom.errors import CropZoomError, DataError, ImageError
 from cropzoom.geometry import Box
-from cropzoom.trainer.columns import BadRow, ColumnMap, box_of
-from cropzoom.trainer.data import Rows, load_rows, split_rows
-from cropzoom.trainer.presets import PRESETS
-from cropzoom.trainer.rows import VqaRow
-from cropzoom.trainer.writing import save_rows
 
 
 @pytest.fixture(autouse=True)
@@ -103,20 +102,25 @@ def test_what_is_wrong_is_skipped_and_counted(folder: Path, caplog: Any) -> None
         (entry(box=[0.1, 0.2]), "bad box"),
         (entry(box="whole"), "bad box"),
         (entry(id=["x"]), "bad id"),
-        (entry(id="good"), "id used before"),
     ]
     file = write_jsonl(folder / "d.jsonl", entry(id="good"), *(case for case, _ in cases))
     with caplog.at_level("WARNING"):
         rows = load_rows(file)
     assert [row.id for row in rows] == ["good"]
-    assert [reason for _, reason, _ in rows.skipped.rows] == [reason for _, reason in cases]
+    assert [problem.kind for problem in rows.skipped.rows] == [reason for _, reason in cases]
     # Lines are numbered from 1, and the first one is good.
-    assert rows.skipped.rows[0][0] == "2" and rows.skipped.counts["bad box"] == 7
+    assert rows.skipped.rows[0].row == "2" and rows.skipped.counts["bad box"] == 7
     assert f"{len(cases)} skipped (7 bad box, " in caplog.text
     rows.skipped.save(folder / "skipped.jsonl")
     written = [json.loads(line) for line in (folder / "skipped.jsonl").read_text().splitlines()]
     assert len(written) == len(cases)
     assert written[3] == {"id": "5", "reason": "no question", "detail": "' '"}
+
+
+def test_ids_that_come_again_are_numbered(folder: Path) -> None:
+    again = entry(id="x")
+    file = write_jsonl(folder / "d.jsonl", again, entry(id="x", question=" "), again, again)
+    assert [row.id for row in load_rows(file)] == ["x", "x#2", "x#3"]
 
 
 def test_no_row_at_all_is_an_error_that_says_why(folder: Path) -> None:
@@ -150,8 +154,8 @@ def test_paths_may_not_leave_the_folder(tmp_path: Path) -> None:
 def test_a_picture_that_goes_later_is_an_image_error(folder: Path) -> None:
     rows = load_rows(write_jsonl(folder / "d.jsonl", entry(id="q")))
     (folder / "a.png").unlink()
-    with pytest.raises(ImageError, match="row 'q'"):
-        rows[0]
+    with pytest.raises(ImageError, match=r"a\.png"):
+        rows[0].load()
 
 
 def test_checks_of_images_by_depth(folder: Path) -> None:
@@ -159,7 +163,7 @@ def test_checks_of_images_by_depth(folder: Path) -> None:
     file = write_jsonl(folder / "d.jsonl", entry(), entry(image="cut.png"))
     assert len(load_rows(file)) == 2
     rows = load_rows(file, check_images="decode")
-    assert rows.skipped.counts == {"broken image": 1} and "cut.png" in rows.skipped.rows[0][2]
+    assert rows.skipped.counts == {"broken image": 1} and "cut.png" in rows.skipped.rows[0].detail
     (folder / "text.png").write_text("no picture")
     file = write_jsonl(folder / "e.jsonl", entry(image="text.png"))
     assert len(load_rows(file, check_images="none")) == 1
@@ -183,7 +187,7 @@ def test_boxes_in_all_units(folder: Path, units: Any, layout: Any, numbers: list
     file = write_jsonl(folder / "d.jsonl", entry(box=numbers), entry(box=[0, 0, 2000, 2000]))
     rows = load_rows(file, box_units=units, box_layout=layout)
     assert rows[0].box == Box(0.25, 0.5, 0.5, 1)
-    assert rows.skipped.counts == {"bad box": 1} and units in rows.skipped.rows[0][2]
+    assert rows.skipped.counts == {"bad box": 1} and units in rows.skipped.rows[0].detail
 
 
 def test_pixels_are_those_of_the_upright_image(tmp_path: Path) -> None:
@@ -209,7 +213,7 @@ def test_any_four_numbers_make_a_box_or_a_bad_row(numbers: list[float], layout: 
     try:
         box = box_of(numbers, "percent", layout, None)
     except BadRow as bad:
-        assert bad.reason == "bad box"
+        assert bad.kind == "bad box"
     else:
         assert isinstance(box, Box)
 
@@ -257,7 +261,7 @@ def test_lists_of_questions_become_rows(folder: Path) -> None:
         ("1.2", "Three?", ("3",)),
         ("2", "Four?", ("4", "four")),
     ]
-    assert [(row, why) for row, why, _ in rows.skipped.rows] == [
+    assert [(problem.row, problem.kind) for problem in rows.skipped.rows] == [
         ("1.1", "no answers"),
         ("3", "bad record"),
     ]
@@ -347,7 +351,7 @@ def table(preset: str) -> Any:
     return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", HUB)
 def test_presets_read_the_hubs_columns(preset: str, tmp_path: Path) -> None:
     folder, _, _, expected = HUB[preset]
     (tmp_path / folder).mkdir()
@@ -360,7 +364,7 @@ def test_presets_read_the_hubs_columns(preset: str, tmp_path: Path) -> None:
     assert (row.id, row.image_id, row.question, row.answers) == expected
     assert row.source == preset
     # Undecoded: the very bytes.
-    assert row.image == picture()
+    assert row.picture() == picture()
     with pytest.raises(DataError, match=f"{preset} has no split 'all'"):
         load_rows(tmp_path, preset=preset, split="all")
 
@@ -401,9 +405,9 @@ def test_parquet_files_with_bytes_structs_and_paths(tmp_path: Path) -> None:
     for number, column in enumerate(images):
         columns = {"image": column, "question": ["What?"] * 2, "answers": [["x"]] * 2}
         pq.write_table(pa.table(columns), tmp_path / f"{number}.parquet")
-    assert [row.image for row in load_rows(tmp_path / "0.parquet")] == images[0]
+    assert [row.picture() for row in load_rows(tmp_path / "0.parquet")] == images[0]
     struct = load_rows(tmp_path / "1.parquet")
-    assert struct[0].image == picture(3) and struct[1].load().size == (40, 20)
+    assert struct[0].picture() == picture(3) and struct[1].load().size == (40, 20)
     paths = load_rows(tmp_path / "2.parquet")
     assert len(paths) == 1 and paths.skipped.counts == {"image outside the folder": 1}
     lists = load_rows(tmp_path / "3.parquet")
@@ -478,15 +482,15 @@ def test_rows_are_a_sequence_that_workers_can_take(folder: Path) -> None:
 
 def test_written_rows_come_back_the_same(folder: Path) -> None:
     rows = [
-        VqaRow("1", picture(9), "Wö?", ("ä", "b"), Box(0.1, 1 / 3, 0.7, 0.9), "p1", "s"),
-        VqaRow("2", str(folder / "a.png"), "Line\u2028end\n?", ("x",), None, "p2", "t"),
-        VqaRow("3", Image.new("L", (8, 8), 77), "?!", ("x",), None, "p3", "t"),
-        VqaRow("4", picture(9), "again", ("x",), None, "p1", "s"),
+        Row("1", picture(9), "Wö?", ("ä", "b"), Box(0.1, 1 / 3, 0.7, 0.9), "p1", "s"),
+        Row("2", str(folder / "a.png"), "Line\u2028end\n?", ("x",), None, "p2", "t"),
+        Row("3", Image.new("L", (8, 8), 77), "?!", ("x",), None, "p3", "t"),
+        Row("4", picture(9), "again", ("x",), None, "p1", "s"),
     ]
     file = save_rows(rows, folder / "out")
     assert file == folder / "out" / "rows.jsonl"
     back = load_rows(folder / "out")
-    assert [head.id for head in back.heads] == ["1", "2", "3", "4"]
+    assert [head.id for head in back] == ["1", "2", "3", "4"]
     for row, read in zip(rows, back, strict=True):
         assert (row.id, row.question, row.answers, row.box) == (
             read.id,
@@ -502,7 +506,7 @@ def test_written_rows_come_back_the_same(folder: Path) -> None:
 
 
 def test_writing_stops_at_a_broken_picture_without_a_half_file(folder: Path) -> None:
-    rows = [VqaRow("1", picture(), "?", ("x",)), VqaRow("2", b"broken", "?", ("x",))]
+    rows = [Row("1", picture(), "?", ("x",)), Row("2", b"broken", "?", ("x",))]
     with pytest.raises(ImageError):
         save_rows(rows, folder / "out")
     assert not (folder / "out" / "rows.jsonl").exists()
@@ -517,7 +521,7 @@ def many_rows() -> Rows:
     for number in range(40):
         for question in range(number % 3 + 1):
             rows.append(
-                VqaRow(
+                Row(
                     f"{number}.{question}",
                     picture(number),
                     "?",
@@ -526,11 +530,11 @@ def many_rows() -> Rows:
                     source="big" if number < 30 else "small",
                 )
             )
-    return Rows.of(rows)
+    return Rows(rows)
 
 
 def pictures_of(rows: Rows) -> set[str]:
-    return {row.id.partition(".")[0] for row in rows.heads}
+    return {row.id.partition(".")[0] for row in rows}
 
 
 def test_splits_share_no_picture_and_mix_sources_alike() -> None:
@@ -540,8 +544,8 @@ def test_splits_share_no_picture_and_mix_sources_alike() -> None:
     assert not pictures_of(train) & pictures_of(validation)
     assert len(train) + len(validation) == len(rows)
     for source in ("big", "small"):
-        everything = sum(head.source == source for head in rows.heads)
-        held_out = sum(head.source == source for head in validation.heads)
+        everything = sum(head.source == source for head in rows)
+        held_out = sum(head.source == source for head in validation)
         # To the size of a picture's group.
         assert abs(held_out - 0.2 * everything) <= 3
 
@@ -550,7 +554,7 @@ def test_splits_share_no_picture_and_mix_sources_alike() -> None:
 def test_shares_are_exact_where_they_can_be(
     shares: tuple[float, ...], sizes: tuple[int, ...]
 ) -> None:
-    rows = Rows.of([VqaRow(str(n), b"", "?", ("x",), image_id=str(n)) for n in range(10)])
+    rows = Rows([Row(str(n), b"", "?", ("x",), image_id=str(n)) for n in range(10)])
     parts = split_rows(rows, {str(n): share for n, share in enumerate(shares)})
     assert tuple(map(len, parts.values())) == sizes
 
@@ -564,24 +568,24 @@ def test_splits_depend_on_the_seed_and_not_on_the_order() -> None:
     again = split_rows(rows.select(order), shares, seed=3)
     other = split_rows(rows, shares, seed=4)
     for part in shares:
-        ids = {head.id for head in first[part].heads}
-        assert ids == {head.id for head in again[part].heads}
-        assert ids != {head.id for head in other[part].heads}
+        ids = {head.id for head in first[part]}
+        assert ids == {head.id for head in again[part]}
+        assert ids != {head.id for head in other[part]}
     # Within a part, the rows keep the order they had.
-    places = [rows.heads.index(head) for head in first["a"].heads]
+    places = [list(rows).index(head) for head in first["a"]]
     assert places == sorted(places)
 
 
 def test_the_same_bytes_without_ids_stay_together_even_across_sources() -> None:
-    rows = Rows.of(
+    rows = Rows(
         [
-            VqaRow(f"{source}{number}", picture(number), "?", ("x",), source=source)
+            Row(f"{source}{number}", picture(number), "?", ("x",), source=source)
             for source in "st"
             for number in range(30)
         ]
     )
     parts = split_rows(rows, {"a": 0.5, "b": 0.5})
-    numbers = [{head.id[1:] for head in part.heads} for part in parts.values()]
+    numbers = [{head.id[1:] for head in part} for part in parts.values()]
     assert not numbers[0] & numbers[1]
 
 

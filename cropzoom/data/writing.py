@@ -6,23 +6,21 @@ import hashlib
 import io
 import json
 import os
-import threading
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
 
-from cropzoom.errors import DataError
+from cropzoom.files import write_whole
 from cropzoom.geometry import Box
 from cropzoom.images import ImageSource, OpenedImage, load_image, read_bytes
 
-from .rows import VqaRow
+from .row import Row
 
 ROWS_FILE = "rows.jsonl"
 
 
-def save_rows(rows: Iterable[VqaRow], folder: str | os.PathLike[str]) -> Path:
+def save_rows(rows: Iterable[Row], folder: str | os.PathLike[str]) -> Path:
     """Write rows as a folder that `load_rows` reads: rows.jsonl, and the pictures in images/.
 
     Pictures are copied byte by byte and named by their content, so that each is there once.
@@ -35,11 +33,11 @@ def save_rows(rows: Iterable[VqaRow], folder: str | os.PathLike[str]) -> Path:
         DataError: the folder can't be written.
     """
     folder = Path(folder)
-    entries = ((row, store_image(row.image, folder)) for row in rows)
+    entries = ((row, store_image(row.picture(), folder)) for row in rows)
     return write_lines(folder / ROWS_FILE, (row_entry(row, image) for row, image in entries))
 
 
-def row_entry(row: VqaRow, image: str) -> dict[str, object]:
+def row_entry(row: Row, image: str) -> dict[str, object]:
     """Return a row as written in JSONL; its box in fractions, its image a path in the folder."""
     return {
         "id": row.id,
@@ -79,24 +77,6 @@ def store_image(image: ImageSource, folder: Path) -> str:
     if not (folder / name).exists():
         write_whole(folder / name, data)
     return name
-
-
-def write_whole(path: str | Path, data: bytes) -> None:
-    """Write a file beside its place, then move it there: it is never half-written.
-
-    Raises:
-        DataError: it can't be written.
-    """
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(data)
-        beside.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise DataError(f"can't write {path}: {error}; choose another folder") from error
 
 
 def write_lines(path: str | Path, entries: Iterable[Mapping[str, object]]) -> Path:

@@ -1,4 +1,4 @@
-"""Rows for training: loaded lazily from data sets, checked, and split by image.
+"""Rows loaded from data sets, checked, and split by picture. Pictures are fetched when used.
 
 Nothing is dropped in silence: a record that can't be a row is skipped, and counted with its id
 and the reason (`Rows.skipped`).
@@ -11,10 +11,11 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 from PIL import Image
 
@@ -22,21 +23,21 @@ from cropzoom.errors import DataError, ImageError
 from cropzoom.images import ImageSource, OpenedImage, read_bytes
 
 from .columns import (
-    BadRow,
     ColumnMap,
     Layout,
     Units,
     answers_of,
     box_of,
     name_of,
+    options_of,
     question_of,
     records_of,
 )
-from .rows import VqaRow
-from .sources import Pictures, open_source
+from .row import BadRow, Problem, Row
+from .sources import Source, open_source
 from .writing import write_lines
 
-_log = logging.getLogger("cropzoom.trainer")
+_log = logging.getLogger("cropzoom.data")
 
 
 @dataclass
@@ -44,20 +45,20 @@ class Skipped:
     """Records that could not be rows.
 
     Args:
-        rows: (id, reason, detail) of each.
+        rows: each of them.
     """
 
-    rows: list[tuple[str, str, str]] = field(default_factory=list)
+    rows: list[Problem] = field(default_factory=list)
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many by reason, the most frequent first."""
-        return dict(Counter(reason for _, reason, _ in self.rows).most_common())
+        """How many by kind, the most frequent first."""
+        return dict(Counter(problem.kind for problem in self.rows).most_common())
 
     def save(self, path: str | Path) -> None:
         """Write one JSON object a line: id, reason, detail."""
         write_lines(
-            path, ({"id": row, "reason": why, "detail": what} for row, why, what in self.rows)
+            path, ({"id": one.row, "reason": one.kind, "detail": one.detail} for one in self.rows)
         )
 
     def __len__(self) -> int:
@@ -66,66 +67,38 @@ class Skipped:
     def __str__(self) -> str:
         if not self.rows:
             return "none skipped"
-        counts = ", ".join(f"{count} {reason}" for reason, count in self.counts.items())
-        row, _, detail = self.rows[0]
-        return f"{len(self.rows)} skipped ({counts}); the first is {row!r}: {detail}"
+        counts = ", ".join(f"{count} {kind}" for kind, count in self.counts.items())
+        first = self.rows[0]
+        return f"{len(self.rows)} skipped ({counts}); the first is {first.row!r}: {first.detail}"
 
 
-class Rows(Sequence[VqaRow]):
-    """Rows of one data set or several (`+`). Pictures are fetched when a row is, and not decoded.
+class Rows(Sequence[Row]):
+    """Rows of one data set or several (`+`), and what the sources had besides."""
 
-    Args:
-        heads: the rows without their pictures (`image` is empty).
-        places: for each row, the source and the record in it that has the picture.
-        skipped: what the sources had besides.
-    """
-
-    def __init__(
-        self, heads: list[VqaRow], places: list[tuple[Pictures, int]], skipped: Skipped
-    ) -> None:
-        self.heads, self._places, self.skipped = heads, places, skipped
-
-    @classmethod
-    def of(cls, rows: Sequence[VqaRow]) -> Rows:
-        """Wrap rows that are at hand."""
-        given = _Given([row.image for row in rows])
-        heads = [replace(row, image=b"") for row in rows]
-        return cls(heads, [(given, number) for number in range(len(rows))], Skipped())
+    def __init__(self, rows: Iterable[Row], skipped: Skipped | None = None) -> None:
+        self._rows = list(rows)
+        self.skipped = Skipped() if skipped is None else skipped
 
     def __len__(self) -> int:
-        return len(self.heads)
+        return len(self._rows)
 
     @overload
-    def __getitem__(self, key: int) -> VqaRow: ...
+    def __getitem__(self, key: int) -> Row: ...
     @overload
     def __getitem__(self, key: slice) -> Rows: ...
-    def __getitem__(self, key: int | slice) -> VqaRow | Rows:
-        """Return a row, with its picture's bytes or path, or a part of the rows.
-
-        Raises:
-            ImageError: the picture's file is gone.
-        """
+    def __getitem__(self, key: int | slice) -> Row | Rows:
+        """Return a row, or a part of the rows."""
         if isinstance(key, slice):
-            return self.select(range(len(self))[key])
-        pictures, number = self._places[key]
-        try:
-            return replace(self.heads[key], image=pictures.image(number))
-        except BadRow as error:
-            raise ImageError(f"the picture of row {self.heads[key].id!r}: {error}") from error
+            return Rows(self._rows[key], self.skipped)
+        return self._rows[key]
 
     def __add__(self, other: Rows) -> Rows:
         """Return the rows of both, for training on several data sets."""
-        skipped = Skipped(self.skipped.rows + other.skipped.rows)
-        return Rows(self.heads + other.heads, self._places + other._places, skipped)
+        return Rows(self._rows + other._rows, Skipped(self.skipped.rows + other.skipped.rows))
 
     def select(self, numbers: Iterable[int]) -> Rows:
         """Return the rows of these numbers, in this order."""
-        chosen = list(numbers)
-        return Rows(
-            [self.heads[number] for number in chosen],
-            [self._places[number] for number in chosen],
-            self.skipped,
-        )
+        return Rows([self._rows[number] for number in numbers], self.skipped)
 
 
 def load_rows(
@@ -139,22 +112,24 @@ def load_rows(
     box_units: Units = "fractions",
     box_layout: Layout = "xyxy",
     boxes: Literal["ignore", "read", "need"] = "read",
+    evaluation: bool = False,
     check_images: Literal["none", "header", "decode"] = "header",
     limit: int | None = None,
     name: str | None = None,
 ) -> Rows:
-    """Load questions about pictures.
+    """Load questions about pictures. An id that comes again is numbered: "7", "7#2", ...
 
     Args:
         source: one of
 
-            - a preset's name: "textvqa", "docvqa", "infographicvqa" or "stvqa";
+            - a preset's name: "textvqa", "docvqa", "infographicvqa", "stvqa", ... (`PRESETS`);
             - what `save_rows` or `cropzoom label` wrote: a folder with rows.jsonl;
             - a JSONL file, whose images are paths inside `image_folder`;
             - a parquet file, several, or a pattern such as "data/train-*.parquet";
             - a folder of `datasets.save_to_disk`, or any that `datasets.load_dataset` reads;
             - "owner/name" on the Hugging Face hub.
-        preset: use this preset's files and columns with `source`, a local copy of its repository.
+        preset: use this preset's files and columns with `source`, a local copy of its repository
+            or another one of the same form on the hub.
         split: as for `datasets`, such as "train" or "train[:1000]". Not for JSONL and parquet.
         config: of a hub data set that has several.
         columns: names of the columns, where they differ from the roles' (`ColumnMap`).
@@ -164,9 +139,12 @@ def load_rows(
         box_layout: "xyxy" two corners; "xywh" the upper left corner, width and height.
         boxes: "read" those that there are; "need" them, skipping rows without, which supervised
             learning can't use; "ignore" the box column, whatever is in it.
+        evaluation: keep rows without answers, and read `value`, `key`, `options`, `category` and
+            `cycle` as well; image ids tell pictures apart, not what a split must keep together.
         check_images: "header" looks at each file's header, which finds files that are missing, no
             images, or too large; "decode" also finds truncated ones, at the price of decoding
-            all; "none" only looks whether paths exist. Trainers stand a truncated one.
+            all; "none" only looks whether a JSONL file's paths exist. Trainers stand a truncated
+            one.
         limit: load at most so many rows.
         name: the rows' `source`, where no column gives it; the source's own name by default.
 
@@ -178,61 +156,123 @@ def load_rows(
         MissingDependencyError: `datasets` is needed and not installed.
     """
     opened = open_source(
-        source, preset=preset, split=split, config=config, columns=columns, folder=image_folder
+        source,
+        preset=preset,
+        split=split,
+        config=config,
+        columns=columns,
+        folder=image_folder,
+        answered=not evaluation,
+    )
+    reader = _Reader(
+        opened,
+        opened.box_form or (box_units, box_layout),
+        boxes,
+        evaluation,
+        check_images,
+        name or opened.name,
     )
     skipped = Skipped()
-    rows = Rows([], [], skipped)
-    seen: set[str] = set()
+    rows: list[Row] = []
+    counts: Counter[str] = Counter()
     for number, record in opened.records():
-        position = str(number)
         if limit is not None and len(rows) >= limit:
             break
         try:
             if isinstance(record, BadRow):
                 raise record
             entries = list(records_of(record, opened.columns))
-            picture = opened.image(number)
-            size = _look(
-                picture, check_images, size=box_units == "pixels" and "box" in opened.columns
-            )
+            image, size = reader.picture(number)
         except BadRow as bad:
-            skipped.rows.append((position, bad.reason, bad.detail))
+            skipped.rows.append(Problem(str(number), bad.kind, bad.detail))
             continue
         for place, entry in enumerate(entries):
-            row_id = position if len(entries) == 1 else f"{position}.{place}"
+            row_id = str(number) if len(entries) == 1 else f"{number}.{place}"
             if limit is not None and len(rows) >= limit:
                 break
             try:
                 row_id = name_of(entry.get("id")) or row_id
-                head = VqaRow(
-                    id=row_id,
-                    image=b"",
-                    question=question_of(entry["question"]),
-                    answers=answers_of(entry["answers"]),
-                    box=None
-                    if boxes == "ignore"
-                    else box_of(entry.get("box"), box_units, box_layout, size),
-                    image_id=name_of(entry.get("image_id")),
-                    source=name_of(entry.get("source")) or name or opened.name,
-                )
-                if boxes == "need" and head.box is None:
-                    raise BadRow("no box", "null")
-                if row_id in seen:
-                    raise BadRow("id used before", repr(row_id))
+                before = counts[row_id]
+                unique = f"{row_id}#{before + 1}" if before else row_id
+                rows.append(reader.row(unique, image, size, entry))
+                counts[row_id] += 1
             except BadRow as bad:
-                skipped.rows.append((row_id, bad.reason, bad.detail))
-                continue
-            seen.add(row_id)
-            rows.heads.append(head)
-            rows._places.append((opened, number))
-    if not rows.heads:
+                skipped.rows.append(Problem(row_id, bad.kind, bad.detail))
+    if not rows:
         raise DataError(
             f"{opened.name} has no row to use: {skipped}. "
             "Check the split, the columns (ROLE=NAME) and the image folder"
         )
     if skipped.rows:
         _log.warning("%s: %d rows, %s", opened.name, len(rows), skipped)
-    return rows
+    return Rows(rows, skipped)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Makes rows of records, see `load_rows`."""
+
+    source: Source
+    box_form: tuple[Units, Layout]
+    boxes: Literal["ignore", "read", "need"]
+    evaluation: bool
+    check_images: Literal["none", "header", "decode"]
+    name: str
+
+    def picture(
+        self, number: int
+    ) -> tuple[ImageSource | Callable[[], ImageSource], tuple[int, int] | None]:
+        """Return a record's picture, and its upright size if boxes need it.
+
+        Raises:
+            BadRow: it is missing or broken, as far as it is looked at.
+        """
+        sized = self.box_form[0] == "pixels" and "box" in self.source.columns
+        fetch = partial(self.source.image, number)
+        if self.source.lazy and self.check_images == "none" and not sized:
+            return fetch, None
+        image = fetch()
+        size = _look(image, self.check_images, size=sized)
+        return fetch if self.source.lazy else image, size
+
+    def row(
+        self,
+        row_id: str,
+        image: ImageSource | Callable[[], ImageSource],
+        size: tuple[int, int] | None,
+        entry: Mapping[str, Any],
+    ) -> Row:
+        """Make a row of the roles' values.
+
+        Raises:
+            BadRow: a value is missing, or of another form.
+        """
+        answers = answers_of(entry.get("answers"))
+        if not answers and not self.evaluation:
+            raise BadRow("no answers", repr(entry.get("answers"))[:80])
+        box = None if self.boxes == "ignore" else box_of(entry.get("box"), *self.box_form, size)
+        row = Row(
+            id=row_id,
+            image=image,
+            question=question_of(entry["question"]),
+            answers=answers,
+            box=box,
+            image_id=name_of(entry.get("image_id")),
+            source=name_of(entry.get("source")) or self.name,
+        )
+        if self.boxes == "need" and box is None:
+            raise BadRow("no box", "null")
+        if not self.evaluation:
+            return row
+        texts = {role: str(entry.get(role) or "") for role in ("key", "category", "source")}
+        return replace(
+            row,
+            value=box_of(entry.get("value"), *self.box_form, size),
+            options=options_of(entry.get("options")),
+            key=texts["key"],
+            category=texts["category"] or texts["source"],
+            cycle="" if entry.get("cycle") is None else str(entry["cycle"]),
+        )
 
 
 def split_rows(rows: Rows, parts: Mapping[str, float], seed: int = 0) -> dict[str, Rows]:
@@ -261,14 +301,12 @@ def split_rows(rows: Rows, parts: Mapping[str, float], seed: int = 0) -> dict[st
     if abs(sum(parts.values()) - 1) > 1e-6:
         raise DataError(f"parts={dict(parts)} must sum to 1, not {sum(parts.values()):g}")
     groups: dict[tuple[str, ...], list[int]] = {}
-    for number, head in enumerate(rows.heads):
-        known = head.source, head.image_id
-        groups.setdefault(known if head.image_id else (_digest(rows[number].image),), []).append(
-            number
-        )
+    for number, row in enumerate(rows):
+        known = (row.source, row.image_id) if row.image_id else (_digest(row),)
+        groups.setdefault(known, []).append(number)
     strata: dict[str, list[tuple[str, list[int]]]] = {}
     for key, members in groups.items():
-        source = min(rows.heads[number].source for number in members)
+        source = min(rows[number].source for number in members)
         order = hashlib.sha256(json.dumps([seed, *key]).encode()).hexdigest()
         strata.setdefault(source, []).append((order, members))
     chosen: dict[str, list[int]] = {part: [] for part in parts}
@@ -289,16 +327,6 @@ def split_rows(rows: Rows, parts: Mapping[str, float], seed: int = 0) -> dict[st
     return {part: rows.select(sorted(numbers)) for part, numbers in chosen.items()}
 
 
-class _Given:
-    """Pictures at hand, as a source."""
-
-    def __init__(self, images: list[ImageSource]) -> None:
-        self._images = images
-
-    def image(self, number: int) -> ImageSource:
-        return self._images[number]
-
-
 def _look(image: ImageSource, check: str, *, size: bool) -> tuple[int, int] | None:
     """Check a picture, and return its upright size if asked to.
 
@@ -316,7 +344,11 @@ def _look(image: ImageSource, check: str, *, size: bool) -> tuple[int, int] | No
         raise BadRow("broken image", str(error)) from error
 
 
-def _digest(image: ImageSource) -> str:
+def _digest(row: Row) -> str:
+    try:
+        image = row.picture()
+    except BadRow as error:
+        raise ImageError(f"the picture of row {row.id!r}: {error}") from error
     if isinstance(image, Image.Image):
         return hashlib.sha256(repr((image.size, image.mode)).encode() + image.tobytes()).hexdigest()
     return hashlib.sha256(read_bytes(image)).hexdigest()

@@ -9,9 +9,10 @@ pytest.importorskip("datasets")
 
 from tiny_benchmarks import BUILDERS, VSTAR_END, jpeg
 
+from cropzoom.data.row import BadRow
+from cropzoom.data.test_set import TestSet
 from cropzoom.errors import DataError, ImageError
-from cropzoom.evaluate.presets import PRESETS, load_preset, prompt
-from cropzoom.evaluate.rows import BadRow, TestSet
+from cropzoom.evaluate.benchmarks import BENCHMARKS, load_benchmark, prompt
 from cropzoom.images import load_image
 
 BRIEFLY = "\nAnswer the question using a single word or phrase."
@@ -33,7 +34,7 @@ def load(repositories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
 
     def load(name: str, **how: object) -> TestSet:
-        return load_preset(name, source=str(repositories / name), **how)
+        return load_benchmark(name, source=str(repositories / name), **how)
 
     return load
 
@@ -47,10 +48,9 @@ def test_textvqa(load) -> None:
     assert first.id == "34602"
     assert first.image_id == second.image_id == "003a8ae2ef43b901"
     assert first.answers == ("nous les gosses", *["dakota"] * 9)
-    assert first.image() == jpeg(10)
+    assert first.picture() == jpeg(10)
     (problem,) = found.problems
-    assert (problem.row, problem.kind) == ("row 2", "malformed row")
-    assert "question" in problem.detail
+    assert (problem.row, problem.kind) == ("34604", "no question")
     kit = load("textvqa", harness="vlmevalkit", limit=2)
     assert kit.rows[1].question == "Does it say IBM?" + BRIEFLY
     assert kit.identity != found.identity
@@ -70,7 +70,7 @@ def test_infographicvqa(load) -> None:
     (row,) = load("infographicvqa").rows
     assert row.answers == ("pinterest",)
     assert row.image_id == "https://blog.example/infographic.png"
-    assert load_image(row.image()).size == (64, 48)
+    assert row.load().size == (64, 48)
 
 
 def test_stvqa_has_no_answers(load) -> None:
@@ -82,10 +82,10 @@ def test_stvqa_has_no_answers(load) -> None:
 
 def test_vstar_has_paths_and_boxes(load, repositories: Path) -> None:
     glove, car, out = load("vstar").rows
-    assert glove.image() == (repositories / "vstar/direct_attributes/sa_4690.jpg").resolve()
+    assert glove.picture() == str((repositories / "vstar/direct_attributes/sa_4690.jpg").resolve())
     assert glove.answers == ("A",)
     assert glove.options == {"A": "rubber", "B": "cotton", "C": "kevlar", "D": "leather"}
-    assert glove.asked == "What is the material of the glove?"
+    assert glove.plain == "What is the material of the glove?"
     assert [row.category for row in (glove, car)] == ["direct_attributes", "relative_position"]
     # lmms-eval's prompt has the instruction of the text and its own.
     assert glove.question.endswith("D. leather" + VSTAR_END + VSTAR_END)
@@ -94,8 +94,8 @@ def test_vstar_has_paths_and_boxes(load, repositories: Path) -> None:
     assert car.box is not None
     assert (car.box.x0, car.box.y0, car.box.x1, car.box.y1) == (0.1, 0.1, 0.55, 0.6)
     assert (glove.id, car.id) == ("0", "0#2")
-    with pytest.raises(BadRow, match="outside"):
-        out.image()
+    with pytest.raises(BadRow, match="outside the folder"):
+        out.picture()
 
 
 def test_vstar_by_vlmevalkit(load) -> None:
@@ -111,10 +111,10 @@ def test_hrbench_has_base64_and_cycles(load) -> None:
     rows = found.rows
     assert [row.answers for row in rows] == [("B",), ("A",), ("D",), ("C",)]
     assert [row.cycle for row in rows] == ["0", "1", "2", "3"]
-    assert load_image(rows[0].image()).size == (256, 128)
-    assert rows[0].image() == rows[2].image()
+    assert load_image(rows[0].picture()).size == (256, 128)
+    assert rows[0].picture() == rows[2].picture()
     with pytest.raises((ImageError, BadRow)):
-        load_image(rows[3].image())
+        load_image(rows[3].picture())
     assert rows[0].question == (
         "What's the color of the cap?\nA. red\nB. blue\nC. green\nD. white\n"
         "Answer the option letter directly."
@@ -125,15 +125,15 @@ def test_hrbench_has_base64_and_cycles(load) -> None:
 
 def test_prompts_are_the_harnesses() -> None:
     for text, wanted in GOLDEN["vstar_prompt"]:
-        assert prompt(PRESETS["vstar"], text, {}, "lmms-eval") == wanted
+        assert prompt(BENCHMARKS["vstar"], text, {}, "lmms-eval") == wanted
     for options, lmms, kit in GOLDEN["hrbench_prompt"]:
-        assert prompt(PRESETS["hrbench4k"], " Which one? ", options, "lmms-eval") == lmms
-        assert prompt(PRESETS["hrbench4k"], "Which one?", options, "vlmevalkit") == kit
+        assert prompt(BENCHMARKS["hrbench4k"], " Which one? ", options, "lmms-eval") == lmms
+        assert prompt(BENCHMARKS["hrbench4k"], "Which one?", options, "vlmevalkit") == kit
 
 
 def test_other_columns_are_named(repositories: Path) -> None:
-    with pytest.raises(DataError, match=r"'questionId'.*question_id.*another data set"):
-        load_preset("docvqa", source=str(repositories / "wrong"))
+    with pytest.raises(DataError, match=r"'questionId' for the id.*question_id"):
+        load_benchmark("docvqa", source=str(repositories / "wrong"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -149,8 +149,8 @@ def wrong_repository(repositories: Path) -> None:
 
 def test_a_missing_repository_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"can't load .*--source"):
-        load_preset("docvqa", source=str(tmp_path))
+        load_benchmark("docvqa", source=str(tmp_path))
     with pytest.raises(DataError, match="no split 'train'; it has test"):
-        load_preset("stvqa", source=str(tmp_path), split="train")
+        load_benchmark("stvqa", source=str(tmp_path), split="train")
     with pytest.raises(DataError, match="no preset 'mmmu'"):
-        load_preset("mmmu")
+        load_benchmark("mmmu")

@@ -10,24 +10,13 @@ from typing import Any, Literal, TypeGuard, get_args
 from cropzoom.errors import DataError
 from cropzoom.geometry import Box
 
+from .row import BadRow
+
 Units = Literal["fractions", "percent", "thousandths", "pixels"]
 Layout = Literal["xyxy", "xywh"]
 
 # What the whole side of an image counts in each unit; a side in pixels is the image's own.
 _WHOLE = {"fractions": 1.0, "percent": 100.0, "thousandths": 1000.0}
-
-
-class BadRow(Exception):
-    """A record that can't be a row.
-
-    Args:
-        reason: one of a few, to be counted.
-        detail: what was found.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail = reason, detail
 
 
 @dataclass(frozen=True)
@@ -45,6 +34,7 @@ class ColumnMap:
         id: text or whole number (optional; the record's position by default).
         image_id: the same for all questions about one picture (optional).
         source: name of the dataset that the row is from (optional).
+        value, key, options, category, cycle: of `Row`, all optional; read for evaluation only.
     """
 
     image: str | None = None
@@ -54,6 +44,11 @@ class ColumnMap:
     id: str | None = None
     image_id: str | None = None
     source: str | None = None
+    value: str | None = None
+    key: str | None = None
+    options: str | None = None
+    category: str | None = None
+    cycle: str | None = None
 
     @classmethod
     def parse(cls, pairs: Iterable[str]) -> ColumnMap:
@@ -74,24 +69,34 @@ class ColumnMap:
             named[role] = column
         return cls(**named)
 
-    def within(self, columns: Collection[str]) -> dict[str, str]:
+    @property
+    def named(self) -> dict[str, str]:
+        """The columns that have a name of their own, by role."""
+        return {role: column for role, column in vars(self).items() if column is not None}
+
+    def within(self, columns: Collection[str], *, answered: bool = True) -> dict[str, str]:
         """Return the columns to read by role, given those that there are.
+
+        Args:
+            columns: names.
+            answered: whether no row can do without answers.
 
         Raises:
             DataError: one is missing that was named, or that no row can do without.
         """
-        found = {}
+        needed = ("image", "question", "answers") if answered else ("image", "question")
+        by_role = {}
         for field in fields(self):
             named = getattr(self, field.name)
             column = named or field.name
             if column in columns or column.partition(".")[0] in columns:
-                found[field.name] = column
-            elif named or field.name in ("image", "question", "answers"):
+                by_role[field.name] = column
+            elif named or field.name in needed:
                 raise DataError(
                     f"there is no column {column!r} for the {field.name}; there are "
                     f"{', '.join(sorted(columns)) or 'none'}. Name it with {field.name}=COLUMN"
                 )
-        return found
+        return by_role
 
 
 def records_of(record: Mapping[str, Any], columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -128,22 +133,31 @@ def answers_of(value: object) -> tuple[str, ...]:
     """Return all answers as given, repetitions kept (they are votes), blank ones left out.
 
     Raises:
-        BadRow: none is left, or one is not text.
+        BadRow: one is not text.
     """
-    given = [value] if isinstance(value, str) else value
-    if given is None:
-        raise BadRow("no answers", "null")
-    if not _is_list(given) or not all(isinstance(answer, str) for answer in given):
+    texts = [value] if isinstance(value, str) else [] if value is None else value
+    if not _is_list(texts) or not all(isinstance(answer, str) for answer in texts):
         # A number would lose its form: 1.50 becomes 1.5.
         raise BadRow("answers are not text", _shown(value))
-    answers = tuple(answer for answer in given if answer.strip())
-    if not answers:
-        raise BadRow("no answers", _shown(value))
-    return answers
+    return tuple(answer for answer in texts if answer.strip())
+
+
+def options_of(value: object) -> dict[str, str]:
+    """Return the options of a multiple-choice question, texts by letter; empty where it is none.
+
+    Raises:
+        BadRow: something else is given.
+    """
+    options = {} if value is None else value
+    if isinstance(options, dict):  # Arrow fills up what a struct lacks
+        options = {letter: text for letter, text in options.items() if text is not None}
+    if not isinstance(options, dict) or not all(isinstance(text, str) for text in options.values()):
+        raise BadRow("bad options", f"{_shown(value)} must be texts by letter")
+    return options
 
 
 def name_of(value: object) -> str:
-    """Return an id as text; empty where there is none.
+    """Return an id or a name as text; empty where there is none.
 
     Raises:
         BadRow: it is neither text nor a whole number.

@@ -1,0 +1,1 @@
+"""Questions about pictures: one row, one loader, for evaluation, labelling and training."""
