@@ -63,8 +63,11 @@ def outcomes(folder: Path, source: str, part: Part) -> list[Outcome]:
                 continue
             with Image.open(picture.path) as file:
                 image = file.convert("RGB")
-            for row in picture.rows:
-                crops = cropper.predict(image, row.question)
+            asked = [row.question for row in picture.rows]
+            # Kinds other than nano have no `predict_many`.
+            many = getattr(cropper, "predict_many", None)
+            answers = many(image, asked) if many else [cropper.predict(image, q) for q in asked]
+            for row, crops in zip(picture.rows, answers, strict=True):
                 box = crops[0].box if crops else None
                 results.append(
                     Outcome(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 
 from cropzoom.cropper.strict_json import Section
+
+_SCRIPT = re.compile(r"[a-z][a-z-]{0,30}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,21 @@ class ImageSpec:
     pad_value: int
     max_upscale: float
     max_aspect: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSpec:
+    """How a question becomes the model's input.
+
+    Args:
+        max_words: that the model takes.
+        meanings: whether it is told what they mean.
+        scripts: that it can read, as Unicode names them; None: not told.
+    """
+
+    max_words: int
+    meanings: bool
+    scripts: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +106,24 @@ def image_spec(section: Section) -> ImageSpec:
     return spec
 
 
-def max_words(section: Section) -> int:
+def question_spec(section: Section) -> QuestionSpec:
     """Read and check `question`."""
-    if section.take("encoding") != "phoc":
-        raise section.error("encoding", "must be 'phoc'; upgrade cropzoom")
-    words = section.integer("max_words", 1, 1024)
+    encoding = section.take("encoding")
+    if encoding not in ("phoc", "phoc+meaning"):
+        raise section.error("encoding", "must be 'phoc' or 'phoc+meaning'; upgrade cropzoom")
+    scripts: tuple[str, ...] | None = None
+    if "scripts" in section:
+        given = section.take("scripts")
+        if not isinstance(given, list) or not 1 <= len(given) <= 100:
+            raise section.error("scripts", "must be a list of 1 to 100 names")
+        if not all(isinstance(name, str) and _SCRIPT.fullmatch(name) for name in given):
+            raise section.error("scripts", "must hold names of scripts, such as 'latin'")
+        scripts = tuple(given)
+    spec = QuestionSpec(
+        section.integer("max_words", 1, 1024), encoding == "phoc+meaning", scripts
+    )
     section.finish()
-    return words
+    return spec
 
 
 def decode_spec(bins: Section, decode: Section) -> DecodeSpec:
