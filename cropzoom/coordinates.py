@@ -138,12 +138,12 @@ class Place:
         return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
     def _to_upright(self, point: Point, frame: Frame) -> Point:
-        whole = (0.0, 0.0, *map(float, self.upright))
+        whole = _whole(self.upright)
         if frame == "upright":
             return point
         if frame == "crop":
             assert self.cut is not None and self.crop is not None
-            return _moved(point, (0.0, 0.0, *map(float, self.crop)), self.cut)
+            return _moved(point, _whole(self.crop), self.cut)
         if frame == "sent" and self.canvas is not None:
             if self.crop_at is not None and self.cut and _inside(point, self.crop_at):
                 return _moved(point, self.crop_at, self.cut)
@@ -151,12 +151,12 @@ class Place:
         return _upright(point, self.upright, self.orientation)
 
     def _from_upright(self, point: Point, frame: Frame) -> Point:
-        whole = (0.0, 0.0, *map(float, self.upright))
+        whole = _whole(self.upright)
         if frame == "upright":
             return point
         if frame == "crop":
             assert self.cut is not None and self.crop is not None
-            return _moved(point, self.cut, (0.0, 0.0, *map(float, self.crop)))
+            return _moved(point, self.cut, _whole(self.crop))
         if frame == "sent" and self.canvas is not None:
             return _moved(point, whole, self.canvas.whole)
         return _stored(point, self.upright, self.orientation)
@@ -168,6 +168,10 @@ def _sides(size: Size, unit: Unit) -> Point:
     if unit not in _PER_SIDE:
         raise ValueError(f"no unit {unit!r}; there are px, {', '.join(_PER_SIDE)}")
     return _PER_SIDE[unit], _PER_SIDE[unit]
+
+
+def _whole(size: Size) -> Rect:
+    return 0.0, 0.0, float(size[0]), float(size[1])
 
 
 def _moved(point: Point, source: Rect, target: Rect) -> Point:

@@ -135,6 +135,10 @@ class Box:
         """Tell whether a point, in fractions of the image, lies in the box (edges count)."""
         return self.x0 <= x <= self.x1 and self.y0 <= y <= self.y1
 
+    def covers(self, other: Box) -> bool:
+        """Tell whether another box lies in this one, edges included."""
+        return self.intersection(other) == other
+
     def intersection(self, other: Box) -> Box | None:
         """Return the common part of two boxes, or None where they don't overlap."""
         x0, y0 = max(self.x0, other.x0), max(self.y0, other.y0)

@@ -7,7 +7,6 @@ refused, before any pixel is decoded.
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import os
 from dataclasses import dataclass
@@ -25,8 +24,10 @@ ImageSource = bytes | str | os.PathLike[str] | Image.Image
 
 # Pillow's other readers are left out on purpose: EPS runs Ghostscript, and some read other files.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+# Readers that an application may register with Pillow: pillow-heif, pillow-jxl.
+_FOREIGN_FORMATS = ("HEIF", "JXL")
 _JPEG = ("JPEG", "MPO")
-_LOSSY = (*_JPEG, "JPEG2000", "AVIF")
+_LOSSY = (*_JPEG, "JPEG2000", "AVIF", "HEIF")
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -38,6 +39,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _JPEG_QUALITY = 92
+_URL_ALPHABET = bytes.maketrans(b"-_", b"+/")
+# Models cut pictures into squares of 28 px and less, and some refuse what is thinner than one.
+_LEAST_SIDE = 28
 # Below this, PNG costs little and keeps every pixel of what is probably a few words.
 _SMALL_PIXELS = 128 * 128
 
@@ -97,6 +101,11 @@ class OpenedImage:
             )
         if width < 1 or height < 1:
             raise ImageError(f"{self._name} has {width}x{height} px: it is empty")
+
+    @property
+    def header_size(self) -> tuple[int, int]:
+        """(width, height) in px as stored, maybe on its side; nothing is decoded for it."""
+        return self._header.size
 
     @property
     def longest_side(self) -> int:
@@ -181,8 +190,9 @@ class OpenedImage:
         assert self._data is not None
         if not self._data:
             raise ImageError(f"{self._name} has no bytes: it is empty")
+        formats = (*_FORMATS, *(name for name in _FOREIGN_FORMATS if name in Image.OPEN))
         try:
-            return Image.open(io.BytesIO(self._data), formats=_FORMATS)
+            return Image.open(io.BytesIO(self._data), formats=formats)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ImageTooLargeError(f"{self._name} is over Pillow's own limit: {error}") from error
         except MemoryError:
@@ -190,7 +200,7 @@ class OpenedImage:
         except Exception as error:
             # Readers raise whatever their parsing trips over, not only OSError.
             raise ImageError(
-                f"{self._name} is not a readable image; supported are {', '.join(_FORMATS)}"
+                f"{self._name} is not a readable image; supported are {', '.join(formats)}"
             ) from error
 
 
@@ -241,16 +251,18 @@ def decode_data_uri(uri: str) -> bytes:
         raise ImageError(
             f"not a data URI: {uri[:40]!r}; needs the form 'data:image/png;base64,...'"
         )
-    if not header.lower().endswith(";base64"):
-        return unquote_to_bytes(payload)
     try:
-        return base64.b64decode(payload, validate=True)
-    except (binascii.Error, ValueError):
-        # Line breaks, percent-encoding and missing padding are common and harmless.
-        tidy = b"".join(unquote_to_bytes(payload).split()).rstrip(b"=")
-    try:
-        return base64.b64decode(tidy + b"=" * (-len(tidy) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
+        if not "".join(header.split()).lower().endswith(";base64"):
+            return unquote_to_bytes(payload)
+        try:
+            return base64.b64decode(payload, validate=True)
+        except ValueError:
+            # Line breaks, percent-encoding, missing padding and the alphabet of URLs are common
+            # and harmless.
+            tidy = b"".join(unquote_to_bytes(payload).split()).translate(_URL_ALPHABET)
+            tidy = tidy.rstrip(b"=")
+            return base64.b64decode(tidy + b"=" * (-len(tidy) % 4), validate=True)
+    except ValueError as error:
         raise ImageError(f"the data URI {uri[:40]!r}... has broken base64: {error}") from error
 
 
@@ -262,18 +274,35 @@ def cut_crop(image: Image.Image, box: Box, *, min_side: int, max_side: int) -> I
         box: what to cut out; rounded outwards to whole pixels.
         min_side: a crop whose longer side is shorter is enlarged to it; px, 0 for never.
         max_side: a crop whose longer side is longer is shrunk to it; px.
+
+    Returns:
+        No side is under 28 px: a thin crop is enlarged as far as `max_side` allows, and what is
+        still missing is white.
     """
     left, top, right, bottom = box.to_pixels(*image.size)
     width, height = right - left, bottom - top
     longest = max(width, height)
-    scale = min(max(longest, min_side), max_side) / longest
+    scale = max(longest, min_side) / longest
+    scale = min(max(scale, _LEAST_SIDE / min(width, height)), max_side / longest)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if size == (width, height):
-        return image.crop((left, top, right, bottom))
+        return _wide_enough(image.crop((left, top, right, bottom)))
     # reducing_gap: a cheap box filter down to thrice the size, then Lanczos; looks the same.
-    return image.resize(
-        size, Image.Resampling.LANCZOS, box=(left, top, right, bottom), reducing_gap=3.0
+    return _wide_enough(
+        image.resize(
+            size, Image.Resampling.LANCZOS, box=(left, top, right, bottom), reducing_gap=3.0
+        )
     )
+
+
+def _wide_enough(crop: Image.Image) -> Image.Image:
+    """Put a thin crop on white."""
+    width, height = max(crop.width, _LEAST_SIDE), max(crop.height, _LEAST_SIDE)
+    if crop.size == (width, height):
+        return crop
+    canvas = Image.new("RGB", (width, height), "white")
+    canvas.paste(crop, ((width - crop.width) // 2, (height - crop.height) // 2))
+    return canvas
 
 
 def encode_crop(
@@ -335,9 +364,8 @@ class _decoding:
 
 def _upright_rgb(image: Image.Image, *, own: bool) -> Image.Image:
     """Return an upright RGB image without metadata; a new one, unless the image is our own."""
-    if image.format == "TIFF":
-        # Pillow turns these itself, and then drops their tag.
-        image.load()
+    # Some readers, TIFF's among them, turn the pixels themselves, and say so once they have.
+    image.load()
     orientation = _orientation(image)
     if image.mode.startswith("I") or image.mode == "F":
         rgb = _to_8_bits(image)
@@ -348,7 +376,6 @@ def _upright_rgb(image: Image.Image, *, own: bool) -> Image.Image:
         rgb.paste(layer, mask=layer.getchannel("A"))
     elif image.mode == "RGB" and own:
         # A copy of a large photograph takes as long as a prediction's preprocessing.
-        image.load()
         rgb = image
     else:
         rgb = image.convert("RGB")

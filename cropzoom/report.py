@@ -33,7 +33,7 @@ class Reason(str, Enum):
     FETCH_FAILED = "fetch_failed"
     FILE_ID = "file_id"
     FILE_PART = "file_part"
-    EARLIER_RESPONSE = "earlier_response"
+    AT_SERVER = "at_server"
     NOT_USER_MESSAGE = "not_user_message"
     UNSUPPORTED_ENDPOINT = "unsupported_endpoint"
     UNSUPPORTED_INPUT = "unsupported_input"

@@ -12,16 +12,17 @@ missing, show another entry, or nothing. A killed training goes on from its last
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 from measure import clipped, measure, random_crop
 from pages import MARGIN, Entry, Page, Pixels, draw_page
 from PIL import Image
@@ -291,29 +292,30 @@ def save_halved(
     save_file(halves, weights, metadata={"format": "pt"})
 
 
-def main() -> None:
+def main(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(sorted(SIZES))}.")],
+    steps: Annotated[int, typer.Option(help="Of training.")] = 8000,
+    folder: Annotated[Path | None, typer.Option(help="Log; runs/reader-NAME.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Default: the committed folder.")] = None,
+    only_measure: Annotated[bool, typer.Option("--measure", help="Don't train.")] = False,
+    pages: Annotated[int, typer.Option(help="Fresh pages to measure on.")] = 1000,
+) -> None:
     """Train and measure, or only measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=sorted(SIZES))
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--folder", type=Path, help="log and checkpoint; default runs/reader-NAME")
-    parser.add_argument("--save", type=Path, help=f"default {READERS.parent.name}/readers/NAME")
-    parser.add_argument("--measure", action="store_true", help="don't train")
-    parser.add_argument("--pages", type=int, default=1000, help="fresh pages to measure on")
-    arguments = parser.parse_args()
-    reader = arguments.save or READERS / arguments.name
+    if name not in SIZES:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(sorted(SIZES))}")
+    reader = save or READERS / name
     torch.set_num_threads(1)
-    if not arguments.measure:
-        folder = arguments.folder or Path("runs") / f"reader-{arguments.name}"
+    if not only_measure:
+        folder = folder or Path("runs") / f"reader-{name}"
         folder.mkdir(parents=True, exist_ok=True)
-        training = Training(arguments.name, arguments.steps, folder)
+        training = Training(name, steps, folder)
         training.resume()
         training.run()
         save_halved(training.model, training.processor, reader)
-    results = measure(reader, arguments.pages)
+    results = measure(reader, pages)
     (reader / "measured.json").write_text(json.dumps(results, indent=2) + "\n")
-    print(json.dumps(results, indent=2))
+    typer.echo(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -15,7 +15,6 @@ A stopped run goes on with the stage it was in.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import math
@@ -27,12 +26,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 # Each process has one core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+import typer
 from measure import load_vlm, moved, rewards_of, scaled
 from pages import Entry, Page, Pixels, draw_page, row_of, to_box
 from reader import READERS
@@ -343,22 +343,21 @@ def run_stage(settings: Settings, seed: int, stage: str, folder: Path) -> None:
     print(f"seed {seed}: {stage} is done", flush=True)
 
 
-def main() -> None:
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="A minute, to see that it runs.")] = False,
+    work: Annotated[Path | None, typer.Option(help="Policies and logs; runs/reproduction.")] = None,
+    output: Annotated[Path | None, typer.Option(help="benchmarks/results/reproduction.")] = None,
+    processes: Annotated[int, typer.Option(help="At a time.")] = 2,
+) -> None:
     """Run all stages of all seeds, and write the report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a minute, to see that it runs")
-    parser.add_argument("--work", type=Path, help="policies and logs; default runs/reproduction")
-    parser.add_argument("--output", type=Path, help="default benchmarks/results/reproduction")
-    parser.add_argument("--processes", type=int, default=2)
-    arguments = parser.parse_args()
-    settings = QUICK if arguments.quick else Settings()
-    name = "reproduction-quick" if arguments.quick else "reproduction"
-    work = arguments.work or Path("runs") / name
-    output = arguments.output or (work if arguments.quick else Path("benchmarks/results")) / name
+    settings = QUICK if quick else Settings()
+    name = "reproduction-quick" if quick else "reproduction"
+    work = work or Path("runs") / name
+    output = output or (work if quick else Path("benchmarks/results")) / name
     claim(work, settings)
     started = time.perf_counter()
     folders = {seed: work / f"seed-{seed}" for seed in settings.seeds}
-    with ProcessPoolExecutor(arguments.processes, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         for stages in (("sft",), tuple(f"grpo-{name}" for name in REWARDS), ("compare",)):
             waiting = [
                 pool.submit(run_stage, settings, seed, stage, folder)
@@ -383,4 +382,4 @@ def claim(work: Path, settings: Any) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

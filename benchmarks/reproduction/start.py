@@ -12,13 +12,14 @@ that can be read, and no box.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 from pages import KEYS, PAGE, Page, draw_page
 from PIL import Image
 from reader import Size, build_model, learning_rate, save_halved
@@ -131,17 +132,16 @@ def train(steps: int) -> tuple[Idefics3ForConditionalGeneration, list[dict[str, 
     return vlm, curve
 
 
-def main() -> None:
+def main(
+    steps: Annotated[int, typer.Option(help="Of training.")] = 2200,
+    save: Annotated[Path, typer.Option(help="Folder to write.")] = START,
+) -> None:
     """Train and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=2200)
-    parser.add_argument("--save", type=Path, default=START)
-    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    vlm, curve = train(arguments.steps)
-    save_halved(vlm, build_processor(SIDE), arguments.save)
-    (arguments.save / "curve.json").write_text(json.dumps(curve) + "\n")
+    vlm, curve = train(steps)
+    save_halved(vlm, build_processor(SIDE), save)
+    (save / "curve.json").write_text(json.dumps(curve) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

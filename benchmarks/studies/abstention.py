@@ -15,21 +15,28 @@ the picture answers, none is.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from confidence import Floats, aurc, calibration_error, reliability, risks
 from PIL import Image
-from study_tables import markdown, percent
+from study import (
+    CropperOption,
+    FigureOption,
+    OutputOption,
+    Question,
+    markdown,
+    percent,
+    report,
+)
 
 from cropzoom.cropper import Cropper, load_cropper
-from cropzoom.evaluate.intervals import Estimate, PictureBootstrap
+from cropzoom.evaluate.intervals import PictureBootstrap
 from cropzoom.geometry import Box
 from cropzoom.images import OpenedImage
 from cropzoom.options import ZoomOptions
@@ -38,7 +45,8 @@ from cropzoom.trainer.nano.pages.browser.pool import Pool, ask_field, askable
 from cropzoom.trainer.nano.pages.browser.pool import choose as choose_fields
 from cropzoom.trainer.nano.pages.fonts import Split
 from cropzoom.trainer.nano.pages.lexicon import Lexicon
-from cropzoom.trainer.nano.pages.questions import Question, ask_absent
+from cropzoom.trainer.nano.pages.questions import Question as PageQuestion
+from cropzoom.trainer.nano.pages.questions import ask_absent
 from cropzoom.trainer.nano.pages.rendered_rows import TEST_PAGES
 
 SIZES = ((736, 1024), (1024, 736), (576, 1024), (1024, 1024))
@@ -62,16 +70,10 @@ DRAWS = 1000
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question about a picture; `region` (fractions) is None where nothing answers it.
-
-    `group`: what kind of picture and question; `source`: which picture.
-    """
+class Asked(Question):
+    """A question about a picture, and `group`: what kind of picture and question."""
 
     group: str
-    source: str
-    text: str
-    region: Box | None
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def rendered(split: Split, pages: int, seed: int, each: int = 4) -> Iterator[Pic
         absent = ask_absent(rng, Lexicon(rng, split), page.fields, words)
         asked = [_about("rendered", name, q, width, height) for q in page.questions]
         asked.append(_about("rendered", name, absent, width, height))
-        asked.append(Asked("rendered, natural", name, rng.choice(NATURAL), None))
+        asked.append(Asked(name, rng.choice(NATURAL), None, None, "rendered, natural"))
         yield page.image.convert("RGB"), asked
 
 
@@ -115,7 +117,7 @@ def laid_out(folder: Path, seed: int) -> Iterator[Pictured]:
         words = " ".join(word.text for word in record.words)
         questions.append(ask_absent(rng, Lexicon(rng, record.split), record.fields, words))
         asked = [_about("laid out", name, q, width, height) for q in questions]
-        asked.append(Asked("laid out, natural", name, rng.choice(NATURAL), None))
+        asked.append(Asked(name, rng.choice(NATURAL), None, None, "laid out, natural"))
         yield record.image.convert("RGB"), asked
 
 
@@ -137,17 +139,21 @@ def photographs(folder: Path, cropper: Cropper, seed: int) -> Iterator[Pictured]
         yield image, _about_picture(rng, "photographs", path.name, 4)
 
 
-def _about(group: str, source: str, question: Question, width: int, height: int) -> Asked:
+def _about(group: str, page: str, question: PageQuestion, width: int, height: int) -> Asked:
     if question.region is None:
-        return Asked(f"{group}, absent", source, question.text, None)
+        return Asked(page, question.text, None, None, f"{group}, absent")
     x0, y0, x1, y1 = question.region
     region = Box.ordered(x0 / width, y0 / height, x1 / width, y1 / height)
-    return Asked(group, source, question.text, region)
+    return Asked(page, question.text, region, None, group)
 
 
-def _about_picture(rng: random.Random, group: str, source: str, each: int) -> list[Asked]:
-    text = [Asked(f"{group}, text", source, q, None) for q in rng.sample(TEXT, each)]
-    return text + [Asked(f"{group}, natural", source, q, None) for q in rng.sample(NATURAL, each)]
+def _about_picture(rng: random.Random, group: str, page: str, each: int) -> list[Asked]:
+    kinds = (("text", TEXT), ("natural", NATURAL))
+    return [
+        Asked(page, text, None, None, f"{group}, {kind}")
+        for kind, texts in kinds
+        for text in rng.sample(texts, each)
+    ]
 
 
 def ask(cropper: Cropper, pictures: Iterable[Pictured]) -> list[Outcome]:
@@ -156,10 +162,9 @@ def ask(cropper: Cropper, pictures: Iterable[Pictured]) -> list[Outcome]:
     for image, questions in pictures:
         for asked in questions:
             crops = cropper.predict(image, asked.text)
-            right = bool(
-                crops and asked.region and asked.region.contains_point(*crops[0].box.centre)
-            )
-            outcomes.append(Outcome(asked, crops[0].confidence if crops else 0.0, right))
+            best = crops[0] if crops else None
+            right = asked.hit(best.box if best else None)
+            outcomes.append(Outcome(asked, best.confidence if best else 0.0, right))
     return outcomes
 
 
@@ -182,25 +187,6 @@ def choose(hits: Sequence[float], others: Mapping[str, Sequence[float]]) -> floa
     return min(CHOICES, key=cost)
 
 
-def estimate(
-    statistic: Callable[[Floats, Floats], float], outcomes: Sequence[Outcome], seed: int
-) -> dict[str, Any]:
-    """A statistic of confidence and right, with a 95 % bootstrap interval over whole pictures."""
-    places: dict[str, list[int]] = {}
-    for index, outcome in enumerate(outcomes):
-        places.setdefault(outcome.asked.source, []).append(index)
-    groups = list(places.values())
-    confidence, right = columns(outcomes)
-    generator = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(DRAWS):
-        taken = generator.integers(0, len(groups), len(groups))
-        index = np.concatenate([groups[number] for number in taken])
-        drawn.append(statistic(confidence[index], right[index]))
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Estimate(statistic(confidence, right), float(low), float(high)).to_dict()
-
-
 def columns(outcomes: Sequence[Outcome]) -> tuple[Floats, Floats]:
     """Confidences, and 1.0 where the crop is right."""
     confidence = np.array([outcome.confidence for outcome in outcomes])
@@ -216,7 +202,7 @@ def summarise(
     outcomes: Sequence[Outcome], training: Sequence[Outcome], seed: int
 ) -> dict[str, Any]:
     """Choose on `training`, and measure on `outcomes`."""
-    empty = sorted({o.asked.group for o in training if o.asked.region is None})
+    empty = sorted({o.asked.group for o in training if o.asked.box is None})
     hits = [o.confidence for o in training if o.right]
     others = {g: columns(of_group(training, g))[0].tolist() for g in empty}
     found = choose(hits, others)
@@ -235,15 +221,17 @@ def summarise(
     for name in ("rendered", "laid out"):
         mixed = of_group(outcomes, name, f"{name}, absent")
         if mixed:
-            confidence, right = columns(mixed)
+            confidence, right = both = columns(mixed)
+            pages = [outcome.asked.page for outcome in mixed]
+            draws = PictureBootstrap(pages, resamples=DRAWS, seed=seed)
             curve = risks(confidence, right)
             places = np.unique(np.linspace(0, len(curve) - 1, 100).round().astype(int))
             results["curves"][name] = {
                 "questions": len(mixed),
                 "right": float(right.mean()),
                 "bins": reliability(confidence, right),
-                "calibration error": estimate(calibration_error, mixed, seed),
-                "aurc": estimate(aurc, mixed, seed),
+                "calibration error": draws.of_rows(calibration_error, *both).to_dict(),
+                "aurc": draws.of_rows(aurc, *both).to_dict(),
                 "least aurc": aurc(right, right),
                 "coverage": [(place + 1) / len(curve) for place in places.tolist()],
                 "risk": curve[places].tolist(),
@@ -256,10 +244,10 @@ def summarise(
         groups[f"{name}, wrong crop"] = [o for o in answered if not o.right]
     for group, some in sorted(groups.items()):
         if some:
-            draws = PictureBootstrap([o.asked.source for o in some], seed=seed)
+            draws = PictureBootstrap([o.asked.page for o in some], seed=seed)
             results["skipped"][group] = {
                 "questions": len(some),
-                "pictures": len({o.asked.source for o in some}),
+                "pictures": len({o.asked.page for o in some}),
                 "at": {
                     str(t): draws.share([o.confidence < t for o in some]).to_dict()
                     for t in thresholds
@@ -345,38 +333,35 @@ def draw(results: dict[str, Any], path: Path) -> None:
     pyplot.close(figure)
 
 
-def main() -> None:
-    """Choose, measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cropper", default="nano", help="name or folder")
-    parser.add_argument("--pages", type=int, default=200, help="rendered, of each split")
-    parser.add_argument("--scenes", type=int, default=60, help="for the choice, and to measure")
-    parser.add_argument("--pictures", type=Path, help="folder of photographs without text")
-    parser.add_argument("--pool", type=Path, help="laid-out pages of the held-out split")
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--output", type=Path, help="JSON file")
-    parser.add_argument("--figure", type=Path, help="SVG file")
-    arguments = parser.parse_args()
-    seed = arguments.seed
-    with load_cropper(arguments.cropper) as cropper:
-        training = ask(cropper, rendered("train", arguments.pages, seed, each=2))
-        training += ask(cropper, scenes(arguments.scenes, seed))
-        outcomes = ask(cropper, rendered("heldout", arguments.pages, seed))
-        outcomes += ask(cropper, scenes(arguments.scenes, seed + 1))
-        if arguments.pool:
-            outcomes += ask(cropper, laid_out(arguments.pool, seed))
-        if arguments.pictures:
-            outcomes += ask(cropper, photographs(arguments.pictures, cropper, seed))
-    settings = {"pages": arguments.pages, "scenes": arguments.scenes, "seed": seed}
+def main(
+    cropper: CropperOption = "nano",
+    pages: Annotated[int, typer.Option(help="Rendered, of each split.")] = 200,
+    scene_count: Annotated[
+        int, typer.Option("--scenes", help="For the choice, and to measure.")
+    ] = 60,
+    pictures: Annotated[Path | None, typer.Option(help="Photographs without text.")] = None,
+    pool: Annotated[Path | None, typer.Option(help="Laid-out pages of the held-out split.")] = None,
+    seed: Annotated[int, typer.Option(help="Of pages, questions and draws.")] = 7,
+    output: OutputOption = None,
+    figure: FigureOption = None,
+) -> None:
+    """Choose a threshold on the training split, and measure it on what training never saw."""
+    with load_cropper(cropper) as loaded:
+        training = ask(loaded, rendered("train", pages, seed, each=2))
+        training += ask(loaded, scenes(scene_count, seed))
+        outcomes = ask(loaded, rendered("heldout", pages, seed))
+        outcomes += ask(loaded, scenes(scene_count, seed + 1))
+        if pool:
+            outcomes += ask(loaded, laid_out(pool, seed))
+        if pictures:
+            outcomes += ask(loaded, photographs(pictures, loaded, seed))
+    settings = {"pages": pages, "scenes": scene_count, "seed": seed}
     results = {"settings": settings, **summarise(outcomes, training, seed)}
-    if arguments.output:
-        arguments.output.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    if arguments.figure:
-        draw(results, arguments.figure)
-    for table in tables(results).values():
-        print(table)
-    print(f"min_confidence={results['rule']['chosen']} costs least on the training split")
+    report(results, tables(results).values(), output)
+    if figure:
+        draw(results, figure)
+    typer.echo(f"min_confidence={results['rule']['chosen']} costs least on the training split")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from study_tables import markdown
+from study import markdown
 
 RESULTS = ("latency", "grpo_throughput")
 

@@ -14,20 +14,18 @@ in turn. Cost is counted in megapixels of the net's input; its milliseconds are 
 
 from __future__ import annotations
 
-import json
 import time
 from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
 
 import typer
 from PIL import Image
 from rich.progress import track
-from study_tables import markdown, named, percent
+from study import OutputOption, Question, ThreadsOption, cropper_name, markdown, percent, report
 
 from cropzoom.cropper import load_cropper
 from cropzoom.cropper.nano.nano_cropper import NanoCropper, preprocess
@@ -89,36 +87,22 @@ NOTHING = Crop(Box(0, 0, 1, 1), 0.0)
 
 
 @dataclass(frozen=True)
-class Asked:
+class Asked(Question):
     """A question, and every look at its page.
 
     Args:
         sort: of the page, a key of `SETS`.
-        page: which.
-        box: of key and value.
-        value: of the answer alone.
-        text: height of the value, px of the page.
+        height: of the value, px of the page.
         side: longest side of the page, px.
         fixed: by size.
         again: by size of the first look, looks at one, two, ... windows round its best boxes.
     """
 
     sort: str
-    page: str
-    box: Box
-    value: Box
-    text: float
+    height: float
     side: int
     fixed: dict[int, Look]
     again: dict[int, list[Look]]
-
-    def hit(self, look: Look) -> bool:
-        """Whether the crop's centre lies in the region."""
-        return self.box.contains_point(*look.box.centre)
-
-    def whole(self, look: Look) -> bool:
-        """Whether the crop shows the value whole."""
-        return look.box.intersection(self.value) == self.value
 
 
 def surest(looks: Sequence[Look]) -> Look:
@@ -155,7 +139,7 @@ def closer(first: int, windows: int, sure: float) -> Callable[[Asked], Look]:
 def knowing(asked: Asked) -> Look:
     """Look at the smallest size at which the text is legible."""
     looks = asked.fixed.values()
-    large = [look for look in looks if look.scale * asked.text >= LEGIBLE]
+    large = [look for look in looks if look.scale * asked.height >= LEGIBLE]
     return min(large, key=lambda look: look.cost) if large else asked.fixed[max(asked.fixed)]
 
 
@@ -224,10 +208,11 @@ def ask(row: Row, sort: str, croppers: dict[int, NanoCropper], firsts: Sequence[
                 near = look(croppers[WINDOW], image.crop(part), row.question, 1)[0]
                 again[size].append(replace(near, box=on_page(near.box, part, width, height)))
     return Asked(
-        sort,
         f"{sort} {row.image_id}",
+        row.question,
         row.box,
         row.value,
+        sort,
         row.value.height * height,
         max(image.size),
         fixed,
@@ -245,8 +230,8 @@ def summarise(asked: list[Asked], resamples: int = 2000) -> dict[str, Any]:
         return draws.share([v * o for v, o in zip(values, of, strict=True)], of).to_dict()
 
     def entry(looks: Sequence[Look], fixed: dict[int, list[Look]]) -> dict[str, Any]:
-        hits = [float(one.hit(look)) for one, look in zip(asked, looks, strict=True)]
-        whole = [float(one.whole(look)) for one, look in zip(asked, looks, strict=True)]
+        hits = [float(one.hit(look.box)) for one, look in zip(asked, looks, strict=True)]
+        whole = [float(one.whole(look.box)) for one, look in zip(asked, looks, strict=True)]
         found = {}
         for name, of in parts.items():
             rival = mixture(asked, looks, fixed, of)
@@ -291,7 +276,8 @@ def mixture(
     span = costs[high] - costs[low]
     turns = min(1.0, max(0.0, (wanted - costs[low]) / span)) if span else 0.0
     return [
-        (1 - turns) * one.hit(one.fixed[low]) + turns * one.hit(one.fixed[high]) for one in asked
+        (1 - turns) * one.hit(one.fixed[low].box) + turns * one.hit(one.fixed[high].box)
+        for one in asked
     ]
 
 
@@ -302,7 +288,9 @@ def _by_height(asked: list[Asked], draws: PictureBootstrap) -> dict[str, dict[st
         hits, looks = [], []
         for one in asked:
             inside = [
-                one.hit(look) for look in one.fixed.values() if low <= one.text * look.scale < high
+                one.hit(look.box)
+                for look in one.fixed.values()
+                if low <= one.height * look.scale < high
             ]
             hits.append(sum(inside))
             looks.append(len(inside))
@@ -358,8 +346,8 @@ def main(
     cropper: Annotated[str, typer.Option(help="As for load_cropper; of nano's kind.")] = "nano",
     pages: Annotated[int, typer.Option(help="Of each sort.")] = 30,
     seed: Annotated[int, typer.Option(help="Of the pages.")] = 41,
-    threads: Annotated[int | None, typer.Option(help="Of the cropper; None for all.")] = 1,
-    output: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+    threads: ThreadsOption = 1,
+    output: OutputOption = None,
 ) -> None:
     """Print hits and costs by input size, and of rules that choose it."""
     croppers = {}
@@ -375,12 +363,9 @@ def main(
         except DataError as error:
             raise typer.BadParameter(str(error)) from error
         asked += [ask(row, sort, croppers, FIRSTS) for row in track(rows, description=sort)]
-    settings = {"cropper": named(loaded), "pages": pages, "seed": seed, "threads": threads}
+    settings = {"cropper": cropper_name(loaded), "pages": pages, "seed": seed, "threads": threads}
     results = {"settings": settings, **summarise(asked)}
-    for text in tables(results).values():
-        typer.echo(text + "\n")
-    if output is not None:
-        output.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    report(results, tables(results).values(), output)
 
 
 if __name__ == "__main__":

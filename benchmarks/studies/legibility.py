@@ -14,20 +14,20 @@ and the right one (oracle). Two measures:
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from study import CropperOption, OutputOption, Question, ThreadsOption
 
 from cropzoom.cropper import Cropper, load_cropper
 from cropzoom.data.row import Row
@@ -94,7 +94,7 @@ def measure(rows: Iterable[Row], cropper: Cropper, stand_in: StandIn, seed: int)
                 kind=row.category,
                 question=row.question,
                 answer=row.answers[0],
-                hit=found is not None and row.box.contains_point(*found.centre),
+                hit=Question(row.image_id, row.question, row.box, row.value).hit(found),
                 confidence=crops[0].confidence if crops else 0.0,
                 milliseconds=spent,
                 answered={way: is_exact(replies[way].text, row.answers) for way in WAYS},
@@ -201,45 +201,38 @@ def _percent(share: dict[str, Any]) -> str:
     return f"{share['mean']:.1%} [{low:.1%}, {high:.1%}]"
 
 
-def main() -> None:
-    """Measure a cropper and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cropper", default="nano", help="name or folder")
-    parser.add_argument("--pages", type=int, default=80)
-    parser.add_argument("--width", type=int, default=768, help="of a page, px")
-    parser.add_argument("--height", type=int, default=1024, help="of a page, px")
+def main(
+    cropper: CropperOption = "nano",
+    pages: Annotated[int, typer.Option(help="Rendered.")] = 80,
+    width: Annotated[int, typer.Option(help="Of a page, px.")] = 768,
+    height: Annotated[int, typer.Option(help="Of a page, px.")] = 1024,
     # On an A4 page of 1024 px, 10 to 16 px are 8 to 13 pt: what print is set in.
-    parser.add_argument("--min-text", type=float, default=10.0, help="smallest body text, px")
-    parser.add_argument("--max-text", type=float, default=16.0, help="largest body text, px")
-    parser.add_argument("--side", type=int, default=448, help="what the target sees, px")
-    parser.add_argument("--seed", type=int, default=20250)
-    parser.add_argument("--threads", type=int, default=None, help="of the text reader")
-    parser.add_argument("--resamples", type=int, default=2000)
-    parser.add_argument("--output", type=Path, help="JSON file with the summary and every outcome")
-    arguments = parser.parse_args()
-    options = PageOptions(
-        width=arguments.width,
-        height=arguments.height,
-        split="heldout",
-        min_text=arguments.min_text,
-        max_text=arguments.max_text,
-        absent=0.0,
-    )
+    min_text: Annotated[float, typer.Option(help="Smallest body text, px.")] = 10.0,
+    max_text: Annotated[float, typer.Option(help="Largest body text, px.")] = 16.0,
+    side: Annotated[int, typer.Option(help="What the target sees, px.")] = 448,
+    seed: Annotated[int, typer.Option(help="Of the pages.")] = 20250,
+    threads: ThreadsOption = None,
+    resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 2000,
+    output: OutputOption = None,
+) -> None:
+    """Measure a cropper and print the table; the file gets every outcome, too."""
+    settings = {name: str(value) for name, value in locals().items() if name != "output"}
+    options = PageOptions(width, height, split="heldout", absent=0.0)
+    options = replace(options, min_text=min_text, max_text=max_text)
     try:
-        rows = rendered_test(arguments.pages, arguments.seed, options).rows
+        rows = rendered_test(pages, seed, options).rows
     except DataError as error:
-        parser.error(str(error))
-    stand_in = StandIn(side=arguments.side, reader=OcrReader(threads=arguments.threads))
-    with load_cropper(arguments.cropper) as cropper:
-        outcomes = measure(track(rows, description="asking"), cropper, stand_in, arguments.seed)
+        raise typer.BadParameter(str(error)) from error
+    stand_in = StandIn(side=side, reader=OcrReader(threads=threads))
+    with load_cropper(cropper) as loaded:
+        outcomes = measure(track(rows, description="asking"), loaded, stand_in, seed)
     summary: dict[str, Any] = {"heldout_fonts": len(find_fonts("heldout"))}
-    summary |= summarise(outcomes, arguments.resamples, arguments.seed)
+    summary |= summarise(outcomes, resamples, seed)
     show(summary, Console())
-    if arguments.output:
-        settings = {k: str(v) for k, v in vars(arguments).items() if k != "output"}
+    if output:
         content = {"settings": settings, **summary, "outcomes": [asdict(o) for o in outcomes]}
-        arguments.output.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        output.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -15,22 +15,20 @@ Closed loop: so many threads share a client, each asking again when it is answer
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import os
 import random
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from openai import AsyncOpenAI, OpenAI, OpenAIError
 from paced_server import Api, digest, served
-from study_tables import markdown
+from study import OutputOption, markdown, report
 
 from cropzoom import CropZoom, ZoomOptions, load_cropper
 from cropzoom.clients.openai import image_url, question_messages
@@ -42,6 +40,7 @@ from cropzoom.reading.standin import StandIn
 from cropzoom.trainer.nano.pages.rendered_rows import rendered_test
 
 BUDGETS = (1.0, 2.0)
+RATES = [2.0, 4.0, 8.0, 12.0]
 OPTIONS = ZoomOptions(cache_size=0)
 # Name -> threads of one run of nano; None: as many as there are processors. "none": no crops.
 CROPPERS: dict[str, int | None] = {"nano": None, "nano, 1 thread": 1}
@@ -323,21 +322,17 @@ def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def main() -> None:
-    """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pages", type=int, default=12, help="rendered, to ask about")
-    parser.add_argument("--rates", type=float, nargs="+", default=[2, 4, 8, 12])
-    parser.add_argument("--seconds", type=float, default=8.0, help="of arrivals, each rate")
-    parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--output", type=Path, help="JSON file")
-    arguments = parser.parse_args()
-    results = study(arguments.pages, arguments.rates, arguments.seconds, arguments.seed)
-    if arguments.output:
-        arguments.output.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    for table in tables(results).values():
-        print(table)
+def main(
+    pages: Annotated[int, typer.Option(help="Rendered, to ask about.")] = 12,
+    rates: Annotated[list[float], typer.Option(help="Of requests, 1/s; repeat.")] = RATES,
+    seconds: Annotated[float, typer.Option(help="Of arrivals, each rate.")] = 8.0,
+    seed: Annotated[int, typer.Option(help="Of pages and arrivals.")] = 3,
+    output: OutputOption = None,
+) -> None:
+    """Answers under load, with crops and without."""
+    results = study(pages, rates, seconds, seed)
+    report(results, tables(results).values(), output)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from study_tables import markdown, percent
+from study import markdown, percent
 
 RESULT = Path(__file__).parents[1] / "results/sft_and_grpo.json"
 NAMES = {

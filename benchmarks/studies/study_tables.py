@@ -42,26 +42,6 @@ def _result(name: str) -> dict[str, Any]:
     return content
 
 
-def markdown(head: list[str], rows: list[list[str]]) -> str:
-    """Return a table in Markdown, the columns after the first aligned to the right."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *rows])
-
-
-def percent(share: dict[str, Any]) -> str:
-    """Return an estimate (`cropzoom.evaluate.intervals.Estimate.to_dict`) of a share with its
-    interval."""
-    if share["mean"] is None:
-        return ""
-    low, high = share["interval"]
-    return f"{100 * share['mean']:.1f} % [{100 * low:.0f}, {100 * high:.0f}]"
-
-
-def named(cropper: Any) -> str:
-    """Return a cropper's name and version: a result names no folder of the machine."""
-    return f"{cropper.manifest.name} {cropper.manifest.version}"
-
-
 def main() -> None:
     """Fill in every page."""
     for page in sorted(PAGES.glob("*.md")):

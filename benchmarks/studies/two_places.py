@@ -19,18 +19,24 @@ gives both values; it is asked for each by the page's own wording, since it know
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
 
 import typer
 from PIL import Image
 from rich.progress import track
-from study_tables import markdown, named, percent
+from study import (
+    CropperOption,
+    OutputOption,
+    ThreadsOption,
+    cropper_name,
+    markdown,
+    percent,
+    report,
+)
 
 from cropzoom import Box, Cropper, ZoomOptions, load_cropper
 from cropzoom.evaluate.croppers import oracle_box
@@ -192,7 +198,7 @@ def show(image: Image.Image, pair: Pair, boxes: list[Box], stand_in: StandIn) ->
     views = [image, *(image.crop(box.to_pixels(*image.size)) for box in boxes)]
     seen = [stand_in.read(view) for view in views]
     replies = [pick_answer(f'"{key}"', seen).text for key in pair.keys]
-    first, second = (any(box.intersection(v) == v for box in boxes) for v in pair.values)
+    first, second = (any(box.covers(v) for box in boxes) for v in pair.values)
     return Shown(
         (first, second),
         len(boxes),
@@ -266,13 +272,13 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
 
 
 def main(
-    cropper: Annotated[str, typer.Option(help="As for load_cropper.")] = "nano",
+    cropper: CropperOption = "nano",
     pages: Annotated[int, typer.Option(help="How many that have two values.")] = 50,
     per_page: Annotated[int, typer.Option(help="Questions about each.")] = 2,
     seed: Annotated[int, typer.Option(help="Of pages and questions.")] = 23,
     side: Annotated[int, typer.Option(help="What the stand-in sees, px.")] = 448,
-    threads: Annotated[int | None, typer.Option(help="Of the text reader.")] = None,
-    output: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+    threads: ThreadsOption = None,
+    output: OutputOption = None,
 ) -> None:
     """Print what two crops show of two places; write it with intervals."""
     if not find_fonts("heldout"):
@@ -286,12 +292,9 @@ def main(
             boxes = boxes_of(image, pair, loaded)
             shows = {way: show(image, pair, found, stand_in) for way, found in boxes.items()}
             asked.append((pair, shows))
-    settings = {"cropper": named(loaded), "pages": pages, "per_page": per_page, "seed": seed}
+    settings = {"cropper": cropper_name(loaded), "pages": pages, "per_page": per_page, "seed": seed}
     results = {"settings": {**settings, "side": side}, **summarise(asked)}
-    for text in tables(results).values():
-        typer.echo(text + "\n")
-    if output is not None:
-        output.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    report(results, tables(results).values(), output)
 
 
 if __name__ == "__main__":

@@ -14,25 +14,24 @@ stopped run goes on: a policy that is there is not trained again.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "reproduction"))
 
 import run as reproduction
 import torch
+import typer
 from measure import KINDS, auc, holds, load_vlm, rewards_of
 from pages import draw_page, row_of, to_box
 from reader import READERS
-from study_tables import markdown, percent
+from study import FigureOption, OutputOption, markdown, percent, report
 from torch import Tensor
 
 from cropzoom.evaluate.intervals import PictureBootstrap
@@ -263,30 +262,25 @@ def draw(results: dict[str, Any], path: Path) -> None:
     pyplot.close(figure)
 
 
-def main() -> None:
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="A minute, to see that it runs.")] = False,
+    work: Annotated[Path | None, typer.Option(help="Policies; runs/weak-readers.")] = None,
+    sft: Annotated[
+        Path,
+        typer.Option(help="The reproduction's folder of this seed, or where to train its policy."),
+    ] = Path("runs/reproduction/seed-0"),
+    output: OutputOption = None,
+    figure: FigureOption = None,
+) -> None:
     """Run the study and write its results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a minute, to see that it runs")
-    parser.add_argument("--work", type=Path, help="policies; default runs/weak-readers")
-    parser.add_argument(
-        "--sft",
-        type=Path,
-        default=Path("runs/reproduction/seed-0"),
-        help="the reproduction's folder of this seed, or where to train its SFT policy",
-    )
-    parser.add_argument("--output", type=Path, help="JSON file")
-    parser.add_argument("--figure", type=Path, help="SVG file")
-    arguments = parser.parse_args()
-    settings = QUICK if arguments.quick else Settings()
-    work = arguments.work or Path("runs") / ("weak-quick" if arguments.quick else "weak-readers")
+    settings = QUICK if quick else Settings()
+    work = work or Path("runs") / ("weak-quick" if quick else "weak-readers")
     reproduction.claim(work, settings)
-    for results in study(settings, work, arguments.sft):
-        if arguments.output:
-            arguments.output.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-        if arguments.figure:
-            draw(results, arguments.figure)
-        print(tables(results)["teachers"], flush=True)
+    for results in study(settings, work, sft):
+        report(results, [tables(results)["teachers"]], output)
+        if figure:
+            draw(results, figure)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

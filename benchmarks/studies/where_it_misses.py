@@ -27,7 +27,7 @@ import numpy as np
 import typer
 from PIL import Image
 from rich.progress import track
-from study_tables import markdown, named, percent
+from study import CropperOption, OutputOption, Question, cropper_name, markdown, percent, report
 
 from cropzoom import ZoomOptions
 from cropzoom.cropper import Cropper, load_cropper
@@ -54,36 +54,30 @@ UNSURE = ZoomOptions().min_confidence
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question, and what the cropper made of it.
+class Answer:
+    """What the cropper made of a question.
 
     Args:
-        page: which; answers about one page hang together.
-        question: as the cropper got it.
+        question: with its boxes.
         groups: by the name of a breakdown, the label of the part this question belongs to.
-        box: of key and value.
-        value: of the answer alone.
-        found: the cropper's box; None where it proposes none.
+        crop: the cropper's box; None where it proposes none.
         confidence: the cropper's, 0 for none.
     """
 
-    page: str
-    question: str
+    question: Question
     groups: dict[str, str]
-    box: Box
-    value: Box
-    found: Box | None
+    crop: Box | None
     confidence: float
 
     @property
     def hit(self) -> bool:
         """Whether the crop's centre lies in the region."""
-        return self.found is not None and self.box.contains_point(*self.found.centre)
+        return self.question.hit(self.crop)
 
     @property
     def whole(self) -> bool:
         """Whether the crop shows the value whole."""
-        return self.found is not None and self.found.intersection(self.value) == self.value
+        return self.question.whole(self.crop)
 
 
 def place(x: float, y: float) -> str:
@@ -122,7 +116,7 @@ def between(value: float, limits: tuple[float, ...], unit: str = "") -> str:
     return f"{low:g}{unit} and more" if high == limits[-1] else f"{low:g} to {high:g}{unit}"
 
 
-def ask(row: Row, kind: str, cropper: Cropper) -> Asked:
+def ask(row: Row, kind: str, cropper: Cropper) -> Answer:
     """Ask one row. It needs its boxes."""
     assert row.box is not None and row.value is not None
     image = row.load()
@@ -138,11 +132,12 @@ def ask(row: Row, kind: str, cropper: Cropper) -> Asked:
     }
     if row.category:
         groups["template"] = row.category
-    found, confidence = (crops[0].box, crops[0].confidence) if crops else (None, 0.0)
-    return Asked(row.image_id, row.question, groups, row.box, row.value, found, confidence)
+    box, confidence = (crops[0].box, crops[0].confidence) if crops else (None, 0.0)
+    question = Question(row.image_id, row.question, row.box, row.value)
+    return Answer(question, groups, box, confidence)
 
 
-def ask_all(rows: Iterable[tuple[Row, str]], cropper: Cropper) -> list[Asked]:
+def ask_all(rows: Iterable[tuple[Row, str]], cropper: Cropper) -> list[Answer]:
     """Ask rows with their kinds."""
     return [ask(row, kind, cropper) for row, kind in track(list(rows), description="asking")]
 
@@ -153,38 +148,40 @@ def pool_rows(questions: Path) -> Iterator[tuple[Row, str]]:
     return zip(load_test(questions).rows, kinds, strict=True)
 
 
-def summarise(asked: list[Asked], resamples: int = 2000) -> dict[str, Any]:
+def summarise(answers: list[Answer], resamples: int = 2000) -> dict[str, Any]:
     """Return shares by group, with intervals, and what the misses look at."""
-    draws = PictureBootstrap([one.page for one in asked], resamples=resamples)
+    draws = PictureBootstrap([one.question.page for one in answers], resamples=resamples)
     groups: dict[str, dict[str, Any]] = {}
-    for name in asked[0].groups:
-        for label in sorted({one.groups[name] for one in asked}):
-            inside = [one.groups[name] == label for one in asked]
-            chosen = [one for one, its in zip(asked, inside, strict=True) if its]
+    for name in answers[0].groups:
+        for label in sorted({one.groups[name] for one in answers}):
+            inside = [one.groups[name] == label for one in answers]
+            chosen = [one for one, its in zip(answers, inside, strict=True) if its]
 
             def share(flags: Iterable[bool], of: list[bool] = inside) -> dict[str, object]:
                 return draws.share([f and o for f, o in zip(flags, of, strict=True)], of).to_dict()
 
             groups.setdefault(name, {})[label] = {
                 "questions": len(chosen),
-                "centre": share(one.hit for one in asked),
-                "whole": share(one.whole for one in asked),
-                "area": fmean(one.found.area if one.found else 0.0 for one in chosen),
+                "centre": share(one.hit for one in answers),
+                "whole": share(one.whole for one in answers),
+                "area": fmean(one.crop.area if one.crop else 0.0 for one in chosen),
                 "unsure": fmean(one.confidence < UNSURE for one in chosen),
             }
-    return {"questions": len(asked), "groups": groups, "misses": _misses(asked)}
+    return {"questions": len(answers), "groups": groups, "misses": _misses(answers)}
 
 
-def _misses(asked: list[Asked]) -> dict[str, Any]:
+def _misses(answers: list[Answer]) -> dict[str, Any]:
     """Where crops go that miss, in shares of them."""
-    misses = [(one, one.found) for one in asked if one.found is not None and not one.hit]
+    misses = [(one, one.crop) for one in answers if one.crop is not None and not one.hit]
     if not misses:
         return {"count": 0}
     ways = {"line": 0, "column": 0, "elsewhere": 0}
     places = {f"{row} {column}": 0 for row in ROWS for column in COLUMNS}
-    for one, found in misses:
-        x, y = found.centre
-        beside, under = one.box.y0 <= y <= one.box.y1, one.box.x0 <= x <= one.box.x1
+    for one, crop in misses:
+        x, y = crop.centre
+        region = one.question.box
+        assert region is not None
+        beside, under = region.y0 <= y <= region.y1, region.x0 <= x <= region.x1
         ways["line" if beside else "column" if under else "elsewhere"] += 1
         places[place(x, y)] += 1
     return {
@@ -257,11 +254,11 @@ def _misses_table(results: dict[str, Any]) -> str:
 
 def main(
     pool: Annotated[Path | None, typer.Argument(help="A pool's questions.jsonl.")] = None,
-    cropper: Annotated[str, typer.Option(help="As for load_cropper.")] = "nano",
+    cropper: CropperOption = "nano",
     pages: Annotated[int, typer.Option(help="Pages of each rendered set.")] = 150,
     seed: Annotated[int, typer.Option(help="Of the rendered sets.")] = 31,
     misses: Annotated[int, typer.Option(help="Print so many missed questions of each set.")] = 0,
-    output: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+    output: OutputOption = None,
 ) -> None:
     """Print hits by group; write them with their intervals."""
     foreign = replace(ENGLISH, languages=1.0)
@@ -275,18 +272,18 @@ def main(
     except DataError as error:
         raise typer.BadParameter(str(error)) from error
     with load_cropper(cropper) as loaded:
-        asked = {name: ask_all(part, loaded) for name, part in rows.items()}
+        answers = {name: ask_all(part, loaded) for name, part in rows.items()}
     results = {
-        "settings": {"cropper": named(loaded), "pages": pages, "seed": seed},
-        "sets": {name: summarise(part) for name, part in asked.items()},
+        "settings": {"cropper": cropper_name(loaded), "pages": pages, "seed": seed},
+        "sets": {name: summarise(part) for name, part in answers.items()},
     }
-    for text in (*tables(results).values(), _parts(results["sets"], TEMPLATES)):
-        typer.echo(text + "\n")
-    for name, part in asked.items():
+    shown = [*tables(results).values(), _parts(results["sets"], TEMPLATES)]
+    report(results, shown, output)
+    for name, part in answers.items():
         for one in [one for one in part if not one.hit][:misses]:
-            typer.echo(f"{name} page {one.page}, {one.groups['kind']}: {one.question}")
-    if output is not None:
-        output.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+            typer.echo(
+                f"{name} page {one.question.page}, {one.groups['kind']}: {one.question.text}"
+            )
 
 
 def _rendered(pages: int, seed: int, options: PageOptions) -> list[tuple[Row, str]]:

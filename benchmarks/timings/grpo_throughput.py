@@ -15,7 +15,6 @@ a GPU, where other costs rule.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -23,14 +22,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 import datasets
 import torch
 import transformers
 import trl
+import typer
 from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
@@ -55,6 +56,19 @@ from cropzoom.trainer.sft import SftTrainer
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from tiny_models import build_tiny_idefics3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is measured; the options of the command."""
+
+    rounds: int
+    steps: int
+    prompts: int
+    group: int
+    threads: int
+    teach: int
+
 
 QUIET = {"disable_tqdm": True, "use_cpu": True}
 
@@ -151,7 +165,7 @@ def teach(folder: Path, rows: list[Row], steps: int, out: Path) -> tuple[Path, P
     return out / "text", out / "pointer"
 
 
-def ours(folder: Path, rows: list[Row], reward: Timed, options: argparse.Namespace) -> Clock:
+def ours(folder: Path, rows: list[Row], reward: Timed, options: Settings, scratch: Path) -> Clock:
     """One round of our trainer with the policy in the folder."""
     torch.manual_seed(0)
     config = GrpoConfig(
@@ -167,7 +181,7 @@ def ours(folder: Path, rows: list[Row], reward: Timed, options: argparse.Namespa
         picture_steps=0,
         trainer=QUIET,
     )
-    args = config.arguments(Path(options.scratch), evaluate=False)
+    args = config.arguments(scratch, evaluate=False)
     trainer = GrpoTrainer(load_policy(folder), rows, reward, args, config)
     clock = Clock(reward)
     trainer.add_callback(clock)
@@ -175,7 +189,7 @@ def ours(folder: Path, rows: list[Row], reward: Timed, options: argparse.Namespa
     return clock
 
 
-def theirs(folder: Path, rows: list[Row], reward: Timed, options: argparse.Namespace) -> Clock:
+def theirs(folder: Path, rows: list[Row], reward: Timed, options: Settings, scratch: Path) -> Clock:
     """One round of TRL's trainer with the same weights."""
     policy = load_policy(folder)
     prompt = policy.prompt
@@ -192,7 +206,7 @@ def theirs(folder: Path, rows: list[Row], reward: Timed, options: argparse.Names
         ]
     )
     args = trl.GRPOConfig(
-        output_dir=options.scratch,
+        output_dir=str(scratch),
         learning_rate=1e-5,
         per_device_train_batch_size=options.prompts * options.group,
         num_generations=options.group,
@@ -223,31 +237,28 @@ def theirs(folder: Path, rows: list[Row], reward: Timed, options: argparse.Names
     return clock
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, help="JSON file of the results")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=3, help="counted steps of a round")
-    parser.add_argument("--prompts", type=int, default=2, help="of one step")
-    parser.add_argument("--group", type=int, default=8, help="samples of each prompt")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--teach", type=int, default=150, help="steps of SFT before")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+def main(
+    rounds: Annotated[int, typer.Option(help="Of all three in turn.")] = 5,
+    steps: Annotated[int, typer.Option(help="Counted steps of a round.")] = 3,
+    prompts: Annotated[int, typer.Option(help="Of one step.")] = 2,
+    group: Annotated[int, typer.Option(help="Samples of each prompt.")] = 8,
+    threads: Annotated[int, typer.Option(help="Of torch.")] = 2,
+    teach: Annotated[int, typer.Option(help="Steps of SFT before.")] = 150,
+    output: Annotated[Path | None, typer.Option(help="JSON file of the results.")] = None,
+) -> None:
+    """Time GRPO steps of our two policies and of TRL's trainer."""
+    torch.set_num_threads(threads)
     datasets.disable_progress_bars()
     transformers.utils.logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as scratch:
-        options.scratch = scratch
-        results = measure(Path(scratch), options)
+        settings = Settings(rounds, steps, prompts, group, threads, teach)
+        results = measure(Path(scratch), settings)
     show(results)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if output:
+        output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
-def measure(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
+def measure(scratch: Path, options: Settings) -> dict[str, Any]:
     """Run all rounds; return what the JSON file gets."""
     rows = make_rows(16)
     text, pointer = teach(
@@ -261,11 +272,11 @@ def measure(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
         # Each comes first, second and third in turn.
         for name in names[number % 3 :] + names[: number % 3]:
             run, folder = runs[name]
-            clock = run(folder, rows, Timed(AnswerLikelihood(vlm)), options)
+            clock = run(folder, rows, Timed(AnswerLikelihood(vlm)), options, scratch)
             found[name].append(clock.rates(options.prompts * options.group))
     return {
         "command": "python benchmarks/timings/grpo_throughput.py",
-        "settings": {k: v for k, v in vars(options).items() if k not in ("output", "scratch")},
+        "settings": asdict(options),
         "machine": {
             "processor": platform.processor() or platform.machine(),
             "cores": os.cpu_count(),
@@ -316,4 +327,4 @@ def show(results: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -7,13 +7,15 @@ Processes are started in turn, bare and importing, so that a busy machine slows 
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
+from typing import Annotated
+
+import typer
 
 WAYS = {"bare": "pass", "cropzoom": "import cropzoom", "numpy+pillow": "import numpy, PIL.Image"}
 
@@ -25,16 +27,15 @@ def started(code: str) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-def main() -> None:
-    """Measure and print; optionally write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--output", type=Path, help="JSON file")
-    arguments = parser.parse_args()
+def main(
+    rounds: Annotated[int, typer.Option(help="Of all ways in turn.")] = 20,
+    output: Annotated[Path | None, typer.Option(help="JSON file.")] = None,
+) -> None:
+    """Time `import cropzoom` beside a bare start; optionally write JSON."""
     for code in WAYS.values():  # compiles and caches bytecode
         started(code)
     times: dict[str, list[float]] = {way: [] for way in WAYS}
-    for _ in range(arguments.rounds):
+    for _ in range(rounds):
         for way, code in WAYS.items():
             times[way].append(started(code))
     bare = times["bare"]
@@ -42,12 +43,12 @@ def main() -> None:
         # Differences within a round, so that slow rounds do not count as cost.
         added = [value - base for value, base in zip(values, bare, strict=True)]
         spread = f"min {min(values):.0f}, max {max(values):.0f}"
-        print(
+        typer.echo(
             f"{way:13s} median {median(values):6.1f} ms ({spread}), added {median(added):6.1f} ms"
         )
-    if arguments.output:
-        arguments.output.write_text(json.dumps(times, indent=1), encoding="utf-8")
+    if output:
+        output.write_text(json.dumps(times, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -12,18 +12,18 @@ random model is as good as any other to see whether a variant still says the sam
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import onnx
 import torch
+import typer
 from rich.console import Console
 
 from cropzoom.bench.candidates import Spec
@@ -275,32 +275,38 @@ def put_into(docs: Path, figures: str) -> None:
     docs.write_text(f"{before}{MARKS[0]}{figures}{MARKS[1]}{after}", encoding="utf-8")
 
 
-def main() -> None:
+def main(
+    architecture: Annotated[
+        str, typer.Option(help=f"One of {', '.join(sorted(ARCHITECTURES))}.")
+    ] = "smolvlm-256m",
+    work: Annotated[Path | None, typer.Option(help="To keep checkpoint and exports in.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="512 px, two rounds; not written.")
+    ] = False,
+    threads: Annotated[int | None, typer.Option(help="Of one prediction.")] = None,
+    output: Annotated[Path, typer.Option(help="JSON file.")] = RESULTS,
+    docs: Annotated[Path, typer.Option(help="Document with marks for figures.")] = DOCS,
+    only_render: Annotated[
+        bool, typer.Option("--render", help="Only the document, from the JSON.")
+    ] = False,
+) -> None:
     """Measure, write the JSON, and the table into the documentation."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--architecture", choices=sorted(ARCHITECTURES), default="smolvlm-256m")
-    parser.add_argument("--work", type=Path, help="folder to keep checkpoint and exports in")
-    parser.add_argument("--quick", action="store_true", help="512 px, two rounds; not written")
-    parser.add_argument("--threads", type=int, help="of one prediction")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="JSON file")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="document with marks for figures")
-    parser.add_argument("--render", action="store_true", help="only the document, from the JSON")
-    arguments = parser.parse_args()
+    if architecture not in ARCHITECTURES:
+        raise typer.BadParameter(f"{architecture!r} is none of {', '.join(sorted(ARCHITECTURES))}")
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    if not arguments.render:
-        rounds, cold = ({512: 2}, 0) if arguments.quick else (ROUNDS, 1)
+    if not only_render:
+        rounds, cold = ({512: 2}, 0) if quick else (ROUNDS, 1)
         with tempfile.TemporaryDirectory() as temporary:
-            work = (arguments.work or Path(temporary)) / arguments.architecture
-            result = measure(arguments.architecture, work, rounds, cold, arguments.threads)
-        if arguments.quick:
+            folder = (work or Path(temporary)) / architecture
+            result = measure(architecture, folder, rounds, cold, threads)
+        if quick:
             console.print(render(result))
             return
-        text = json.dumps(result, indent=1)
-        arguments.output.write_text(text + "\n", encoding="utf-8")
-    figures = render(json.loads(arguments.output.read_text(encoding="utf-8")))
+        output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    figures = render(json.loads(output.read_text(encoding="utf-8")))
     console.print(figures)
-    put_into(arguments.docs, figures)
+    put_into(docs, figures)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -10,7 +10,6 @@ the first would be free.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import math
@@ -20,9 +19,10 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from openai import OpenAI
 from PIL import Image
 from rich.console import Console
@@ -170,16 +170,15 @@ def spread(values: list[float]) -> str:
     return f"{median(values):.1f} ({low:.1f} to {high:.1f})"
 
 
-def main() -> None:
-    """Measure and print; optionally write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--cropper", default="nano", help="name or folder; 'none' skips it")
-    parser.add_argument("--threads", type=int, default=None, help="of the cropper")
-    parser.add_argument("--output", type=Path, help="JSON file with every time")
-    arguments = parser.parse_args()
+def main(
+    rounds: Annotated[int, typer.Option(help="Of all ways in turn.")] = 15,
+    cropper: Annotated[str, typer.Option(help="As for load_cropper; 'none' skips it.")] = "nano",
+    threads: Annotated[int | None, typer.Option(help="Of the cropper.")] = None,
+    output: Annotated[Path | None, typer.Option(help="JSON file with every time.")] = None,
+) -> None:
+    """Time calls with and without the wrapper, and the cropper alone; optionally write JSON."""
     console = Console()
-    overhead = measure_overhead(arguments.rounds)
+    overhead = measure_overhead(rounds)
     table = Table(title="a call with one JPEG, ms: median (middle half)")
     for heading in ("megapixels", "kB", "bare", "wrapped", "added by the wrapper"):
         table.add_column(heading, justify="right")
@@ -188,18 +187,18 @@ def main() -> None:
         table.add_row(megapixels, f"{result['bytes'] / 1000:.0f}", *cells)
     console.print(table)
     latency = {}
-    if arguments.cropper != "none":
-        latency = measure_latency(arguments.cropper, arguments.rounds, arguments.threads)
-        table = Table(title=f"{arguments.cropper}, an A4 page, ms: median (middle half)")
+    if cropper != "none":
+        latency = measure_latency(cropper, rounds, threads)
+        table = Table(title=f"{cropper}, an A4 page, ms: median (middle half)")
         for heading in ("longest side, px", "predict"):
             table.add_column(heading, justify="right")
         for side, times in latency.items():
             table.add_row(side, spread(times))
         console.print(table)
-    if arguments.output:
+    if output:
         content = {"overhead": overhead, "latency": latency}
-        arguments.output.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        output.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

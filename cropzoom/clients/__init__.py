@@ -31,6 +31,29 @@ _SUPPORTED = (
     "CropZoom takes an OpenAI, AsyncOpenAI, AzureOpenAI or AsyncAzureOpenAI client, or a "
     "transformers pipeline for image-text-to-text or any-to-any"
 )
+# Frameworks that build or hold a client of their own, and how they take a wrapped one.
+_FRAMEWORKS = {
+    "langchain_openai": (
+        "wrap the clients that it talks through: client = CropZoom(OpenAI(...)); "
+        "ChatOpenAI(..., root_client=client, client=client.chat.completions)"
+    ),
+    "llama_index": (
+        "give it a wrapped client: llama_index.llms.openai.OpenAI(..., "
+        "openai_client=CropZoom(openai.OpenAI(...)))"
+    ),
+    "pydantic_ai": (
+        "give its provider a wrapped client: OpenAIChatModel(..., "
+        "provider=OpenAIProvider(openai_client=CropZoom(AsyncOpenAI(...))))"
+    ),
+    "litellm": "give it a wrapped client: litellm.completion(..., client=CropZoom(OpenAI(...)))",
+    "agents": (
+        "give it a wrapped client: agents.set_default_openai_client(CropZoom(AsyncOpenAI(...))), "
+        "or OpenAIChatCompletionsModel(..., openai_client=CropZoom(AsyncOpenAI(...)))"
+    ),
+    "instructor": (
+        "it wraps a client itself; put CropZoom inside: instructor.from_openai(CropZoom(client))"
+    ),
+}
 _BY_HAND = (
     "For anything else use cropzoom.rewrite_body on its request bodies, or "
     "cropzoom.load_cropper().predict(image, question)"
@@ -167,9 +190,7 @@ def _wrapper_for(client: Any) -> Callable[[Any, Controller], Any]:
         raise ClientError(f"{client.__qualname__} is a class; give an instance. {_SUPPORTED}.")
     if getattr(client, "__name__", None) == "openai":
         raise ClientError("the openai module can't be wrapped; give openai.OpenAI(...) instead")
-    if "instructor" in origins:
-        raise ClientError(
-            f"{given} wraps a client itself; put CropZoom inside: "
-            "instructor.from_openai(CropZoom(client))"
-        )
+    framework = next((name for name in _FRAMEWORKS if name in origins), None)
+    if framework is not None:
+        raise ClientError(f"can't wrap {given}; {_FRAMEWORKS[framework]}")
     raise ClientError(f"can't wrap {given}. {_SUPPORTED}. {_BY_HAND}.")

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from cropzoom.clients.body import Endpoint, rewrite_body
-from cropzoom.errors import CropZoomError, OptionsError
+from cropzoom.clients.body import failure, rewrite_body
+from cropzoom.clients.budget import body_bytes
+from cropzoom.clients.dialects import Endpoint
+from cropzoom.clients.refusals import LearntLimits, Size, is_refusal, learnt
+from cropzoom.errors import OptionsError
 from cropzoom.options import OPTION_NAMES, ZoomOptions
 from cropzoom.report import Reason, ZoomReport
 from cropzoom.zoom import Zoom
@@ -33,6 +37,9 @@ _WARNED: frozenset[Reason | None] = frozenset(
         Reason.REMOTE_URL,
         Reason.FILE_ID,
         Reason.UNSUPPORTED_INPUT,
+        Reason.DEADLINE,
+        Reason.BUSY,
+        Reason.REFUSED,
     }
 )
 
@@ -58,6 +65,7 @@ class Controller:
         self.zoom = zoom
         self.on_report = on_report
         self.strict = strict
+        self.limits = LearntLimits()
         self._logged: set[str] = set()
         self._logging = threading.Lock()
 
@@ -111,6 +119,14 @@ class Controller:
             _options.set(self, outer[0])
             _enabled.set(self, outer[1])
 
+    def asking(self, question: str | None) -> AbstractContextManager[object]:
+        """Return a context in which calls are searched for a question; None leaves it to cropzoom.
+
+        Raises:
+            OptionsError: it is no string.
+        """
+        return nullcontext() if question is None else self.override(question=question)
+
     def rewrite_body(
         self, body: Mapping[str, Any], endpoint: Endpoint | None = None
     ) -> tuple[dict[str, Any], ZoomReport]:
@@ -128,12 +144,51 @@ class Controller:
         """
         if not self.enabled:
             return dict(body), off_report()
-        try:
-            return rewrite_body(
-                body, zoom=self.zoom, endpoint=endpoint, options=self.options, strict=self.strict
-            )
-        except Exception as error:
-            return dict(body), self.failed(error)
+        return rewrite_body(
+            body, zoom=self.zoom, endpoint=endpoint, options=self.options, strict=self.strict
+        )
+
+    def call(
+        self,
+        body: Mapping[str, Any],
+        endpoint: Endpoint,
+        server: object,
+        until: float | None = None,
+    ) -> Call:
+        """Return a call with its body rewritten within the limits that its server has taught.
+
+        Args:
+            body: of the request as the caller made it.
+            endpoint: what kind of body it is.
+            server: stands for the server and the model; hashable.
+            until: when to stop waiting for crops, as `time.monotonic` counts.
+
+        Raises:
+            CropZoomError: only if `strict`.
+        """
+        if not self.enabled:
+            return Call(self, body, dict(body), off_report(), server)
+        new, report = rewrite_body(
+            body,
+            zoom=self.zoom,
+            endpoint=endpoint,
+            options=self.options,
+            strict=self.strict,
+            limits=self.limits.of(server),
+            until=until,
+        )
+        return Call(self, body, new, report, server)
+
+    def deadline(self, timeout: float | None = None) -> float | None:
+        """Return when a request made now stops waiting for crops, as `time.monotonic` counts.
+
+        Args:
+            timeout: seconds that the caller gives the whole request, None for no limit.
+        """
+        seconds = self.options.deadline
+        if timeout is not None:
+            seconds = timeout if seconds is None else min(seconds, timeout)
+        return None if seconds is None else time.monotonic() + seconds
 
     def failed(self, error: Exception) -> ZoomReport:
         """Turn an unexpected failure into a report, so that the caller's request can go on.
@@ -141,15 +196,9 @@ class Controller:
         Raises:
             CropZoomError: if `strict`.
         """
-        if self.strict:
-            if isinstance(error, CropZoomError):
-                raise error
-            raise CropZoomError(f"cropzoom failed with {type(error).__name__}: {error}") from error
-        detail = f"{type(error).__name__}: {error}"
+        report = failure(error, strict=self.strict)
         logger.debug("cropzoom failed; the request goes out as it is", exc_info=error)
-        return ZoomReport(
-            images=(), question=None, reason=Reason.ERROR, milliseconds=0.0, detail=detail
-        )
+        return report
 
     def publish(self, report: ZoomReport) -> None:
         """Make a call's report known: `last_report`, the log and `on_report`.
@@ -168,9 +217,9 @@ class Controller:
 
     def _log(self, report: ZoomReport) -> None:
         logger.debug("%d crops, %s", len(report.crops), report.to_dict())
-        said = [(report.reason, report.detail)]
-        said += [(image.reason, image.detail) for image in report.images]
-        for reason, detail in said:
+        causes = [(report.reason, report.detail)]
+        causes += [(image.reason, image.detail) for image in report.images]
+        for reason, detail in causes:
             if reason in _WARNED:
                 self._log_once(str(reason), f"sent without a crop ({reason}): {detail}")
 
@@ -180,6 +229,98 @@ class Controller:
             self._logged.add(kind)
         if first:
             logger.warning("%s. Further cases are only in the reports.", message.rstrip("."))
+
+
+class Call:
+    """One request on its way: as the caller made it, as it is sent, and what came of it.
+
+    Send `new`; where the server refuses it, send `body` instead:
+
+        try:
+            answer = send(call.new)
+        except StatusError as error:
+            if not (call.changed and call.refused(error.status, error.words)):
+                raise
+        answer = send(call.body)
+        call.accepted()
+
+    and `publish()` in the end, whatever happened.
+
+    Args:
+        controller: of the client.
+        body: as the caller made it.
+        new: with crops.
+        report: of the rewriting.
+        server: stands for the server and the model.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        body: Mapping[str, Any],
+        new: dict[str, Any],
+        report: ZoomReport,
+        server: object,
+    ) -> None:
+        self._controller = controller
+        self.body = body
+        self.new = new
+        self.report = report
+        self._server = server
+        self._refusal: tuple[int, str] | None = None
+        self._sent = report
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was added."""
+        return bool(self.report.crops)
+
+    def refused(self, status: int, words: str) -> bool:
+        """Tell whether to send the request once more, as the caller made it.
+
+        Args:
+            status: the HTTP status that it was answered with.
+            words: the text of that answer.
+        """
+        if not self.changed or not is_refusal(status, words):
+            return False
+        self._refusal = status, words
+        detail = f"the server refused the request with its crops ({status}): {words[:500]}"
+        self.report = replace(
+            self.report,
+            images=tuple(
+                replace(image, crops=(), reason=Reason.REFUSED, detail=detail)
+                if image.crops
+                else image
+                for image in self.report.images
+            ),
+            reason=Reason.REFUSED,
+            detail=detail,
+        )
+        return True
+
+    def accepted(self) -> None:
+        """Learn from a refusal, now that the server has taken the request as the caller made it."""
+        if self._refusal is None:
+            return
+        taken, sent = _sizes(self._sent, self.body, self.new)
+        self._controller.limits.add(self._server, *learnt(*self._refusal, sent, taken))
+
+    def publish(self) -> None:
+        """Make the report known; in the caller's thread and task."""
+        self._controller.publish(self.report)
+
+
+def _sizes(
+    report: ZoomReport, body: Mapping[str, Any], new: Mapping[str, Any]
+) -> tuple[Size, Size]:
+    """Return the sizes of a request as the caller made it, and with crops."""
+    own = [image for image in report.images if image.reason is not Reason.FILE_PART]
+    pixels = sum(image.size[0] * image.size[1] for image in own if image.size is not None)
+    return (
+        Size(len(own), pixels, body_bytes(body)),
+        Size(len(own) + len(report.crops), pixels + report.pixels_added, body_bytes(new)),
+    )
 
 
 def off_report() -> ZoomReport:

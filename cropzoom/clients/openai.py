@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import inspect
 import io
+import math
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -19,28 +21,34 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
-from openai import AsyncOpenAI, OpenAI
+from openai import APIStatusError, AsyncOpenAI, OpenAI
 from openai._resource import AsyncAPIResource, SyncAPIResource
 from openai.resources.chat import AsyncChat, Chat
 from PIL import Image
 
 from cropzoom.clients import CropZoom
-from cropzoom.clients.body import Endpoint, endpoint_of, items_key
-from cropzoom.clients.controller import Controller
+from cropzoom.clients.controller import Call, Controller
+from cropzoom.clients.dialects import DIALECTS, Endpoint, endpoint_of
 from cropzoom.errors import ClientError, RequestError
 from cropzoom.images import Encoded, ImageSource, load_image, read_bytes
+from cropzoom.report import Reason, ZoomReport
 
 if TYPE_CHECKING:
     from openai._models import FinalRequestOptions
 
 _T = TypeVar("_T")
+_Request = tuple[dict[str, Any], Endpoint]
 
 _RESOURCES = (SyncAPIResource, AsyncAPIResource)
 
 # What the API takes as it is. Anything else is sent as PNG.
 _SIGNATURES = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"GIF8", "gif"))
 
-# Calls under way in one event loop. Their threads mostly wait: `Zoom` makes a few crops at once.
+# Requests that are rewritten at a time in one event loop. How many crops are computed at a time is
+# the business of `Zoom`, so most of these threads wait.
+_MOST_THREADS = 256
+# What was ready by the deadline still has to come back from its thread.
+_GRACE = 0.2
 _limiter: RunVar[anyio.CapacityLimiter] = RunVar("cropzoom_limiter")
 
 
@@ -66,12 +74,25 @@ class ZoomOpenAI(CropZoom, OpenAI):
     if not TYPE_CHECKING:
 
         def request(self, cast_to, options, *args, **kwargs):
-            found = _conversation(options)
-            if found is not None:
-                new, report = self.cropzoom.rewrite_body(*found)
-                options = _with_body(options, *found, new)
-                self.cropzoom.publish(report)
-            return super().request(cast_to, options, *args, **kwargs)
+            request = _conversation(options)
+            if request is None:
+                return super().request(cast_to, options, *args, **kwargs)
+            until = self.cropzoom.deadline(_seconds(options, self))
+            call = self.cropzoom.call(*request, _server(self, request), until)
+            try:
+                if not call.changed:
+                    return super().request(cast_to, options, *args, **kwargs)
+                try:
+                    changed = _with_body(options, *request, call.new)
+                    return super().request(cast_to, changed, *args, **kwargs)
+                except APIStatusError as error:
+                    if not call.refused(error.status_code, _words(error)):
+                        raise
+                answer = super().request(cast_to, options, *args, **kwargs)
+                call.accepted()
+                return answer
+            finally:
+                call.publish()
 
     @property
     def chat(self) -> ZoomChat:
@@ -85,7 +106,15 @@ class ZoomOpenAI(CropZoom, OpenAI):
         # openai 1.60 sets resources in `__init__`.
         vars(self)["chat"] = _callable(chat, ZoomChat)
 
-    def ask(self, image: ImageSource, question: str, *, model: str, **kwargs: Any) -> str:
+    def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        **kwargs: Any,
+    ) -> str:
         """Ask about an image and return the answer's text.
 
         Args:
@@ -93,6 +122,7 @@ class ZoomOpenAI(CropZoom, OpenAI):
                 it is cropped only with `fetch_images=True`.
             question: what to ask.
             model: name of the model.
+            question_for_crop: what to search the image for, where that is not what is asked.
             kwargs: further arguments of `chat.completions.create`, except `messages` and `stream`.
 
         Raises:
@@ -100,9 +130,9 @@ class ZoomOpenAI(CropZoom, OpenAI):
             RequestError: an argument that makes no sense here.
         """
         _check_ask(kwargs)
-        answer = self.chat.completions.create(
-            model=model, messages=cast(Any, question_messages(image_url(image), question)), **kwargs
-        )
+        messages = cast(Any, question_messages(image_url(image), question))
+        with self.cropzoom.asking(question_for_crop):
+            answer = self.chat.completions.create(model=model, messages=messages, **kwargs)
         return cast(str, answer.choices[0].message.content or "")
 
 
@@ -112,16 +142,25 @@ class ZoomAsyncOpenAI(CropZoom, AsyncOpenAI):
     if not TYPE_CHECKING:
 
         async def request(self, cast_to, options, *args, **kwargs):
-            found = _conversation(options)
-            if found is not None:
-                if self.cropzoom.enabled:
-                    new, report = await _in_thread(self.cropzoom.rewrite_body, *found)
-                else:
-                    new, report = self.cropzoom.rewrite_body(*found)
-                options = _with_body(options, *found, new)
+            request = _conversation(options)
+            if request is None:
+                return await super().request(cast_to, options, *args, **kwargs)
+            call = await _call(self, options, request)
+            try:
+                if not call.changed:
+                    return await super().request(cast_to, options, *args, **kwargs)
+                try:
+                    changed = _with_body(options, *request, call.new)
+                    return await super().request(cast_to, changed, *args, **kwargs)
+                except APIStatusError as error:
+                    if not call.refused(error.status_code, _words(error)):
+                        raise
+                answer = await super().request(cast_to, options, *args, **kwargs)
+                call.accepted()
+                return answer
+            finally:
                 # Here and not in the thread, for the report belongs to this task.
-                self.cropzoom.publish(report)
-            return await super().request(cast_to, options, *args, **kwargs)
+                call.publish()
 
     @property
     def chat(self) -> ZoomAsyncChat:
@@ -135,16 +174,23 @@ class ZoomAsyncOpenAI(CropZoom, AsyncOpenAI):
         # openai 1.60 sets resources in `__init__`.
         vars(self)["chat"] = _callable(chat, ZoomAsyncChat)
 
-    async def ask(self, image: ImageSource, question: str, *, model: str, **kwargs: Any) -> str:
+    async def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        **kwargs: Any,
+    ) -> str:
         """Ask about an image and return the answer's text; see `ZoomOpenAI.ask`.
 
         The image is read in a thread.
         """
         _check_ask(kwargs)
-        url = await _in_thread(image_url, image)
-        answer = await self.chat.completions.create(
-            model=model, messages=cast(Any, question_messages(url, question)), **kwargs
-        )
+        messages = cast(Any, question_messages(await _in_thread(image_url, image), question))
+        with self.cropzoom.asking(question_for_crop):
+            answer = await self.chat.completions.create(model=model, messages=messages, **kwargs)
         return cast(str, answer.choices[0].message.content or "")
 
 
@@ -235,7 +281,7 @@ def _with_body(
     options: FinalRequestOptions, body: dict[str, Any], endpoint: Endpoint, new: dict[str, Any]
 ) -> FinalRequestOptions:
     """Return options that send the new body; those given are shared with the caller."""
-    key = items_key(endpoint)
+    key = DIALECTS[endpoint].items
     if new.get(key) is body.get(key):
         return options
     place = "extra_json" if key in (options.extra_json or {}) else "json_data"
@@ -245,14 +291,51 @@ def _with_body(
     return cast("FinalRequestOptions", copier(update=changed))
 
 
+async def _call(client: Any, options: FinalRequestOptions, request: _Request) -> Call:
+    """Rewrite in a thread; a request that gets none in time goes out as it is."""
+    controller: Controller = client.cropzoom
+    server = _server(client, request)
+    until = controller.deadline(_seconds(options, client))
+    if not controller.enabled:
+        return controller.call(*request, server)
+    wait = math.inf if until is None else until - time.monotonic() + _GRACE
+    with anyio.move_on_after(wait):
+        return cast(Call, await _in_thread(controller.call, *request, server, until))
+    late = "the crops were not ready before the deadline, as too many calls are under way"
+    report = ZoomReport((), None, Reason.BUSY, wait * 1000, late)
+    return Call(controller, request[0], request[0], report, server)
+
+
 async def _in_thread(function: Any, *args: Any) -> Any:
-    """Run in a thread that sees the caller's context variables."""
+    """Run in a thread that sees the caller's context variables; when cancelled, leave it to end."""
     try:
         limiter = _limiter.get()
     except LookupError:
-        limiter = anyio.CapacityLimiter(256)
+        limiter = anyio.CapacityLimiter(_MOST_THREADS)
         _limiter.set(limiter)
-    return await anyio.to_thread.run_sync(function, *args, limiter=limiter)
+    return await anyio.to_thread.run_sync(function, *args, limiter=limiter, abandon_on_cancel=True)
+
+
+def _server(client: Any, request: _Request) -> tuple[str, str]:
+    """Return what limits are learnt for: the address and the model."""
+    return str(client.base_url), str(request[0].get("model"))
+
+
+def _seconds(options: FinalRequestOptions, client: Any) -> float | None:
+    """Return the seconds that a caller gives a request, None for no limit."""
+    timeout: Any = options.timeout
+    if not (timeout is None or isinstance(timeout, (int, float)) or hasattr(timeout, "read")):
+        timeout = client.timeout
+    timeout = getattr(timeout, "read", timeout)
+    return timeout if isinstance(timeout, (int, float)) else None
+
+
+def _words(error: APIStatusError) -> str:
+    try:
+        return error.response.text or error.message
+    except Exception:
+        # A response whose bytes were not read.
+        return error.message
 
 
 def _check_ask(kwargs: Mapping[str, Any]) -> None:

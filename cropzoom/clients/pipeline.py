@@ -11,27 +11,29 @@ there and `last_report` does not change here. With `batch_size`, too, they are p
 
 from __future__ import annotations
 
-import base64
-import binascii
 import copy
 import io
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
 
 from cropzoom.clients import CropZoom
-from cropzoom.clients.body import Dialect, Rewriting, SkipError, bytes_at, skip
 from cropzoom.clients.controller import Controller, off_report
+from cropzoom.clients.conversation import Path, Piece
+from cropzoom.clients.dialects import OpenAIDialect
 from cropzoom.clients.prompts import Markers
-from cropzoom.errors import ClientError, ImageError, RequestError
+from cropzoom.clients.rewriting import Settings, rewrite
+from cropzoom.clients.sources import Fetched, bytes_at, decode_base64, is_remote, skip
+from cropzoom.errors import ClientError, RequestError
 from cropzoom.images import ImageSource, load_image
 from cropzoom.options import ZoomOptions
-from cropzoom.report import ImageReport, Reason, ZoomReport
+from cropzoom.report import Reason, ZoomReport
 from cropzoom.zoom import Zoomed
 
 _TASKS = {
@@ -193,16 +195,26 @@ def wrap(client: Any, controller: Controller) -> Any:
     return wrapped
 
 
-class _ChatRewriting(Rewriting):
+class _Chats(OpenAIDialect):
     """The chats of transformers: images in blocks of one key, and crops as PIL images."""
 
-    def __init__(self, controller: Controller, options: ZoomOptions) -> None:
-        super().__init__(controller.zoom, options, controller.strict)
-        self.dialect = Dialect("messages", "text", "image", ("image_url",))
+    def __init__(self) -> None:
+        super().__init__("transformers chats", "messages", "text")
 
-    def _source(self, part: Mapping[str, Any]) -> ImageSource:
-        if part.get("type") == "image_url":
-            return super()._source(part)
+    def piece(self, part: Any, path: Path, sole: bool) -> Piece | None:
+        if isinstance(part, Mapping) and part.get("type") == "image":
+            return Piece(path, picture=part, sole=sole)
+        return super().piece(part, path, sole)
+
+    def address(self, part: Any) -> str | None:
+        if part.get("type") != "image":
+            return super().address(part)
+        values = [part.get(key) for key in _IMAGE_KEYS]
+        return next((value.strip() for value in values if is_remote(value)), None)
+
+    def source(self, part: Any, files: Fetched) -> ImageSource:
+        if part.get("type") != "image":
+            return super().source(part, files)
         keys = [key for key in _IMAGE_KEYS if part.get(key) is not None]
         if len(keys) != 1:
             skip(
@@ -210,28 +222,24 @@ class _ChatRewriting(Rewriting):
                 f"an image block must hold exactly one of {', '.join(_IMAGE_KEYS)}; "
                 f"this one holds {', '.join(keys) or 'none'}",
             )
-        return _image_source(part[keys[0]], self._options)
+        return _image_source(part[keys[0]], files)
 
-    def _parts(self, zoomed: Zoomed, source: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        if self._options.label is not None:
-            yield {"type": "text", "text": self._options.label}
-        yield {"type": "image", "image": _picture(zoomed)}
+    def crop_part(self, zoomed: Zoomed, part: Any) -> Any:
+        return {"type": "image", "image": _picture(zoomed)}
 
 
 def _rewrite(
     processor: Any, inputs: Any, controller: Controller, options: ZoomOptions
 ) -> tuple[Any, list[ZoomReport]]:
     """Return a sample with crops added, itself if there are none; and a report per prompt."""
-    start = time.perf_counter()
     if hasattr(inputs, "messages"):
-        found = _ChatRewriting(controller, options).rewrite(inputs.messages)
-        messages, images, question, reason, detail = found
-        elapsed = (time.perf_counter() - start) * 1000
-        report = ZoomReport(tuple(images), question, reason, elapsed, detail)
-        if messages is None:
+        body = {"messages": inputs.messages}
+        settings = Settings(controller.zoom, options, controller.strict)
+        changed, report = rewrite(body, _Chats(), settings)
+        if changed is body:
             return inputs, [report]
         new = copy.copy(inputs)
-        new.messages = messages
+        new.messages = changed["messages"]
         return new, [report]
     if isinstance(inputs, Mapping) and inputs.get("images") is not None:
         return _PromptRewriting(processor, controller, options).rewrite(inputs)
@@ -248,6 +256,8 @@ class _PromptRewriting:
         self._processor = processor
         self._controller = controller
         self._options = options
+        deadline = options.deadline
+        self._until = None if deadline is None else time.monotonic() + deadline
 
     def rewrite(self, inputs: Mapping[str, Any]) -> tuple[Any, list[ZoomReport]]:
         text, images = inputs["text"], inputs["images"]
@@ -291,39 +301,27 @@ class _PromptRewriting:
     def _prompt(
         self, prompt: str, images: list[Any], markers: Markers
     ) -> tuple[str, list[Any], ZoomReport]:
-        start = time.perf_counter()
-        question = markers.question(prompt)
-        if not question and self._controller.strict:
-            raise RequestError("nothing to zoom: the prompt has no text to search for; add it")
-        reports: list[ImageReport] = []
-        counts: list[int] = []
-        new: list[Any] = []
-        for number, image in enumerate(images):
-            crops, report = self._crop(image, question, number)
-            reports.append(report)
-            counts.append(len(crops))
-            new += [image, *crops]
-        elapsed = (time.perf_counter() - start) * 1000
-        if any(counts):
-            prompt = markers.insert(prompt, counts, self._options.label)
-        reason = None if images else Reason.NO_IMAGE
-        return prompt, new, ZoomReport(tuple(reports), question or None, reason, elapsed)
-
-    def _crop(self, image: Any, question: str, index: int) -> tuple[list[Image.Image], ImageReport]:
-        strict = self._controller.strict
-        try:
-            source = _image_source(image, self._options)
-        except SkipError as error:
-            if strict:
-                raise error.error from error
-            return [], ImageReport(index, None, (), error.reason, 0.0, False, str(error))
-        zoomed, report = self._controller.zoom.crops(
-            source, question, index=index, options=self._options, strict=strict
+        """Return a prompt and its images with crops; a prompt is a chat of one turn."""
+        content = [{"type": "image", "image": image} for image in images]
+        question = {"type": "text", "text": markers.question(prompt)}
+        body = {"messages": [{"role": "user", "content": [*content, question]}]}
+        settings = Settings(
+            self._controller.zoom,
+            replace(self._options, label=None),
+            self._controller.strict,
+            until=self._until,
         )
-        return [_picture(item) for item in zoomed], report
+        changed, report = rewrite(body, _Chats(), settings)
+        if changed is body:
+            return prompt, images, report
+        new = [part["image"] for part in changed["messages"][0]["content"][:-1]]
+        counts = [0] * len(images)
+        for image in report.images:
+            counts[image.index] = len(image.crops)
+        return markers.insert(prompt, counts, self._options.label), new, report
 
 
-def _image_source(value: Any, options: ZoomOptions) -> ImageSource:
+def _image_source(value: Any, files: Fetched) -> ImageSource:
     """Return an image as transformers would read it: PIL, address, path, data URI or base64.
 
     Raises:
@@ -337,19 +335,13 @@ def _image_source(value: Any, options: ZoomOptions) -> ImageSource:
             f"an image is given as {type(value).__name__}; use a PIL image, a path, an address, "
             "a data URI or base64",
         )
-    source = bytes_at(value, options)
+    source = bytes_at(value, files)
     if source is not None:
         return source
     # Base64 is longer than any name of a file.
-    if len(value) < 4096 and Path(value).is_file():
+    if len(value) < 4096 and FilePath(value).is_file():
         return value
-    try:
-        return base64.b64decode("".join(value.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise SkipError(
-            Reason.BROKEN_IMAGE,
-            ImageError(f"{value[:80]!r} is no file, no address and no base64"),
-        ) from error
+    return decode_base64(value)
 
 
 def _image_tokens(processor: Any) -> list[str]:

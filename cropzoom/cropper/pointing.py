@@ -197,9 +197,7 @@ def _suggestions(
         for factor in _AMPLE:
             i, j = np.unravel_index(np.argmax(holds - factor * price * area), holds.shape)
             x, y = xs[cell], ys[cell]
-            boxes.append(
-                (x - across.low[i], y - down.low[j], x + across.high[i], y + down.high[j])
-            )
+            boxes.append((x - across.low[i], y - down.low[j], x + across.high[i], y + down.high[j]))
     return np.unique(np.array(boxes), axis=0)
 
 

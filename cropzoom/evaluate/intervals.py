@@ -90,6 +90,21 @@ class PictureBootstrap:
         low, high = np.percentile(drawn, [2.5, 97.5])
         return Estimate(mean, float(low), float(high))
 
+    def of_rows(self, statistic: Callable[..., float], *columns: Floats) -> Estimate:
+        """Return a statistic that is no function of sums: it is given the answers themselves.
+
+        Args:
+            statistic: takes the columns, of all answers or of those of a draw.
+            columns: (N,) each, one value per answer.
+        """
+        rows = [np.flatnonzero(self._picture == number) for number in range(self._count)]
+        drawn = []
+        for draw in self._draws:
+            index = np.concatenate([rows[number] for number in draw])
+            drawn.append(statistic(*(column[index] for column in columns)))
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        return Estimate(statistic(*columns), float(low), float(high))
+
     def gap_closed(
         self, none: Sequence[float], own: Sequence[float], oracle: Sequence[float]
     ) -> Estimate:

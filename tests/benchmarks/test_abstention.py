@@ -70,7 +70,8 @@ def test_the_threshold_that_costs_least() -> None:
 
 def test_a_crop_is_right_where_its_centre_is_in_the_region() -> None:
     region = Box(0.2, 0.2, 0.4, 0.3)
-    asked = [Asked("rendered", "1", "here?", region), Asked("rendered, absent", "1", "?", None)]
+    here = Asked("1", "here?", region, None, "rendered")
+    asked = [here, Asked("1", "?", None, None, "rendered, absent")]
     pictures = [(Image.new("RGB", (64, 64)), asked)]
     regions = {"here?": region, "?": None}
     assert [(o.right, o.confidence) for o in abstention.ask(Knowing(regions), pictures)] == [
@@ -86,9 +87,9 @@ def test_pages_have_questions_with_and_without_an_answer() -> None:
         groups = [one.group for one in asked]
         assert groups[-2:] == ["rendered, absent", "rendered, natural"]
         assert set(groups[:-2]) <= {"rendered"} and len(groups) <= 6
-        assert all((one.region is None) == ("," in one.group) for one in asked)
+        assert all((one.box is None) == ("," in one.group) for one in asked)
         assert max(image.size) == 1024
-    assert len({one.source for _, asked in abstention.scenes(3, 0) for one in asked}) == 3
+    assert len({one.page for _, asked in abstention.scenes(3, 0) for one in asked}) == 3
 
 
 def test_photographs_are_asked_about_text_and_about_what_they_show(tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_photographs_are_asked_about_text_and_about_what_they_show(tmp_path: Pat
     for group, texts in (("text", abstention.TEXT), ("natural", abstention.NATURAL)):
         here = [one for one in asked if one.group == f"photographs, {group}"]
         assert {one.text for one in here} == set(texts)
-        assert all(one.region is None for one in here)
+        assert all(one.box is None for one in here)
 
 
 def test_what_thresholds_skip() -> None:
@@ -107,7 +108,7 @@ def test_what_thresholds_skip() -> None:
     def some(group: str, confidences: list[float], right: bool) -> list[Outcome]:
         region = None if "," in group else Box(0, 0, 1, 1)
         found = [
-            Outcome(Asked(group, f"page {n % 5}", "?", region), c, right)
+            Outcome(Asked(f"page {n % 5}", "?", region, None, group), c, right)
             for n, c in enumerate(confidences)
         ]
         rng.shuffle(found)

@@ -27,15 +27,15 @@ def look(box: Box, confidence: float, cost: float, scale: float = 1.0) -> study.
 def asked(
     fixed: dict[int, study.Look], again: dict[int, list[study.Look]] | None = None
 ) -> study.Asked:
-    return study.Asked("dense", "1", REGION, VALUE, 12.0, 2500, fixed, again or {})
+    return study.Asked("1", "?", REGION, VALUE, "dense", 12.0, 2500, fixed, again or {})
 
 
 def test_a_hit_and_a_whole_value() -> None:
     one = asked({})
-    assert one.hit(look(HIT, 1, 1)) and one.whole(look(HIT, 1, 1))
-    assert one.hit(look(Box(0.45, 0.4, 0.55, 0.5), 1, 1))
-    assert not one.whole(look(Box(0.45, 0.4, 0.55, 0.5), 1, 1))
-    assert not one.hit(look(MISS, 1, 1)) and one.whole(look(Box(0, 0, 1, 1), 1, 1))
+    assert one.hit(HIT) and one.whole(HIT)
+    assert one.hit(Box(0.45, 0.4, 0.55, 0.5)) and not one.whole(Box(0.45, 0.4, 0.55, 0.5))
+    assert not one.hit(MISS) and one.whole(Box(0, 0, 1, 1))
+    assert not one.hit(None) and not one.whole(None)
 
 
 def test_a_larger_look_only_where_the_first_is_unsure() -> None:
@@ -105,7 +105,7 @@ def test_looks_with_nano(monkeypatch: pytest.MonkeyPatch) -> None:
     row = Row(id="1", image=file.getvalue, question="Total?", box=REGION, value=VALUE)
     croppers = {size: load_cropper(threads=1, longest_edge=size) for size in (256, 896, 1024)}
     one = study.ask(row, "page", croppers, [256, 896])
-    assert one.side == 800 and one.text == pytest.approx(80)
+    assert one.side == 800 and one.height == pytest.approx(80)
     assert one.fixed[256].cost == pytest.approx(192 * 256 / 1e6)
     assert one.fixed[896].cost > 10 * one.fixed[256].cost
     # 800 px are enlarged to 880 at most.

@@ -19,8 +19,9 @@ from cropzoom.geometry import Box
 REGION, VALUE = Box(0.1, 0.7, 0.3, 0.72), Box(0.2, 0.7, 0.3, 0.72)
 
 
-def asked(found: Box | None, page: str = "1", confidence: float = 1.0) -> study.Asked:
-    return study.Asked(page, "?", {"all": "all", "kind": page}, REGION, VALUE, found, confidence)
+def answer(crop: Box | None, page: str = "1", confidence: float = 1.0) -> study.Answer:
+    question = study.Question(page, "?", REGION, VALUE)
+    return study.Answer(question, {"all": "all", "kind": page}, crop, confidence)
 
 
 def test_scripts() -> None:
@@ -62,12 +63,12 @@ def test_labels_of_the_outer_groups() -> None:
 
 
 def test_shares_and_misses_by_hand() -> None:
-    right = asked(Box(0.1, 0.65, 0.35, 0.75))
-    off = asked(Box(0.1, 0.69, 0.29, 0.73))  # centred, but cuts the value
-    beside = asked(Box(0.5, 0.7, 0.9, 0.72), "2")
-    above = asked(Box(0.1, 0.1, 0.3, 0.2), "2")
-    elsewhere = asked(Box(0.0, 0.0, 1.0, 0.9), "2", 0.1)  # shows the value whole all the same
-    nothing = asked(None, "2", 0.0)
+    right = answer(Box(0.1, 0.65, 0.35, 0.75))
+    off = answer(Box(0.1, 0.69, 0.29, 0.73))  # centred, but cuts the value
+    beside = answer(Box(0.5, 0.7, 0.9, 0.72), "2")
+    above = answer(Box(0.1, 0.1, 0.3, 0.2), "2")
+    elsewhere = answer(Box(0.0, 0.0, 1.0, 0.9), "2", 0.1)  # shows the value whole all the same
+    nothing = answer(None, "2", 0.0)
     result = study.summarise([right, off, beside, above, elsewhere, nothing], resamples=50)
     every, kinds = result["groups"]["all"]["all"], result["groups"]["kind"]
     assert every["centre"]["mean"] == pytest.approx(2 / 6)

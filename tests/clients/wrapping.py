@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import threading
+import zlib
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,20 @@ class FixedCropper:
         return [self._crop]
 
 
+class PlacesCropper(FixedCropper):
+    """Proposes a place of its own for each question."""
+
+    def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
+        super().predict(image, question, k)
+        return [Crop(place_of(question), 0.9)]
+
+
+def place_of(question: str) -> Box:
+    """Return where `PlacesCropper` sees the answer to a question."""
+    row = zlib.crc32(question.encode("utf-8", "surrogatepass")) % 76
+    return Box(0.25, row / 100, 0.75, row / 100 + 0.25)
+
+
 class BrokenCropper:
     """Always fails."""
 
@@ -41,7 +56,7 @@ class BrokenCropper:
         raise RuntimeError("out of paper")
 
 
-def picture(seed: int = 0, size: tuple[int, int] = (80, 60)) -> Image.Image:
+def picture(seed: int = 0, size: tuple[int, int] = (160, 120)) -> Image.Image:
     """Return noise, each seed its own."""
     pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
     return Image.fromarray(pixels)
@@ -84,7 +99,7 @@ def crop_of(seed: int = 0, box: Box = BOX) -> str:
     return f"<crop of {seed} at {box.to_text()}>"
 
 
-def marked(body: Any, *seeds: int, box: Box = BOX) -> Any:
+def marked(body: Any, *seeds: int, boxes: tuple[Box, ...] = (BOX,)) -> Any:
     """Return a body with every crop of the pictures of these seeds replaced by `crop_of(seed)`.
 
     A crop counts only if its pixels are exactly those cut out of the picture by hand.
@@ -92,7 +107,8 @@ def marked(body: Any, *seeds: int, box: Box = BOX) -> Any:
     wanted = {}
     for seed in seeds or (0,):
         image = picture(seed)
-        wanted[image.crop(box.to_pixels(*image.size)).tobytes()] = crop_of(seed, box)
+        for box in boxes:
+            wanted[image.crop(box.to_pixels(*image.size)).tobytes()] = crop_of(seed, box)
 
     def walk(value: Any) -> Any:
         if isinstance(value, dict):

@@ -100,7 +100,7 @@ def test_padding_and_thin_crops_get_context() -> None:
     padded = zoom.crops(PAGE, "?")[1].crops[0].box
     assert padded.to_pixels(100, 200) == (10, 60, 50, 140)
     thin = Zoom(Cropper(Crop(Box(0, 0.5, 1, 0.5025), 1)), OPTIONS).crops(PAGE, "?")[1].crops[0]
-    assert (thin.width, thin.height) == (100, 11)
+    assert (thin.width, thin.height) == (255, 28)
 
 
 def test_nothing_proposed_and_no_question() -> None:
@@ -298,4 +298,4 @@ def test_report_is_plain_json() -> None:
     plain = json.loads(json.dumps(report.to_dict()))
     assert plain["images"][0]["crops"][0]["box"] == {"x0": 0.25, "y0": 0.25, "x1": 0.5, "y1": 0.625}
     assert plain["images"][1]["reason"] == "broken_image"
-    assert plain["pixels_added"] == report.pixels_added == 25 * 75
+    assert plain["pixels_added"] == report.pixels_added == 28 * 84

@@ -84,3 +84,12 @@ def test_mcnemar_by_hand(broken: int, mended: int, p: float) -> None:
 def test_mcnemar_is_a_probability(broken: int, mended: int) -> None:
     assert 0 < mcnemar(broken, mended) <= 1
     assert mcnemar(broken, mended) == mcnemar(mended, broken)
+
+
+def test_a_statistic_of_the_answers_themselves() -> None:
+    """A mean is a function of sums too, so both ways must say the same, draw for draw."""
+    pictures, values = ["a", "a", "b", "c"], np.array([1.0, 0.0, 1.0, 0.5])
+    draws = PictureBootstrap(pictures, resamples=50, seed=3)
+    assert draws.of_rows(lambda column: float(column.mean()), values) == pytest.approx(
+        draws.share(values.tolist())
+    )

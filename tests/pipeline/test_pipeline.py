@@ -24,7 +24,7 @@ from cropzoom import (
     ZoomReport,
 )
 
-QUESTION = "What is it?"
+QUESTION = "What is the total?"
 FIRST_5 = {"max_new_tokens": 5}
 
 
@@ -84,14 +84,16 @@ def test_history_never_collects_crops(plain: Any, wrapped: Any, photo: Image.Ima
     history = wrapped(text=[user(image(photo), QUESTION)], **FIRST_5)[0]["generated_text"]
     # transformers 4 answers with a string, but takes only blocks.
     history[-1] = {**history[-1], "content": [text(history[-1]["content"])]}
-    follow_up = [*history, user("And now?")]
-    # The picture is in an earlier turn, which stays as it is; the crop stands before the question.
-    by_hand = [*history, user(image(crop_by_hand(photo)), "And now?")]
+    follow_up = [*history, user("And the date?")]
+    # What was sent for the first turn is sent again. Its crop is the one that the second turn would
+    # get, so that gets none.
+    by_hand = [user(image(photo), image(crop_by_hand(photo)), QUESTION), *history[1:]]
+    by_hand.append(user("And the date?"))
 
     made = wrapped(text=follow_up, **FIRST_5)
 
     assert answer(made) == answer(plain(text=by_hand, **FIRST_5))
-    assert wrapped.cropzoom.last_report.question == "And now?"
+    assert wrapped.cropzoom.last_report.question == "What is the date?"
     blocks = [b for m in made[0]["generated_text"] if m["role"] == "user" for b in m["content"]]
     assert [block["type"] for block in blocks] == ["image", "text", "text"]
 
@@ -157,12 +159,12 @@ def test_a_list_of_chats(
     chats = [
         [user(image(photo), QUESTION)],
         [user("No picture at all")],
-        [user(image(other_photo), "Another question")],
+        [user(image(other_photo), "What is the date?")],
     ]
     by_hand = [
         [user(image(photo), image(crop_by_hand(photo)), QUESTION)],
         chats[1],
-        [user(image(other_photo), image(crop_by_hand(other_photo)), "Another question")],
+        [user(image(other_photo), image(crop_by_hand(other_photo)), "What is the date?")],
     ]
     made = wrapped(text=chats, batch_size=batch_size, **FIRST_5)
     assert [answer(one) for one in made] == [answer(plain(text=c, **FIRST_5)) for c in by_hand]
@@ -179,9 +181,17 @@ def test_a_chat_as_the_first_argument(plain: Any, wrapped: Any, photo: Image.Ima
 def test_one_report_a_sample(plain: Any, photo: Image.Image, other_photo: Image.Image) -> None:
     reports: list[ZoomReport] = []
     pipe = CropZoom(plain, FixedCropper(), on_report=reports.append)
-    chats = [[user(image(photo), "One?")], [user(image(other_photo), "Two?")], [user("Three?")]]
+    chats = [
+        [user(image(photo), "What is the date?")],
+        [user(image(other_photo), "What is the price?")],
+        [user("What is the name?")],
+    ]
     pipe(text=chats, batch_size=2, **FIRST_5)
-    assert [report.question for report in reports] == ["One?", "Two?", None]
+    assert [report.question for report in reports] == [
+        "What is the date?",
+        "What is the price?",
+        None,
+    ]
     assert [len(report.crops) for report in reports] == [1, 1, 0]
     assert pipe.cropzoom.last_report is reports[-1]
 
@@ -195,18 +205,18 @@ def test_a_generator_stays_lazy(
     def samples() -> Iterator[dict[str, Any]]:
         for number in range(6):
             taken.append(number)
-            yield {"images": photo, "text": f"<image>{number}?"}
+            yield {"images": photo, "text": f"<image>What is line {number}?"}
 
     results = iter(wrapped(samples(), batch_size=batch_size, **FIRST_5))
     # Newer versions look at the first sample to find out its kind.
     assert taken in ([], [0]) and cropper.questions == []
     first = next(results)
-    assert len(taken) <= 2 * batch_size and "5?" not in cropper.questions
-    crop = crop_by_hand(photo, "0?")
-    expected = plain(images=[photo, crop], text="<image><image>0?", **FIRST_5)
+    assert len(taken) <= 2 * batch_size and "What is line 5?" not in cropper.questions
+    crop = crop_by_hand(photo, "What is line 0?")
+    expected = plain(images=[photo, crop], text="<image><image>What is line 0?", **FIRST_5)
     assert generated(first) == generated(expected)
     assert len(list(results)) == 5
-    assert cropper.questions == [f"{number}?" for number in range(6)]
+    assert cropper.questions == [f"What is line {number}?" for number in range(6)]
 
 
 def test_a_generator_of_chats(plain: Any, wrapped: Any, photo: Image.Image) -> None:
@@ -214,10 +224,15 @@ def test_a_generator_of_chats(plain: Any, wrapped: Any, photo: Image.Image) -> N
 
     if transformers.__version__.startswith("4."):
         pytest.skip("transformers 4 takes no generator of chats")
-    chats = ([user(image(photo), question)] for question in ("One?", "Two?"))
+    chats = (
+        [user(image(photo), question)] for question in ("What is the date?", "What is the price?")
+    )
     made = [answer(one) for one in wrapped(chats, **FIRST_5)]
     crop = crop_by_hand(photo)
-    hand = [[user(image(photo), image(crop), question)] for question in ("One?", "Two?")]
+    hand = [
+        [user(image(photo), image(crop), question)]
+        for question in ("What is the date?", "What is the price?")
+    ]
     assert made == [answer(plain(text=chat, **FIRST_5)) for chat in hand]
 
 
@@ -237,12 +252,14 @@ def test_a_dataset(
         def __getitem__(self, number: int) -> dict[str, Any]:
             if number >= 3:
                 raise AssertionError("asked for a row that is not there")
-            return {"images": [photos[number]], "text": f"<image>{number}?"}
+            return {"images": [photos[number]], "text": f"<image>What is line {number}?"}
 
     how = {"batch_size": batch_size, "num_workers": num_workers}
     made = [generated(one) for one in wrapped(Rows(), **how, **FIRST_5)]
     hand = [
-        plain(images=[one, crop_by_hand(one)], text=f"<image><image>{number}?", **FIRST_5)
+        plain(
+            images=[one, crop_by_hand(one)], text=f"<image><image>What is line {number}?", **FIRST_5
+        )
         for number, one in enumerate(photos)
     ]
     assert made == [generated(one) for one in hand]
@@ -254,8 +271,10 @@ def generated(result: Any) -> str:
 
 
 def test_a_prompt_with_an_image(plain: Any, wrapped: Any, photo: Image.Image) -> None:
-    hand = plain(images=[photo, crop_by_hand(photo)], text="<image><image>What is it?", **FIRST_5)
-    prompt = "<image>What is it?"
+    hand = plain(
+        images=[photo, crop_by_hand(photo)], text="<image><image>What is the total?", **FIRST_5
+    )
+    prompt = "<image>What is the total?"
     for images in (photo, [photo], [[photo]]):
         made = wrapped(images=images, text=prompt, **FIRST_5)
         assert made[0]["input_text"] == prompt
@@ -272,10 +291,12 @@ def test_prompts_with_several_images(
     crop, other_crop = crop_by_hand(photo), crop_by_hand(other_photo)
     hand = plain(
         images=[photo, crop, other_photo, other_crop],
-        text="<image><image>and <image><image>: alike?",
+        text="<image><image>and <image><image>: what is the total?",
         **FIRST_5,
     )
-    made = wrapped(images=[photo, other_photo], text="<image>and <image>: alike?", **FIRST_5)
+    made = wrapped(
+        images=[photo, other_photo], text="<image>and <image>: what is the total?", **FIRST_5
+    )
     assert generated(made) == generated(hand)
     assert [image.index for image in wrapped.cropzoom.last_report.images] == [0, 1]
 
@@ -284,11 +305,15 @@ def test_prompts_with_several_images(
 def test_a_list_of_prompts(
     nested: bool, plain: Any, wrapped: Any, photo: Image.Image, other_photo: Image.Image
 ) -> None:
-    prompts = ["<image>One?", "<image>Two, longer?"]
+    prompts = ["<image>What is the date?", "<image>What is the total of both lines?"]
     images = [[photo], [other_photo]] if nested else [photo, other_photo]
     made = wrapped(images=images, text=prompts, **FIRST_5)
     both = [[photo, crop_by_hand(photo)], [other_photo, crop_by_hand(other_photo)]]
-    hand = plain(images=both, text=["<image><image>One?", "<image><image>Two, longer?"], **FIRST_5)
+    hand = plain(
+        images=both,
+        text=["<image><image>What is the date?", "<image><image>What is the total of both lines?"],
+        **FIRST_5,
+    )
     assert [one["input_text"] for one in made] == prompts
     assert [generated([one]) for one in made] == [generated([one]) for one in hand]
 
@@ -333,9 +358,9 @@ def test_override_holds_for_samples_consumed_later(
     plain: Any, wrapped: Any, photo: Image.Image, cropper: FixedCropper
 ) -> None:
     def samples() -> Iterator[dict[str, Any]]:
-        yield {"images": photo, "text": "<image>Q?"}
+        yield {"images": photo, "text": "<image>What is the date?"}
 
-    expected = generated(plain(images=photo, text="<image>Q?", **FIRST_5))
+    expected = generated(plain(images=photo, text="<image>What is the date?", **FIRST_5))
     for batch_size in (1, 2):
         with wrapped.cropzoom.override(enabled=False):
             results = wrapped(samples(), batch_size=batch_size, **FIRST_5)

@@ -97,9 +97,7 @@ def edge_bins(row: int, column: int, region: Rect) -> list[int]:
     return [min(len(EDGE_BINS) - 1, int(np.searchsorted(EDGE_BINS, d))) for d in distances]
 
 
-def make_batch(
-    pages: list[Page], rng: random.Random, meanings: Meanings | None = None
-) -> Batch:
+def make_batch(pages: list[Page], rng: random.Random, meanings: Meanings | None = None) -> Batch:
     """Targets for pages of one size; `meanings` for a net that is told what words mean."""
     width, height = pages[0].image.size
     rows, columns = height // CELL, width // CELL
@@ -157,7 +155,9 @@ def make_batch(
     return Batch(
         image=torch.from_numpy(image.copy()),
         text=torch.from_numpy(text),
-        vocabulary=torch.from_numpy(np.stack([phoc(w) for w in vocabulary] or [np.zeros(WORD_DIM, np.float32)])),
+        vocabulary=torch.from_numpy(
+            np.stack([phoc(w) for w in vocabulary] or [np.zeros(WORD_DIM, np.float32)])
+        ),
         word=torch.tensor(words, dtype=torch.long).view(-1, 4),
         character=torch.tensor(characters, dtype=torch.long).view(-1, 4),
         words=torch.from_numpy(np.stack([e[0] for e in encoded] or [blank[0]])[: len(asked)]),

@@ -369,9 +369,7 @@ class Pointer(nn.Module):
 
     def view(self, reading: Reading) -> View:
         """What `forward` needs of pages."""
-        return View(
-            self.look(reading.features), self.kinds(reading.features), reading.embedding
-        )
+        return View(self.look(reading.features), self.kinds(reading.features), reading.embedding)
 
     def forward(self, view: View, pages: Tensor | None, asked: Asked) -> Pointing:
         """`pages` (Q,) tells which page each question is about; None when there is one page."""

@@ -23,7 +23,9 @@ from .real_questions import ABSENT, BY_KIND, FIND, ITEM, LABELLED, PAIR, RECEIPT
 from .real_split import Line, RealPicture
 
 _NARROW = dict.fromkeys("iljI.,:;'!|()[]ft1 ", 0.55) | dict.fromkeys("mwMW@%", 1.45)
-_PRICE = re.compile(r"^(?:rm|\$|€|eur|usd)?\s*-?\d[\d.,]*[.,]\d\d(?:\s*[a-z]{0,3})?$", re.IGNORECASE)
+_PRICE = re.compile(
+    r"^(?:rm|\$|€|eur|usd)?\s*-?\d[\d.,]*[.,]\d\d(?:\s*[a-z]{0,3})?$", re.IGNORECASE
+)
 LARGEST_REGION = 0.15
 """A label and its value farther apart than this share of the picture are not shown together."""
 
@@ -129,7 +131,10 @@ def _cut(rng: random.Random, canvas: Canvas) -> Canvas:
         near = [rng.uniform(0.0, 0.08) * max(width, height) for _ in range(4)]
         box = (text[0] - near[0], text[1] - near[1], text[2] + near[2], text[3] + near[3])
         if chance < 0.22:  # a window of it
-            w, h = (box[2] - box[0]) * rng.uniform(0.7, 1.0), (box[3] - box[1]) * rng.uniform(0.35, 0.8)
+            w, h = (
+                (box[2] - box[0]) * rng.uniform(0.7, 1.0),
+                (box[3] - box[1]) * rng.uniform(0.35, 0.8),
+            )
             x = rng.uniform(box[0], box[2] - w)
             y = box[1] if rng.random() < 0.4 else rng.uniform(box[1], box[3] - h)
             box = (x, y, x + w, y + h)
@@ -267,7 +272,10 @@ def _found(picture: RealPicture) -> Iterator[tuple[str, str, Rect, Rect, tuple[s
 
 def _vague(text: str, words: list[str]) -> bool:
     """Whether a receipt has several of it, so that nobody could tell which is meant."""
-    return len(words) <= 2 and re.search(r"total|amount|summe|betrag|jumlah|tax", text, re.I) is not None
+    return (
+        len(words) <= 2
+        and re.search(r"total|amount|summe|betrag|jumlah|tax", text, re.I) is not None
+    )
 
 
 def _right_of(picture: RealPicture, line: Line, last: bool) -> Line | None:
@@ -315,6 +323,10 @@ def _ask(rng: random.Random, picture: RealPicture, canvas: Canvas, most: int) ->
         shown = {f.value_kind for f in rows}
         for row in picture.rows:
             if row.kind in ("company", "address", "date") and row.kind not in shown:
-                if row.answer[:6].lower() not in text and rng.random() < 0.2 and row.kind != "company":
+                if (
+                    row.answer[:6].lower() not in text
+                    and rng.random() < 0.2
+                    and row.kind != "company"
+                ):
                     questions.append(Question(row.question, "", None, None, None))
     return questions

@@ -78,44 +78,101 @@ def _rows(*pairs: tuple[str, str]) -> tuple[tuple[re.Pattern[str], tuple[str, ..
 
 
 RECEIPT_ROWS = _rows(
-    (r"\bsub.?total|zwischensumme", "What is the subtotal?|subtotal|How much before tax?|Zwischensumme|sous-total"),
-    (r"\b(cash|tunai|bargeld|bar)\b", "How much cash was given?|cash|What did the customer hand over?"
-     "|How much was tendered?|amount paid in cash|Wie viel wurde bar bezahlt?|cash received"),
-    (r"\b(change|r.ckgeld|baki|zur.ck)\b", "How much change was given?|change|change due|How much came back?"
-     "|Wie viel Rückgeld gab es?|What did the customer get back?|Rückgeld"),
+    (
+        r"\bsub.?total|zwischensumme",
+        "What is the subtotal?|subtotal|How much before tax?|Zwischensumme|sous-total",
+    ),
+    (
+        r"\b(cash|tunai|bargeld|bar)\b",
+        "How much cash was given?|cash|What did the customer hand over?"
+        "|How much was tendered?|amount paid in cash|Wie viel wurde bar bezahlt?|cash received",
+    ),
+    (
+        r"\b(change|r.ckgeld|baki|zur.ck)\b",
+        "How much change was given?|change|change due|How much came back?"
+        "|Wie viel Rückgeld gab es?|What did the customer get back?|Rückgeld",
+    ),
     (r"\brounding", "What is the rounding?|rounding adjustment|How much was it rounded by?"),
-    (r"\bdisc(ount)?\b|rabatt", "How much discount was given?|discount|What was taken off?|How much was saved?"),
+    (
+        r"\bdisc(ount)?\b|rabatt",
+        "How much discount was given?|discount|What was taken off?|How much was saved?",
+    ),
     (r"\b(service|serv\.?) ch", "How much is the service charge?|service charge|What is the tip?"),
-    (r"\b(kreditkarte|visa|master|ec.karte|karte)", "How much was paid by card?|card payment|credit card amount"),
+    (
+        r"\b(kreditkarte|visa|master|ec.karte|karte)",
+        "How much was paid by card?|card payment|credit card amount",
+    ),
 )
 LABELLED = _rows(
-    (r"\b(tel|phone|hp|h/p)\b.*\d{3}", "What is the phone number?|phone|telephone number|How can I call them?"
-     "|Which number do I ring?|Telefonnummer|tel|contact number|Quel est le numéro de téléphone ?|teléfono"),
+    (
+        r"\b(tel|phone|hp|h/p)\b.*\d{3}",
+        "What is the phone number?|phone|telephone number|How can I call them?"
+        "|Which number do I ring?|Telefonnummer|tel|contact number|Quel est le numéro de téléphone ?|teléfono",
+    ),
     (r"\bfax\b.*\d{3}", "What is the fax number?|fax|fax no."),
-    (r"\S+@\S+\.\w+", "What is the e-mail address?|e-mail|email|Where can I write to?|E-Mail-Adresse|correo"),
-    (r"\b(www\.|https?:)", "What is the website?|web address|url|Which site do they have?|homepage|Internetadresse"),
-    (r"\bgst (reg|id|no)|\bgst.{0,12}\d{9}", "What is the GST number?|GST registration number|tax ID|tax number"
-     "|What is the shop's tax identification?|GST ID"),
-    (r"\b(invoice|inv|bill|receipt|doc(ument)?|bon) ?(no|nr|number|#).{0,3}\W*\w*\d", "What is the receipt number?"
-     "|invoice number|Which number does the bill have?|document number|receipt no|Rechnungsnummer|bill no"),
+    (
+        r"\S+@\S+\.\w+",
+        "What is the e-mail address?|e-mail|email|Where can I write to?|E-Mail-Adresse|correo",
+    ),
+    (
+        r"\b(www\.|https?:)",
+        "What is the website?|web address|url|Which site do they have?|homepage|Internetadresse",
+    ),
+    (
+        r"\bgst (reg|id|no)|\bgst.{0,12}\d{9}",
+        "What is the GST number?|GST registration number|tax ID|tax number"
+        "|What is the shop's tax identification?|GST ID",
+    ),
+    (
+        r"\b(invoice|inv|bill|receipt|doc(ument)?|bon) ?(no|nr|number|#).{0,3}\W*\w*\d",
+        "What is the receipt number?"
+        "|invoice number|Which number does the bill have?|document number|receipt no|Rechnungsnummer|bill no",
+    ),
     (r"\b(cashier|kassierer|kasir)\b", "Who was the cashier?|cashier|Who served the customer?"),
     (r"\biban\b", "What is the IBAN?|bank account|account to pay to|Kontonummer"),
     (r"\b(bic|swift)\b", "What is the BIC?|SWIFT code|bank identifier"),
-    (r"\bust.?.?id|\bvat (no|reg|id)|steuer.?n", "What is the VAT number?|tax number|Steuernummer|VAT ID"),
+    (
+        r"\bust.?.?id|\bvat (no|reg|id)|steuer.?n",
+        "What is the VAT number?|tax number|Steuernummer|VAT ID",
+    ),
 )
 ABSENT = _rows(
     (r"@|e-?mail", "What is the e-mail address?|e-mail|Where can I write to?"),
-    (r"iban|account|konto", "What is the IBAN?|account number|Which bank account?|What is the account balance?"),
-    (r"deliver|ship|liefer", "What is the delivery address?|When will it be delivered?|shipping method"),
+    (
+        r"iban|account|konto",
+        "What is the IBAN?|account number|Which bank account?|What is the account balance?",
+    ),
+    (
+        r"deliver|ship|liefer",
+        "What is the delivery address?|When will it be delivered?|shipping method",
+    ),
     (r"due|f.llig", "What is the due date?|When must it be paid by?|payment deadline"),
-    (r"passport|birth|nationality", "What is the passport number?|date of birth|When was the person born?"),
+    (
+        r"passport|birth|nationality",
+        "What is the passport number?|date of birth|When was the person born?",
+    ),
     (r"weight|kg|gewicht", "What is the weight?|How heavy is it?|gross weight"),
     (r"interest|rate|zins", "What is the interest rate?|annual percentage rate"),
-    (r"patient|doctor|diagnos|dr\b", "Who is the patient?|Which doctor signed?|What is the diagnosis?"),
-    (r"flight|gate|seat|train|platform", "What is the flight number?|Which gate?|seat number|From which platform?"),
-    (r"temp|humid|wind|sun", "What is the temperature?|How will the weather be tomorrow?|wind speed"),
-    (r"licen|plate|vehicle|km\b|mile", "What is the licence plate?|How many kilometres?|vehicle type"),
-    (r"dog|cat|tree|car\b|man\b|woman", "What colour is the dog?|How many people are there?|Is there a tree?"),
+    (
+        r"patient|doctor|diagnos|dr\b",
+        "Who is the patient?|Which doctor signed?|What is the diagnosis?",
+    ),
+    (
+        r"flight|gate|seat|train|platform",
+        "What is the flight number?|Which gate?|seat number|From which platform?",
+    ),
+    (
+        r"temp|humid|wind|sun",
+        "What is the temperature?|How will the weather be tomorrow?|wind speed",
+    ),
+    (
+        r"licen|plate|vehicle|km\b|mile",
+        "What is the licence plate?|How many kilometres?|vehicle type",
+    ),
+    (
+        r"dog|cat|tree|car\b|man\b|woman",
+        "What colour is the dog?|How many people are there?|Is there a tree?",
+    ),
     (r"www|http|\.com", "What is the website?|web address"),
     (r"tel|phone|fon|hp\b|h/p", "What is the phone number?|telephone"),
     (r"author|chapter|title|isbn", "Who is the author?|Which chapter is it?|ISBN"),

@@ -189,7 +189,17 @@ def train(
     if pool_heldout is not None:
         tests["html 736x1024"] = pooled_batches(pool_heldout, 4, 24, table)
     loader = torch.utils.data.DataLoader(
-        Batches(seed, start, reading if fresh else None, steps, pool, pool_share, real, real_share, table),
+        Batches(
+            seed,
+            start,
+            reading if fresh else None,
+            steps,
+            pool,
+            pool_share,
+            real,
+            real_share,
+            table,
+        ),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=8 if workers else None,

@@ -189,7 +189,9 @@ class NanoPolicy(Policy):
                 "price": decoding.price,
             }
             if manifest.meanings:
-                said["meanings"] = Meanings.parse(bytes(read_files(folder, manifest)[MEANINGS_NAME]))
+                said["meanings"] = Meanings.parse(
+                    bytes(read_files(folder, manifest)[MEANINGS_NAME])
+                )
             net = restore(source, statistics=False)
         else:
             if path is None or file.kind != cls.kind:
@@ -312,7 +314,12 @@ class NanoPolicy(Policy):
             absent.append(pointing.absent[:, 0])
             order += members
         back = torch.tensor(order, device=size.device).argsort()
-        return torch.cat(cells)[back], torch.cat(edges)[back], torch.cat(absent)[back], (rows, columns)
+        return (
+            torch.cat(cells)[back],
+            torch.cat(edges)[back],
+            torch.cat(absent)[back],
+            (rows, columns),
+        )
 
     def _point(self, batch: Batch, temperature: float = 1.0) -> tuple[BoxDistribution, Tensor]:
         """The distribution, and (B,) float32 log odds of "absent" against all cells together."""
@@ -326,9 +333,7 @@ class NanoPolicy(Policy):
             return reaches.gather(1, index)
 
         own = grid.mask(logits.shape[1])
-        odds = absent.float() - torch.logsumexp(
-            logits.float().masked_fill(~own, -torch.inf), -1
-        )
+        odds = absent.float() - torch.logsumexp(logits.float().masked_fill(~own, -torch.inf), -1)
         return BoxDistribution(logits, at_cells, grid, temperature), odds
 
     def _grow(self, boxes: Tensor, size: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cropzoom.cropper.folder import Folder
 from cropzoom.cropper.manifest import MODEL_NAME, POINTER_NAME, PointerManifest, read_files
 from cropzoom.cropper.nano.meanings import MEANINGS_NAME, Meanings
-from cropzoom.cropper.session import Device, check_graph, make_session
+from cropzoom.cropper.session import Device, check_graph, make_session, runner
 from cropzoom.errors import CropperError
 
 Floats = npt.NDArray[np.float32]
@@ -48,9 +48,7 @@ class NanoGraphs(NamedTuple):
         image = pixels.reshape((1,) * (self.image_axes - 2) + pixels.shape)
         if self.pointer is None:
             return {"image": image}
-        return dict(
-            zip(PAGE_OUTPUTS, self.page(list(PAGE_OUTPUTS), {"image": image}), strict=True)
-        )
+        return dict(zip(PAGE_OUTPUTS, self.page(list(PAGE_OUTPUTS), {"image": image}), strict=True))
 
     def ask(self, page: Mapping[str, npt.NDArray[Any]], words: Floats, mask: Floats) -> list[Any]:
         """The three outputs for a question about a page that was read."""
@@ -93,5 +91,5 @@ def load_graphs(
         page, where = session(MODEL_NAME, ("image",), PAGE_OUTPUTS)
         pointer, where = session(POINTER_NAME, (*PAGE_OUTPUTS, *QUESTION_INPUTS), OUTPUTS)
     axes = {item.name: len(item.shape) for item in page.get_inputs()}["image"]
-    run = None if pointer is None else pointer.run
-    return NanoGraphs(page.run, run, axes, meanings), where
+    run = None if pointer is None else runner(pointer, where)
+    return NanoGraphs(runner(page, where), run, axes, meanings), where

@@ -119,9 +119,7 @@ def question_spec(section: Section) -> QuestionSpec:
         if not all(isinstance(name, str) and _SCRIPT.fullmatch(name) for name in given):
             raise section.error("scripts", "must hold names of scripts, such as 'latin'")
         scripts = tuple(given)
-    spec = QuestionSpec(
-        section.integer("max_words", 1, 1024), encoding == "phoc+meaning", scripts
-    )
+    spec = QuestionSpec(section.integer("max_words", 1, 1024), encoding == "phoc+meaning", scripts)
     section.finish()
     return spec
 
