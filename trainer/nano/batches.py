@@ -27,6 +27,7 @@ from .network import CELL, COLUMN, EDGE_BINS, ROW
 from .pages import Page, PageOptions, render_page
 from .pages.browser.pool import Pool, pooled_page
 from .pages.canvas import Rect
+from .pages.documents import render_document
 from .pages.fonts import Split
 from .real_pages import RealPages, plain_page
 from .real_split import read_pictures
@@ -233,6 +234,7 @@ class Batches(IterableDataset[Batch]):
         share: of the batches of pages with questions, those that come from the pool.
         real: a folder of real pages (see `real_split.py`), of which the training part is drawn.
         real_share: of the batches of pages with questions, those of real pages.
+        papers: of the batches of pages with questions, those of drawn receipts, forms and so on.
         meanings: of the words of questions.
     """
 
@@ -245,13 +247,14 @@ class Batches(IterableDataset[Batch]):
         pool: Path | None = None,
         share: float = 0.4,
         real: Path | None = None,
-        real_share: float = 0.6,
+        real_share: float = 0.5,
+        papers: float = 0.25,
         meanings: Meanings | None = None,
     ) -> None:
         self.seed, self.start, self.reading, self.total = seed, start, reading, total
         self.pool, self.share = (Pool(pool) if pool else None), share
         self.real = RealPages(read_pictures(real, "train")) if real else None
-        self.real_share, self.meanings = real_share, meanings
+        self.real_share, self.papers, self.meanings = real_share, papers, meanings
 
     def __iter__(self) -> Iterator[Batch]:
         info = torch.utils.data.get_worker_info()
@@ -261,12 +264,12 @@ class Batches(IterableDataset[Batch]):
             options, count = plan(index, self.reading, self.total, rng)
             # By a number of its own, so that the other batches are as they are without a pool.
             pooled = random.Random(f"{self.seed}/{index}/pool").random() < self.share
-            if (
-                self.real
-                and options.layout == "page"
-                and random.Random(f"{self.seed}/{index}/real").random() < self.real_share
-            ):
+            kind = random.Random(f"{self.seed}/{index}/real").random()
+            paged = options.layout == "page"
+            if self.real and paged and kind < self.real_share:
                 pages = self.real.draw(rng, 12)
+            elif paged and kind > 1.0 - self.papers:
+                pages = [render_document(rng, options) for _ in range(count)]
             elif self.pool and pooled and options.layout == "page":
                 pages = pooled_pages(self.pool, rng, options, count)
             else:

@@ -16,10 +16,10 @@ from PIL import Image
 
 from cropzoom.cropper.nano.phoc import split_words
 
-from .pages import Page, Question
+from .pages import Page, Question, phrases
 from .pages.canvas import Canvas, Field, Rect, Word, union
 from .pages.damage import damage, inside, lit, mapped, photograph, resampled, squeezed
-from .real_questions import ABSENT, BY_KIND, FIND, ITEM, LABELLED, PAIR, RECEIPT_ROWS, in_a_prompt
+from .real_questions import ABSENT, AMOUNTS, KINDS, LABELLED, OTHERS
 from .real_split import Line, RealPicture
 
 _NARROW = dict.fromkeys("iljI.,:;'!|()[]ft1 ", 0.55) | dict.fromkeys("mwMW@%", 1.45)
@@ -204,39 +204,35 @@ def _fields(rng: random.Random, picture: RealPicture, width: int, height: int) -
     for row in picture.rows:
         large = (row.box[2] - row.box[0]) * (row.box[3] - row.box[1]) > LARGEST_REGION
         region = px(row.value if large else row.box)
-        bank = BY_KIND.get(row.kind, ())
         own = (row.question,)
-        if bank and rng.random() < 0.6:
-            own = (rng.choice(bank),)
-        elif row.kind == "item" and rng.random() < 0.5:
-            own = (rng.choice(ITEM).format(k=_said(rng, row.key)),)
-        elif row.kind == "kv" and rng.random() < 0.5:
-            own = (rng.choice(PAIR).format(k=_said(rng, row.key)),)
-        elif row.kind == "find" and rng.random() < 0.5:
-            own = (rng.choice(FIND).format(k=_said(rng, row.key)),)
+        if rng.random() < 0.6:
+            own = (_worded(rng, KINDS.get(row.kind, row.kind), row.key, picture),)
         fields.append(Field(row.key, row.answer, region, px(row.value), "row", row.kind, None, own))
     counts: dict[str, int] = {}
     for line in picture.lines:
         folded = " ".join(split_words(line.text))
         counts[folded] = counts.get(folded, 0) + 1
-    for key, value, box, value_box, forms in _found(picture):
+    for key, value, box, value_box, form in _readings(picture):
         if counts.get(" ".join(split_words(key)), 0) > 1:
             continue
-        text = rng.choice(forms).format(k=_said(rng, key))
+        text = _worded(rng, form, key, picture)
         fields.append(Field(key, value, px(box), px(value_box), "line", "", None, (text,)))
     return fields
 
 
-def _said(rng: random.Random, key: str) -> str:
-    key = key.strip(" :.-")
-    chance = rng.random()
-    if chance < 0.4:
-        return key.lower()
-    return key.title() if chance < 0.6 else key
+def _worded(rng: random.Random, form: str, key: str, picture: RealPicture) -> str:
+    """A question for a concept, or one that names the key: "kv" and "pair", "item", "find"."""
+    tongue = "de" if picture.source == "softmatic" else "en"
+    if form in phrases.concepts():
+        return phrases.ask(rng, form, tongue)
+    key, chance = key.strip(" :.-()"), rng.random()
+    if chance < 0.6:
+        key = key.lower() if chance < 0.4 else key.title()
+    return phrases.ask_about(rng, "pair" if form == "kv" else form, key, tongue)
 
 
-def _found(picture: RealPicture) -> Iterator[tuple[str, str, Rect, Rect, tuple[str, ...]]]:
-    """Key, value, box of both, box of the value, and question forms for lines."""
+def _readings(picture: RealPicture) -> Iterator[tuple[str, str, Rect, Rect, str]]:
+    """Key, value, box of both, box of the value, and form of question for what lines say."""
     receipt = picture.source in ("sroie", "softmatic")
     for line in picture.lines:
         words = split_words(line.text)
@@ -250,32 +246,26 @@ def _found(picture: RealPicture) -> Iterator[tuple[str, str, Rect, Rect, tuple[s
                 1e-6, sum(_NARROW.get(c, 1.0) for c in line.text)
             )
             x0, y0, x1, y1 = line.box
-            yield label, rest.strip(), line.box, (x0 + share * (x1 - x0), y0, x1, y1), PAIR
-        for pattern, forms in LABELLED:
-            if pattern.search(line.text):
-                yield line.text, line.text, line.box, line.box, forms
+            yield label, rest.strip(), line.box, (x0 + share * (x1 - x0), y0, x1, y1), "pair"
+        for pattern, concept in LABELLED:
+            if pattern.search(line.text) and not line.text.rstrip().endswith(":"):
+                yield line.text, line.text, line.box, line.box, concept
         right = None if picture.source == "ui" else _right_of(picture, line, receipt)
         if right is not None and len(words) <= 7 and not (receipt and _vague(line.text, words)):
-            forms = PAIR
+            form = "pair"
             if _PRICE.match(right.text.strip()):
-                forms = ITEM if receipt else (*ITEM, *PAIR)
-                for pattern, special in RECEIPT_ROWS:
-                    if pattern.search(line.text):
-                        forms = special
+                form = next((c for p, c in AMOUNTS if p.search(line.text)), "item")
             elif receipt and not line.text.rstrip().endswith(":"):
-                forms = ()
-            if forms:
-                yield line.text, right.text, union(line.box, right.box), right.box, forms
+                continue
+            yield line.text, right.text, union(line.box, right.box), right.box, form
         if not receipt and 1 <= len(words) <= 5 and len(line.text) < 40:
-            yield line.text, line.text, line.box, line.box, FIND
+            yield line.text, line.text, line.box, line.box, "find"
 
 
 def _vague(text: str, words: list[str]) -> bool:
     """Whether a receipt has several of it, so that nobody could tell which is meant."""
-    return (
-        len(words) <= 2
-        and re.search(r"total|amount|summe|betrag|jumlah|tax", text, re.I) is not None
-    )
+    several = re.search(r"total|amount|summe|betrag|jumlah|tax", text, re.IGNORECASE)
+    return len(words) <= 2 and several is not None
 
 
 def _right_of(picture: RealPicture, line: Line, last: bool) -> Line | None:
@@ -301,32 +291,28 @@ def _right_of(picture: RealPicture, line: Line, last: bool) -> Line | None:
 def _ask(rng: random.Random, picture: RealPicture, canvas: Canvas, most: int) -> list[Question]:
     rows = [f for f in canvas.fields if f.kind == "row"]
     lines = [f for f in canvas.fields if f.kind == "line"]
-    receipt = picture.source in ("sroie", "softmatic")
     rng.shuffle(rows)
     rows = rows[: round(most * 0.6)]
     rng.shuffle(lines)
     lines = lines[: max(0, most - len(rows) - 1)]
-    text = " ".join(word.text for word in canvas.words).lower()
     questions = []
     for field in rows + lines:
         region = union(field.key_box, field.value_box)
-        asked = in_a_prompt(rng, field.questions[0])
+        asked = phrases.in_prompt(rng, field.questions[0])
         questions.append(Question(asked, field.value, region, field.key_box, field.value_box))
-    for _ in range(2):
-        if rng.random() < 0.5 and len(canvas.words) > 3:
-            pattern, forms = rng.choice(ABSENT)
-            if not pattern.search(text):
-                asked = in_a_prompt(rng, rng.choice(forms))
-                questions.append(Question(asked, "", None, None, None))
-    if receipt:
-        # A window without a row's answer: the same question has no answer there.
-        shown = {f.value_kind for f in rows}
-        for row in picture.rows:
-            if row.kind in ("company", "address", "date") and row.kind not in shown:
-                if (
-                    row.answer[:6].lower() not in text
-                    and rng.random() < 0.2
-                    and row.kind != "company"
-                ):
-                    questions.append(Question(row.question, "", None, None, None))
-    return questions
+    text = " ".join(word.text for word in canvas.words).lower()
+    asked = []
+    if rng.random() < 0.6 and len(canvas.words) > 3:
+        pattern, concept = rng.choice(ABSENT)
+        if concept in phrases.concepts() and not pattern.search(text):
+            asked.append(phrases.ask(rng, concept))
+    if rng.random() < 0.4:
+        asked.append(rng.choice(OTHERS))
+    # A window without a row's answer: the same question has no answer there.
+    shown = {f.value_kind for f in canvas.fields if f.kind == "row"}
+    for row in picture.rows:
+        if row.kind in ("address", "date", "total") and row.kind not in shown:
+            if row.answer[:6].lower() not in text and rng.random() < 0.2:
+                asked.append(row.question)
+    absent = [Question(phrases.in_prompt(rng, q), "", None, None, None) for q in asked]
+    return questions + absent

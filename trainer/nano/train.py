@@ -141,7 +141,10 @@ def train(
     ] = None,
     real_share: Annotated[
         float, typer.Option(help="Share of the batches of pages that are real ones.")
-    ] = 0.6,
+    ] = 0.5,
+    papers: Annotated[
+        float, typer.Option(help="Share of drawn receipts, invoices, forms and dialogs.")
+    ] = 0.25,
     meanings: Annotated[
         Path | None, typer.Option(help="Table of words' meanings (trainer/nano/distil.py).")
     ] = None,
