@@ -191,8 +191,8 @@ def _suggestions(
     for cell in range(within.shape[2]):
         left, top, right, bottom = within[:, :, cell]
         across, down = _spans(left, right, reach), _spans(top, bottom, reach)
-        wide, high = (np.minimum(s.extent, side) for s, side in zip((across, down), size))
-        area = wide[:, None] * high / (size[0] * size[1])
+        wide = np.minimum(across.extent, size[0]) / size[0]
+        area = wide[:, None] * np.minimum(down.extent, size[1]) / size[1]
         holds = across.chance[:, None] * down.chance
         for factor in _AMPLE:
             i, j = np.unravel_index(np.argmax(holds - factor * price * area), holds.shape)

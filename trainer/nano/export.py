@@ -21,20 +21,15 @@ from cropzoom.cropper.nano.graphs import OUTPUTS, PAGE_OUTPUTS, QUESTION_INPUTS,
 from cropzoom.cropper.nano.meanings import MEANINGS_NAME, Meanings
 from cropzoom.cropper.nano.nano_cropper import NanoCropper, decode, preprocess
 from cropzoom.cropper.nano.phoc import MAX_WORDS, WORD_DIM, encode_question
-from cropzoom.cropper.session import import_onnxruntime
 from cropzoom.export.build import make_cropper
 from cropzoom.export.ladder import Ladder, Rung, Sample, samples
 from cropzoom.export.weights import forget_origin
 
+from .decoding import LONGEST_EDGE, MAX_UPSCALE, PAD_PX, PRICE, SCALE
 from .network import CELL, EDGE_BINS, Nano, NanoConfig, View
 
 TOLERANCE = 2e-3
 """Largest difference of a logit between torch and ONNX Runtime that still counts as the same."""
-LONGEST_EDGE, MAX_UPSCALE = 1120, 1.1
-"""Small print is what nano misses. A page of 1024 px is looked at a little enlarged, as far as
-100 ms on two cores allow."""
-PRICE, SCALE, PAD_PX = 2.0, 1.0, 8.0
-"""Chosen by calibrate.py."""
 SCRIPTS = ("latin", "greek", "cyrillic")
 """That the pages of training are written in."""
 _SIZES = [(1024, 736), (320, 480), (32, 64)]

@@ -30,15 +30,16 @@ LARGEST_REGION = 0.15
 """A label and its value farther apart than this share of the picture are not shown together."""
 
 
+WEIGHTS = {"sroie": 6.0, "softmatic": 1.2, "docs": 1.3, "ui": 2.0}
+"""How often each set is drawn."""
+
+
 class RealPages:
     """Pictures of one part, drawn by set: receipts most of the time.
 
     Args:
         pictures: at least one.
-        weights: of each set that is there.
     """
-
-    WEIGHTS = {"sroie": 6.0, "softmatic": 1.2, "docs": 1.3, "ui": 2.0}
 
     def __init__(self, pictures: list[RealPicture]) -> None:
         self.by_set: dict[str, list[RealPicture]] = {}
@@ -48,7 +49,7 @@ class RealPages:
     def draw(self, rng: random.Random, questions: int) -> list[Page]:
         """One or two pages of one size with up to `questions` questions together."""
         names = sorted(self.by_set)
-        source = rng.choices(names, [self.WEIGHTS[name] for name in names])[0]
+        source = rng.choices(names, [WEIGHTS[name] for name in names])[0]
         longest = rng.randint(640, 1120)
         count = 2 if longest < 820 else 1
         first = rng.choice(self.by_set[source])
@@ -240,7 +241,7 @@ def _readings(picture: RealPicture) -> Iterator[tuple[str, str, Rect, Rect, str]
         if letters < 3:
             continue
         label, colon, rest = line.text.partition(":")
-        if colon and 3 <= sum(c.isalpha() for c in label) and len(label) < 34 and rest.strip():
+        if colon and sum(c.isalpha() for c in label) >= 3 and len(label) < 34 and rest.strip():
             start = line.text.index(rest.strip(), len(label))
             share = sum(_NARROW.get(c, 1.0) for c in line.text[:start]) / max(
                 1e-6, sum(_NARROW.get(c, 1.0) for c in line.text)
@@ -270,7 +271,7 @@ def _vague(text: str, words: list[str]) -> bool:
 
 def _right_of(picture: RealPicture, line: Line, last: bool) -> Line | None:
     """The line at the right of one, in the same row: the next, or on receipts the last."""
-    x0, y0, x1, y1 = line.box
+    _, y0, x1, y1 = line.box
     row = [
         other
         for other in picture.lines
@@ -311,8 +312,8 @@ def _ask(rng: random.Random, picture: RealPicture, canvas: Canvas, most: int) ->
     # A window without a row's answer: the same question has no answer there.
     shown = {f.value_kind for f in canvas.fields if f.kind == "row"}
     for row in picture.rows:
-        if row.kind in ("address", "date", "total") and row.kind not in shown:
-            if row.answer[:6].lower() not in text and rng.random() < 0.2:
-                asked.append(row.question)
+        hidden = row.kind in ("address", "date", "total") and row.kind not in shown
+        if hidden and row.answer[:6].lower() not in text and rng.random() < 0.2:
+            asked.append(row.question)
     absent = [Question(phrases.in_prompt(rng, q), "", None, None, None) for q in asked]
     return questions + absent

@@ -34,6 +34,8 @@ from torch import Tensor, nn
 from cropzoom.cropper.folder import find_folder
 from cropzoom.cropper.manifest import read_manifest
 from cropzoom.cropper.nano.meanings import Meanings
+from cropzoom.cropper.nano.nano_cropper import decode
+from cropzoom.cropper.nano.pointer_spec import DecodeSpec
 
 from .batches import (
     Batch,
@@ -43,11 +45,10 @@ from .batches import (
     pooled_batches,
     real_batches,
 )
+from .decoding import PAD_PX, PRICE, SCALE
 from .nano_losses import pointing_losses, reading_losses, retrieval
 from .network import CELL, EDGE_BINS, Nano, NanoConfig, Pointing
 from .restore import restore
-
-EDGE_QUANTILE = 0.5
 
 
 def learning_rate(
@@ -63,16 +64,17 @@ def learning_rate(
     return peak * (0.02 + 0.98 * 0.5 * (1 - math.cos(math.pi * min(1.0, max(0.0, left)))))
 
 
-def pointed_boxes(pointing: Pointing) -> Tensor:
-    """The likeliest cell's box at the median of each distance, (Q, 4) px."""
-    rows, _, width = pointing.cells.shape
-    best = pointing.cells.flatten(1).argmax(1)
-    edges = pointing.edges.flatten(3)[torch.arange(rows), :, :, best].softmax(-1).cumsum(-1)
-    index = (edges < EDGE_QUANTILE).sum(-1).clamp_max(len(EDGE_BINS) - 1)
-    left, top, right, bottom = torch.tensor(EDGE_BINS)[index].T
-    x = (best % width + 0.5) * CELL
-    y = (torch.div(best, width, rounding_mode="floor") + 0.5) * CELL
-    return torch.stack([x - left, y - top, x + right, y + bottom], 1)
+MEASURED = DecodeSpec(CELL, EDGE_BINS, 0.5, SCALE, PAD_PX, 1.0, None, PRICE)
+"""Boxes are measured as the exported cropper makes them."""
+
+
+def pointed_boxes(pointing: Pointing, width: int, height: int) -> Tensor:
+    """The box for each question as the runtime decodes it, (Q, 4) px of a page of that size."""
+    boxes = []
+    for cells, absent, edges in zip(*(x.float().numpy() for x in pointing), strict=True):
+        (crop,) = decode(cells, float(absent[0]), edges, (width, height), MEASURED, 1)
+        boxes.append((crop.box.x0, crop.box.y0, crop.box.x1, crop.box.y1))
+    return torch.tensor(boxes) * torch.tensor([width, height, width, height])
 
 
 def measure(net: nn.Module, batches: list[Batch]) -> dict[str, float]:
@@ -86,19 +88,14 @@ def measure(net: nn.Module, batches: list[Batch]) -> dict[str, float]:
             found.append(retrieval(net, reading, batch).float())
             if not len(batch.page):
                 continue
-            box = pointed_boxes(net.point(reading, batch.words, batch.mask, batch.page))
+            height, width = batch.image.shape[2:]
+            pointing = net.point(reading, batch.words, batch.mask, batch.page)
+            box = pointed_boxes(pointing, width, height)
             x, y = (box[:, 0] + box[:, 2]) / 2, (box[:, 1] + box[:, 3]) / 2
             r, v = batch.region, batch.value
             hits.append(((x >= r[:, 0]) & (x <= r[:, 2]) & (y >= r[:, 1]) & (y <= r[:, 3])).float())
-            m = 6.0  # half the margin that decoding adds
-            covered.append(
-                (
-                    (box[:, 0] - m <= v[:, 0])
-                    & (box[:, 1] - m <= v[:, 1])
-                    & (box[:, 2] + m >= v[:, 2])
-                    & (box[:, 3] + m >= v[:, 3])
-                ).float()
-            )
+            low = (box[:, :2] <= v[:, :2] + 1.0).all(1)
+            covered.append((low & (box[:, 2:] >= v[:, 2:] - 1.0).all(1)).float())
     net.train()
     result = {"retrieval": float(torch.cat(found).mean())}
     if hits:
@@ -201,6 +198,7 @@ def train(
             pool_share,
             real,
             real_share,
+            papers,
             table,
         ),
         batch_size=None,

@@ -135,7 +135,8 @@ class NanoPolicy(Policy):
         if not well:
             raise OptionsError(
                 f"a nano policy can't have longest_edge={longest_edge}, quantile={quantile}, "
-                f"scale={scale}, pad_px={pad_px}, max_upscale={max_upscale}, join={join}, price={price}; needs "
+                f"scale={scale}, pad_px={pad_px}, max_upscale={max_upscale}, join={join}, "
+                f"price={price}; needs "
                 "16 <= longest_edge <= 16384, 0 < quantile < 1, 1 <= scale <= 16, "
                 "0 <= pad_px <= 4096, 1 <= max_upscale <= 16, join and price > 0 or None"
             )
