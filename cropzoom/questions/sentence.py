@@ -12,6 +12,7 @@ from cropzoom.questions.fields import of_items
 from cropzoom.questions.objects import keys_named, listed, split, tail
 from cropzoom.questions.words import REPLYING, Words, fold, word_set, words_of
 
+_MOST_LEADS = 4
 _ASKS = ("?", "？", "؟", ";", "\u037e")
 _QUOTED = re.compile(r"[\"“«„'‘`]([^\"“”«»„\n]{3,300}?[?？;])[\"”»“'’`]")
 _ASIDE = re.compile(r"\s?[(\[]([^()\[\]\n]{3,200})[)\]]")
@@ -76,10 +77,9 @@ def sentence(text: str) -> Reading:
         if bag <= vocabulary.LEADS and not bag & vocabulary.ASKING:
             return Reading(Kind.DATA if bag & vocabulary.FINDING else Kind.POLITE)
         return Reading(Kind.QUESTION, listed(bare(text, words)))
-    if bag & vocabulary.ASKING and not bag & vocabulary.RULES:
-        question = bare(text, words)
-        if fold(question.partition(" ")[0].strip("¿'’")) in vocabulary.ASKING:
-            return Reading(Kind.QUESTION, listed(question))
+    question = _unmarked(text, words)
+    if question:
+        return Reading(Kind.REQUEST, listed(question))
     request = _request(text, words)
     if request is not None:
         return request
@@ -88,6 +88,35 @@ def sentence(text: str) -> Reading:
     if bag <= vocabulary.LEADS:
         return Reading(Kind.POLITE)
     return Reading(Kind.WEAK, (text,))
+
+
+def _unmarked(text: str, words: Words) -> str:
+    """Read 'tell me what the total is' and 'what is the total answer in one word'."""
+    question = bare(text, words)
+    if words_of(question)[0][0] not in vocabulary.ASKING:
+        starts = (words[number][1] for number in range(1, len(words)) if _what_is(words[number:]))
+        start = next(starts, None)
+        if start is None:
+            return ""
+        question = text[start:]
+    names = words_of(question)
+    rules = (number for number, (word, _, _) in enumerate(names) if word in vocabulary.RULES)
+    first = next(rules, None)
+    if first is None:
+        return question
+    if first > 2 and names[first][0] in vocabulary.REPLYING:
+        return question[: names[first][1]].rstrip(" ,;-")
+    return ""
+
+
+def _what_is(words: Words) -> bool:
+    names = [word for word, _, _ in words[:3]]
+    return (
+        len(names) == 3
+        and names[0] in vocabulary.WHAT
+        and names[1] in vocabulary.COPULAS
+        and names[2] in vocabulary.ARTICLES
+    )
 
 
 _PARSING = word_set("parse convert analyze analyse review interpret digitize digitise wandle")
@@ -141,9 +170,21 @@ def cleaned(text: str) -> str:
 
 def bare(text: str, words: Words) -> str:
     """Return a question without what leads to it: 'Please tell me: what is it?' -> 'what is it?'"""
+    for _ in range(_MOST_LEADS):
+        rest = _without_lead(text, words)
+        words = words_of(rest)
+        if rest == text or not words:
+            break
+        text = rest
+    return text
+
+
+def _without_lead(text: str, words: Words) -> str:
     rules = False
     for number, (word, start, stop) in enumerate(words):
-        if number and word in vocabulary.ASKING and not rules:
+        # "was" is "what" in German, where a clause stands behind a comma.
+        told = word != "was" or text[:start].rstrip()[-1:] in (",", ":")
+        if number and word in vocabulary.ASKING and told and not rules:
             if words[number - 1][0] in vocabulary.PREPOSITIONS:
                 start = words[number - 1][1]
             opening = text[start - 1 : start]
@@ -156,8 +197,7 @@ def bare(text: str, words: Words) -> str:
             break
         gap = text[stop : stop + 3].lstrip(" *_\"'")[:1]
         if gap == ":" and number + 1 < len(words):
-            rest = text[stop:].lstrip(" *_:\"'“”»«").strip()
-            return bare(rest, words_of(rest)) if rest else text
+            return text[stop:].lstrip(" *_:\"'“”»«").strip()
     return _behind_colon(text, words)
 
 
@@ -289,7 +329,7 @@ def _request(text: str, words: Words) -> Reading | None:
 
 _FORMS = word_set(
     "template templates blank blanks placeholder placeholders record relevant "
-    "required requested important structured necessary listed specified vorlage modèle"
+    "value values required requested important structured necessary listed specified vorlage modèle"
 )
 
 _SKIPPED = vocabulary.LEADS | labels.LABELS_FIELDS | _FORMS

@@ -258,6 +258,7 @@ def test_readable(question: str, scripts: set[str] | None, fine: bool) -> None:
 
 
 PIECES = [
+    *("note: ", "tell me: " * 400, "a:" * 3000, "What? " * 500, "and " * 300),
     *("?.:;-\"{}[]<>()#*`'"),
     *("```", "<question>", "</question>", "Question:", "A:", "what", "is", "extract", "the", "and"),
     *("total", "1.", "{'a':", '{"a":1}', "describe", "image", "continue", "Ποιο", "->", "A)", "B)"),
@@ -319,6 +320,8 @@ def test_bare_questions_are_a_fixed_point(start: str, words: list[str]) -> None:
         lambda n: "<q>" * (n // 6) + "</q>" * (n // 8),
         lambda n: "- a\n" * (n // 4),
         lambda n: "**a:** b?\n" * (n // 10),
+        lambda n: "Note: " + "a: " * (n // 3),
+        lambda n: "tell me: " * (n // 9),
         lambda n: '"a?' * (n // 3),
         lambda n: "(" * n,
         lambda n: "what is " * (n // 8),
