@@ -269,7 +269,7 @@ def _history(curve: list[dict[str, Any]]) -> str:
 
 def _first(curve: list[dict[str, Any]], run: int) -> dict[str, Any]:
     """The first row of a run, of the weights it began with."""
-    return [row for row in curve if row["run"] == run][0]
+    return next(row for row in curve if row["run"] == run)
 
 
 def _real(croppers: dict[str, Any]) -> list[str]:
