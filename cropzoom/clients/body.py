@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 from cropzoom.clients.budget import Limits
 from cropzoom.clients.dialects import DIALECTS, Dialect, Endpoint
 from cropzoom.clients.memory import Memory
-from cropzoom.clients.rewriting import Rewritten, Settings, rewrite
+from cropzoom.clients.outcome import Rewritten
+from cropzoom.clients.rewriting import Settings, rewrite
 from cropzoom.errors import CropZoomError, RequestError
 from cropzoom.options import ZoomOptions
 from cropzoom.report import Reason, ZoomReport

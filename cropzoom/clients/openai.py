@@ -15,7 +15,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import anyio
@@ -29,6 +29,7 @@ from PIL import Image
 from cropzoom.clients import CropZoom
 from cropzoom.clients.controller import Call, Controller
 from cropzoom.clients.dialects import DIALECTS, Endpoint, endpoint_of
+from cropzoom.clients.openai_streams import guarded, guarded_async
 from cropzoom.errors import ClientError, RequestError
 from cropzoom.images import Encoded, ImageSource, load_image, read_bytes
 from cropzoom.report import Reason, ZoomReport
@@ -82,13 +83,14 @@ class ZoomOpenAI(CropZoom, OpenAI):
             try:
                 if not call.changed:
                     return super().request(cast_to, options, *args, **kwargs)
+                again = partial(super().request, cast_to, options, *args, **kwargs)
                 try:
                     changed = _with_body(options, *request, call.new)
-                    return super().request(cast_to, changed, *args, **kwargs)
+                    return guarded(super().request(cast_to, changed, *args, **kwargs), call, again)
                 except APIStatusError as error:
                     if not call.refused(error.status_code, _words(error)):
                         raise
-                answer = super().request(cast_to, options, *args, **kwargs)
+                answer = again()
                 call.accepted()
                 return answer
             finally:
@@ -149,13 +151,15 @@ class ZoomAsyncOpenAI(CropZoom, AsyncOpenAI):
             try:
                 if not call.changed:
                     return await super().request(cast_to, options, *args, **kwargs)
+                again = partial(super().request, cast_to, options, *args, **kwargs)
                 try:
                     changed = _with_body(options, *request, call.new)
-                    return await super().request(cast_to, changed, *args, **kwargs)
+                    answer = await super().request(cast_to, changed, *args, **kwargs)
+                    return guarded_async(answer, call, again)
                 except APIStatusError as error:
                     if not call.refused(error.status_code, _words(error)):
                         raise
-                answer = await super().request(cast_to, options, *args, **kwargs)
+                answer = await again()
                 call.accepted()
                 return answer
             finally:

@@ -20,76 +20,29 @@ Images are worked on one after the other, so memory holds one decoded image at a
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cropzoom.clients.budget import Budget, Cost, Limits
+from cropzoom.clients.budget import Budget, Limits
 from cropzoom.clients.conversation import Conversation, Insertion, Passage, Path, Piece, spliced
 from cropzoom.clients.dialects import Dialect
-from cropzoom.clients.memory import Memory
-from cropzoom.clients.sources import OFF_HINT, Fetched, SkipError, encoded_length
+from cropzoom.clients.memory import Digests, Memory
+from cropzoom.clients.outcome import Addition, Rewritten, joined, report_since, settled, skipped
+from cropzoom.clients.sources import OFF_HINT, Fetched, SkipError
 from cropzoom.errors import ImageError, RequestError
 from cropzoom.images import ImageSource, OpenedImage
 from cropzoom.options import ZoomOptions
 from cropzoom.questions import Asking, Turn, asking, readable
-from cropzoom.report import CropReport, ImageReport, Reason, ZoomReport
+from cropzoom.report import ImageReport, Reason, ZoomReport
 from cropzoom.zoom import Zoom, Zoomed, crop_report
 
 # With more images than these in a turn, its question is taken to be answered on one of them.
 _FEW_IMAGES = 3
 # Two crops of one image that share so much show the same.
 _SAME_PLACE = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """A crop in its place: what is sent for it, and what the report says.
-
-    Args:
-        image: number of its source in the request.
-        path: of the piece beside it.
-        after: whether it comes after that piece, else before it.
-        parts: as the dialect spells them.
-        report: of the crop.
-    """
-
-    image: int
-    path: Path
-    after: bool
-    parts: tuple[Any, ...]
-    report: CropReport
-
-    @property
-    def cost(self) -> Cost:
-        """What it adds to the request."""
-        report = self.report
-        return Cost(report.width * report.height, encoded_length(report.bytes))
-
-
-@dataclass(frozen=True, slots=True)
-class Rewritten:
-    """What became of one turn.
-
-    Args:
-        additions: the crops put in, best first.
-        reports: of the images that it asks about.
-        questions: what they were searched for.
-        reason: why they were not searched, where they were not.
-    """
-
-    additions: tuple[Addition, ...]
-    reports: tuple[ImageReport, ...]
-    questions: tuple[str, ...] = ()
-    reason: Reason | None = None
-
-    @property
-    def bytes(self) -> int:
-        """About how much memory it takes."""
-        return 1000 + sum(addition.cost.bytes + 500 for addition in self.additions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +92,7 @@ def rewrite(
     except SkipError as error:
         if settings.strict:
             raise RequestError(f"nothing to zoom: {error}") from error
-        return body, _report(start, reason=error.reason, detail=str(error))
+        return body, report_since(start, reason=error.reason, detail=str(error))
     run = _Rewriting(body, dialect, conversation, settings)
     turns = run.turns()
     insertions: dict[Path, Insertion] = {}
@@ -193,7 +146,7 @@ class _Rewriting:
             if (pictures := self._asked_about(at, passage))
         ]
         self._fetch_ahead([picture for _, pictures in asking_turns for picture in pictures])
-        digests = _Digests(self._dialect.name, passages) if self._settings.memory else None
+        digests = Digests(self._dialect.name, passages) if self._settings.memory else None
         turns: list[Rewritten] = []
         for number, (at, pictures) in enumerate(asking_turns):
             last = number == len(asking_turns) - 1
@@ -237,8 +190,9 @@ class _Rewriting:
         found = self._asking(at, last=last)
         if not found.questions:
             reason = found.reason or Reason.NO_QUESTION
-            skipped = tuple(_skipped(picture, reason, _WHY[reason]) for picture in pictures)
-            return Rewritten((), skipped, (), reason)
+            why = _WHY[reason]
+            untouched = tuple(skipped(picture.index, reason, why) for picture in pictures)
+            return Rewritten((), untouched, (), reason)
         candidates: list[tuple[_Picture, Zoomed]] = []
         reports: list[ImageReport] = []
         for picture in pictures:
@@ -248,7 +202,7 @@ class _Rewriting:
         additions, refused = self._chosen(at, candidates, many=len(pictures) > _FEW_IMAGES)
         return Rewritten(
             tuple(additions),
-            tuple(_settled(report, additions, refused) for report in reports),
+            tuple(settled(report, additions, refused) for report in reports),
             found.questions,
         )
 
@@ -281,7 +235,7 @@ class _Rewriting:
             if settings.strict:
                 raise source.error from source.error.__cause__
             elapsed = (time.perf_counter() - start) * 1000
-            return [], _skipped(picture, source.reason, str(source.error), elapsed)
+            return [], skipped(picture.index, source.reason, str(source.error), elapsed)
         return settings.zoom.crops(
             source,
             questions,
@@ -375,7 +329,7 @@ class _Rewriting:
             else:
                 refused.setdefault(addition.image, why_not)
         reports = tuple(
-            replace(_settled(report, kept, refused), milliseconds=0.0, cached=True)
+            replace(settled(report, kept, refused), milliseconds=0.0, cached=True)
             for report in turn.reports
         )
         return replace(turn, additions=tuple(kept), reports=reports)
@@ -386,23 +340,23 @@ class _Rewriting:
         for turn in turns:
             for report in turn.reports:
                 earlier = images.get(report.index)
-                images[report.index] = report if earlier is None else _joined(earlier, report)
+                images[report.index] = report if earlier is None else joined(earlier, report)
         searched = [turn for turn in turns if turn.questions]
         for picture in self._pictures:
             why_not = picture.piece.why_not
             if why_not is None and picture.index not in images and not self._zoomed(picture.at):
                 why_not = Reason.NOT_USER_MESSAGE, _TOOL_OFF
             if why_not is not None:
-                images[picture.index] = _skipped(picture, *why_not)
+                images[picture.index] = skipped(picture.index, *why_not)
         reports = tuple(images[index] for index in sorted(images))
         question = "\n".join(searched[-1].questions) if searched else None
         if searched:
-            return _report(start, reports, question)
+            return report_since(start, reports, question)
         reason, detail = self._nothing(turns, reports)
         # Decisions are no errors.
         if self._settings.strict and reason not in (Reason.WHOLE_PICTURE, Reason.OTHER_SCRIPT):
             raise RequestError(f"nothing to zoom: {detail}")
-        return _report(start, reports, None, reason, detail)
+        return report_since(start, reports, None, reason, detail)
 
     def _nothing(
         self, turns: Sequence[Rewritten], reports: Sequence[ImageReport]
@@ -439,82 +393,3 @@ def _texts(given: object) -> list[str]:
             f"the option `question` gave {type(given).__name__}; give a string, several, or None"
         )
     return list(given)
-
-
-def _settled(
-    report: ImageReport, additions: Sequence[Addition], refused: Mapping[int, tuple[Reason, str]]
-) -> ImageReport:
-    """Return an image's report with the crops that were really added."""
-    crops = tuple(item.report for item in additions if item.image == report.index)
-    if crops or not report.crops:
-        return replace(report, crops=crops)
-    reason, detail = refused.get(report.index, (Reason.BUDGET, ""))
-    return replace(report, crops=(), reason=reason, detail=detail)
-
-
-def _joined(earlier: ImageReport, later: ImageReport) -> ImageReport:
-    """Return one report of an image that several turns ask about."""
-    crops = earlier.crops + later.crops
-    return replace(
-        later,
-        size=later.size or earlier.size,
-        crops=crops,
-        reason=None if crops else later.reason,
-        milliseconds=earlier.milliseconds + later.milliseconds,
-        cached=earlier.cached and later.cached,
-    )
-
-
-def _skipped(
-    picture: _Picture, reason: Reason, detail: str, milliseconds: float = 0.0
-) -> ImageReport:
-    return ImageReport(picture.index, None, (), reason, milliseconds, False, detail)
-
-
-def _report(
-    start: float,
-    images: tuple[ImageReport, ...] = (),
-    question: str | None = None,
-    reason: Reason | None = None,
-    detail: str = "",
-) -> ZoomReport:
-    elapsed = (time.perf_counter() - start) * 1000
-    return ZoomReport(images, question, reason, elapsed, detail)
-
-
-class _Digests:
-    """Digests of a conversation up to each turn, each made of the one before."""
-
-    def __init__(self, name: str, passages: Sequence[Passage]) -> None:
-        self._passages = passages
-        self._hash = hashlib.sha256(name.encode())
-        self._done = 0
-
-    def up_to(self, at: int) -> bytes:
-        """Return the digest of what turn `at` depends on; ask in rising order."""
-        update: Callable[[bytes], None] = self._hash.update
-        for passage in self._passages[self._done : at + 1]:
-            for piece in passage.pieces:
-                update(f"\0{passage.role}\0{piece.path!r}\0{piece.sole}\0".encode())
-                _feed(update, piece.text if piece.picture is None else piece.picture)
-        self._done = max(self._done, at + 1)
-        return self._hash.digest()
-
-
-def _feed(update: Callable[[bytes], None], value: object) -> None:
-    if isinstance(value, str):
-        update(b"s%d:" % len(value))
-        update(value.encode("utf-8", "surrogatepass"))
-    elif isinstance(value, Mapping):
-        update(b"{")
-        for key, item in value.items():
-            _feed(update, key)
-            _feed(update, item)
-        update(b"}")
-    elif isinstance(value, (list, tuple)):
-        update(b"[")
-        for item in value:
-            _feed(update, item)
-        update(b"]")
-    else:
-        update(repr(value).encode("utf-8", "surrogatepass"))
