@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import atexit
 import concurrent.futures
+import contextlib
 import contextvars
+import ctypes
 import os
 import threading
 import time
@@ -17,13 +19,17 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from cropzoom.errors import BusyError, DeadlineError
+from cropzoom.errors import BusyError, CropperError, DeadlineError
 
 _V = TypeVar("_V")
+_Work: TypeAlias = "tuple[threading.Event, Callable[[], None]]"
 # Jobs that have run for this long are taken to hang: nobody with a deadline waits for their slots.
 _STUCK_SECONDS = 30.0
+# A thread without a job ends after this.
+_IDLE_SECONDS = 5.0
 # What is left running when the interpreter ends may finish within this.
 _LAST_SECONDS = 2.0
 
@@ -47,38 +53,59 @@ class Slots:
         self._lock = threading.Lock()
         self._since: dict[threading.Event, float] = {}
         self._line: deque[threading.Event] = deque()
+        self._idle: list[SimpleQueue[_Work]] = []
 
-    def run(self, job: Callable[[], None], until: float | None) -> None:
-        """Run a job: here where there is time, else in a thread of its own, without waiting for it.
+    def start(self, job: Callable[[], None], until: float | None) -> None:
+        """Have a job done in another thread as soon as there is a slot; does not wait for its end.
 
         Args:
             job: raises nothing.
             until: `time.monotonic()` until which to wait for a slot; None waits as long as it
-                takes, and the job then runs in this thread.
+                takes.
 
         Raises:
             BusyError: the line is full, or no slot became free in time.
         """
         ticket = self._take(until)
-        if until is None:
-            try:
-                job()
-            finally:
-                self._give_back(ticket)
-            return
         context = contextvars.copy_context()
 
         def work() -> None:
-            try:
-                context.run(job)
-            finally:
-                self._give_back(ticket)
+            context.run(job)
 
+        with self._lock:
+            idle = self._idle.pop() if self._idle else None
+        if idle is not None:
+            idle.put((ticket, work))
+            return
         try:
-            threading.Thread(target=work, name="cropzoom", daemon=True).start()
+            threading.Thread(
+                target=self._serve, args=(ticket, work), name="cropzoom", daemon=True
+            ).start()
         except BaseException:
             self._give_back(ticket)
             raise
+
+    def _serve(self, ticket: threading.Event, work: Callable[[], None]) -> None:
+        """Do one job after another, in the same few threads: each keeps memory of its own."""
+        mine: SimpleQueue[_Work] = SimpleQueue()
+        while True:
+            try:
+                work()
+            finally:
+                # Nothing of the job is kept alive.
+                del work
+                with self._lock:
+                    self._idle.append(mine)
+                self._give_back(ticket)
+            try:
+                ticket, work = mine.get(timeout=_IDLE_SECONDS)
+            except Empty:
+                with self._lock:
+                    if mine in self._idle:
+                        self._idle.remove(mine)
+                        break
+                ticket, work = mine.get()
+        _return_memory()
 
     def drain(self, until: float) -> None:
         """Wait for the jobs that are running, until a `time.monotonic()`."""
@@ -195,22 +222,22 @@ class SharedResults(Generic[_V]):
         def job() -> None:
             try:
                 value = compute()
-            except Exception as error:
-                self._forget(key, future, error)
+            except BaseException as error:
+                own = isinstance(error, Exception)
+                self._forget(key, future, error if own else CropperError(f"it ended by {error!r}"))
             else:
                 self._keep(key, value)
                 future.set_result(value)
 
         try:
-            slots.run(job, until)
+            slots.start(job, until)
         except BaseException:
             # An interrupt is meant for this thread, a full line for this call: not for those that
             # wait for its result.
-            if not future.done():
-                self._forget(key, future, _GaveUpError())
+            self._forget(key, future, _GaveUpError())
             raise
 
-    def _forget(self, key: Hashable, future: Future[_V], error: Exception) -> None:
+    def _forget(self, key: Hashable, future: Future[_V], error: BaseException) -> None:
         with self._lock:
             if self._under_way.get(key) is future:
                 del self._under_way[key]
@@ -223,6 +250,12 @@ class SharedResults(Generic[_V]):
             self._bytes += self._weigh(value)
             while len(self._known) > self._size or self._bytes > self._most_bytes:
                 self._bytes -= self._weigh(self._known.popitem(last=False)[1])
+
+
+def _return_memory() -> None:
+    """Give freed memory back to the system, where the C library keeps it."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _GaveUpError(Exception):

@@ -47,7 +47,7 @@ def cold(spec: Spec, image: bytes, question: str) -> dict[str, Any]:
 
 def child(start: float) -> None:
     """The fresh process: read the task from standard input, print the costs."""
-    from cropzoom.bench.candidates import load
+    from cropzoom.bench.load import load
     from cropzoom.bench.measure import call
     from cropzoom.cropper.session import import_onnxruntime
 

@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from cropzoom.bench.candidates import Spec, load
+from cropzoom.bench.candidates import Spec
 from cropzoom.bench.cold_start import cold
 from cropzoom.bench.latency_table import SCHEMA, candidate_result, concurrency_result
+from cropzoom.bench.load import load
 from cropzoom.bench.measure import Picture, concurrently, interleaved
 from cropzoom.environment import environment
 

@@ -49,7 +49,7 @@ def _ask(
     out: Output,
 ) -> None:
     from cropzoom.clients import CropZoom
-    from cropzoom.demo.ask_samples import connect, naming_target
+    from cropzoom.clients.connect import connect, naming_target
 
     with naming_target(base_url, model), connect(base_url) as client, out.progress() as progress:
         task = progress.add_task("Loading the cropper", total=None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cropzoom.cli.export_onnx import DeviceName
+from cropzoom.cli.flags import DeviceName
 from cropzoom.cli.output import JsonFlag, Output
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Of one prediction; by default all usable cores.")
     ] = None,
-    device: Annotated[DeviceName, typer.Option(help="Where to run.")] = DeviceName.auto,
+    device: Annotated[DeviceName, typer.Option(help="Where to run.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the order in each round.")] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="JSON file for the results.")
@@ -113,7 +113,7 @@ def bench(
         path, questions = _asked(image, question)
         picture = Picture(path)
         common: dict[str, Any] = {
-            "device": device.value,
+            "device": device,
             "threads": threads,
             "longest_edge": longest_edge,
         }

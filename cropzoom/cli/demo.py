@@ -59,7 +59,8 @@ def _demo(
     pictures: int | None,
     out: Output,
 ) -> None:
-    from cropzoom.demo.ask_samples import ask_all, connect, naming_target
+    from cropzoom.clients.connect import connect, naming_target
+    from cropzoom.demo.ask_samples import ask_all
     from cropzoom.demo.demo_page import results_page
     from cropzoom.demo.server import StandInServer
     from cropzoom.errors import CropZoomError

@@ -4,39 +4,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cropzoom.cli.flags import DeviceName
 from cropzoom.cli.output import JsonFlag, Output
 
 if TYPE_CHECKING:
     from cropzoom.export.ladder import Ladder
-
-
-class KindName(str, Enum):
-    """Kinds of policies made of a vision-language model."""
-
-    text = "text"
-    pointer = "pointer"
-
-
-class PrecisionName(str, Enum):
-    """Of the weights."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    int8 = "int8"
-
-
-class DeviceName(str, Enum):
-    """Where the graphs are verified."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 def export_onnx(
@@ -56,21 +33,20 @@ def export_onnx(
         ),
     ],
     kind: Annotated[
-        KindName | None,
+        Literal["text", "pointer"] | None,
         typer.Option(help="What the policy does; by default what its folder says, else text."),
     ] = None,
     precision: Annotated[
-        PrecisionName, typer.Option(help="fp16 is for CUDA; int8 has the decoder in 8 bits.")
-    ] = PrecisionName.fp32,
+        Literal["fp32", "fp16", "int8"],
+        typer.Option(help="fp16 is for CUDA; int8 has the decoder in 8 bits."),
+    ] = "fp32",
     longest_edge: Annotated[
         int | None, typer.Option(help="px that images are brought to: 512, 1024 or 2048.")
     ] = None,
     fuse: Annotated[
         bool, typer.Option(help="Also write a decoder with ONNX Runtime's fused attention.")
     ] = True,
-    device: Annotated[
-        DeviceName, typer.Option(help="Where the graphs are verified.")
-    ] = DeviceName.cpu,
+    device: Annotated[DeviceName, typer.Option(help="Where the graphs are verified.")] = "cpu",
     verify: Annotated[bool, typer.Option(help="Compare with the torch model.")] = True,
     samples: Annotated[
         int, typer.Option(min=1, max=24, help="Bundled questions to verify on.")
@@ -104,9 +80,9 @@ def export_onnx(
         from cropzoom.export.build import LadderError
 
         options = ExportOptions(
-            precision=precision.value,
+            precision=precision,
             fuse=fuse,
-            device=device.value,
+            device=device,
             samples=samples if verify else 0,
             name=name,
             version=version,
@@ -124,7 +100,7 @@ def export_onnx(
                 bar.update(task, description=stage)
 
             try:
-                chosen = kind.value if kind else None
+                chosen = kind
                 ladder = _export(checkpoint, out, chosen, given, temperature, options, progress)
             except LadderError as error:
                 _show(output, error.ladder)

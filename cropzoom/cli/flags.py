@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from cropzoom.errors import OptionsError
 
+DeviceName = Literal["auto", "cpu", "cuda"]
+"""As `cropzoom.cropper.session.Device`, without its imports."""
 ColumnFlag = Annotated[
     list[str] | None,
     typer.Option(

@@ -198,7 +198,7 @@ def _teacher(options: dict[str, Any]) -> Teacher:
 
 
 def _client(options: dict[str, Any]) -> Any:
-    from cropzoom.demo.ask_samples import connect, naming_target
+    from cropzoom.clients.connect import connect, naming_target
 
     with naming_target(options["base_url"], options["model"]):
         client = connect(options["base_url"])

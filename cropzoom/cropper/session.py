@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import os
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from cropzoom.cropper.folder import Content
@@ -130,6 +131,15 @@ def make_session(
         )
     logger.info("%s runs on %s with %d threads", name, got, options.intra_op_num_threads)
     return session, got
+
+
+def runner(session: Any, device: str) -> Callable[..., list[Any]]:
+    """Return a session's `run(outputs, feed)`, after which the memory it took is given back."""
+    options = import_onnxruntime().RunOptions()
+    if device == "cpu":
+        # 50 MB for a page and nano, at no measurable cost.
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return functools.partial(session.run, run_options=options)
 
 
 def weights_beside(graph: str, files: Mapping[str, Content]) -> dict[str, Content]:

@@ -77,7 +77,7 @@ class CropZoomModel(lmms):  # type: ignore[misc,unused-ignore]
             self._client: Any = _pipeline(pretrained, device, dtype)
             self._answer: Callable[[Any, Mapping[str, Any]], str] = self._by_pipeline
         else:
-            from cropzoom.demo.ask_samples import connect
+            from cropzoom.clients.connect import connect
 
             self._client = connect(base_url).with_options(max_retries=max_retries, timeout=timeout)
             self._answer = self._by_server

@@ -138,7 +138,7 @@ class OpenAITarget:
     """A model behind an OpenAI-compatible server, asked by the openai package."""
 
     def __init__(self, name: str, model: str, settings: TargetSettings) -> None:
-        from cropzoom.demo.ask_samples import connect, naming_target
+        from cropzoom.clients.connect import connect, naming_target
 
         self.name = name
         self._model = model

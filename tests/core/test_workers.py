@@ -129,32 +129,32 @@ def test_the_line_has_an_end() -> None:
         started.set()
         gate.wait(10)
 
-    slots.run(job, soon(10))
+    slots.start(job, soon(10))
     started.wait(10)
-    waiting = threading.Thread(target=lambda: slots.run(lambda: None, None))
+    waiting = threading.Thread(target=lambda: slots.start(lambda: None, None))
     waiting.start()
     wait_for(lambda: len(slots._line) == 1)
     with pytest.raises(BusyError, match="wait already"):
-        slots.run(lambda: None, None)
+        slots.start(lambda: None, None)
     gate.set()
     waiting.join(10)
-    slots.run(lambda: None, None)
+    slots.start(lambda: None, None)
 
 
 def test_nobody_waits_for_a_cropper_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cropzoom.workers._STUCK_SECONDS", 0.0)
     slots, gate = Slots(1), threading.Event()
-    slots.run(lambda: gate.wait(10) and None, soon(10))
+    slots.start(lambda: gate.wait(10) and None, soon(10))
     start = time.monotonic()
     with pytest.raises(BusyError, match="not answered"):
-        slots.run(lambda: None, soon(20))
+        slots.start(lambda: None, soon(20))
     assert time.monotonic() - start < 5
     gate.set()
 
 
 def test_a_call_that_waits_for_one_that_gave_up_computes_itself() -> None:
     slots, gate = Slots(1), threading.Event()
-    slots.run(lambda: gate.wait(10) and None, soon(10))
+    slots.start(lambda: gate.wait(10) and None, soon(10))
     results = SharedResults[str](8, 100, len)
     outcomes: list[object] = []
 

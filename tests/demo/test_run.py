@@ -8,7 +8,8 @@ import pytest
 from fixed_croppers import LookupCropper
 from PIL import Image
 
-from cropzoom.demo.ask_samples import Asked, ask_all, connect
+from cropzoom.clients.connect import connect
+from cropzoom.demo.ask_samples import Asked, ask_all
 from cropzoom.demo.demo_page import results_page
 from cropzoom.demo.server import StandInServer
 from cropzoom.errors import CropperError

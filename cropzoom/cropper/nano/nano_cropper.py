@@ -23,7 +23,7 @@ from cropzoom.cropper.manifest import MODEL_NAME, PointerManifest, read_model
 from cropzoom.cropper.nano.phoc import MAX_WORDS, encode_question
 from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
 from cropzoom.cropper.pointing import point
-from cropzoom.cropper.session import Device, check_graph, make_session
+from cropzoom.cropper.session import Device, check_graph, make_session, runner
 from cropzoom.cropper.trace import Trace
 from cropzoom.errors import CropperError, OptionsError
 from cropzoom.geometry import Box, Crop
@@ -115,7 +115,7 @@ class NanoCropper(FolderCropper[PointerManifest, _Session]):
         )
         check_graph(session, name, _INPUTS, _OUTPUTS)
         shapes = {item.name: item.shape for item in session.get_inputs()}
-        return _Session(session.run, len(shapes["image"]))
+        return _Session(runner(session, self._device), len(shapes["image"]))
 
     @property
     def grey(self) -> bool:

@@ -23,6 +23,7 @@ from cropzoom.cropper.session import (
     Device,
     check_graph,
     make_session,
+    runner,
     tries_cuda,
     weights_beside,
 )
@@ -109,7 +110,7 @@ class VlmPointerCropper(FolderCropper[VlmPointerManifest, _Session]):
             weights=weights_beside(file, files),
         )
         check_graph(session, name, INPUTS, OUTPUTS)
-        return _Session(session.run, name)
+        return _Session(runner(session, self._device), name)
 
     @property
     def longest_edge(self) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,16 +13,13 @@ from cropzoom.errors import CropZoomError
 from .pool import write_pool
 
 
-class _Split(str, Enum):
-    train = "train"
-    heldout = "heldout"
-
-
 def main(
     folder: Annotated[Path, typer.Argument(help="Made when missing, else gone on with.")],
     pages: Annotated[int, typer.Option(min=1, help="How many there will be.")] = 1500,
     seed: Annotated[int, typer.Option(help="The same seed gives the same pages.")] = 1,
-    split: Annotated[_Split, typer.Option(help="Of fonts, words, templates.")] = _Split.train,
+    split: Annotated[
+        Literal["train", "heldout"], typer.Option(help="Of fonts, words, templates.")
+    ] = "train",
     workers: Annotated[int, typer.Option(min=1, help="Browsers at once.")] = 1,
     grey: Annotated[
         bool, typer.Option("--grey/--colour", help="Grey is all that nano sees.")
@@ -35,7 +31,7 @@ def main(
     """
     began = time.monotonic()
     try:
-        made = write_pool(folder, pages, seed, split.value, workers=workers, grey=grey)
+        made = write_pool(folder, pages, seed, split, workers=workers, grey=grey)
     except CropZoomError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
