@@ -6,7 +6,7 @@ given is changed in place: what differs is copied, the rest is shared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A turn: messages in a row of the same role.
+    """A turn: one message, or what one tool returned.
 
     Args:
         role: "system", "developer", "user", "assistant" or "tool"; others are passed over.
@@ -88,17 +88,6 @@ class Insertion:
 
     before: list[Any] = field(default_factory=list)
     after: list[Any] = field(default_factory=list)
-
-
-def passages(messages: Iterator[tuple[str, Sequence[Piece]]]) -> tuple[Passage, ...]:
-    """Join messages in a row of the same role to turns."""
-    joined: list[tuple[str, list[Piece]]] = []
-    for role, pieces in messages:
-        if joined and joined[-1][0] == role:
-            joined[-1][1].extend(pieces)
-        else:
-            joined.append((role, list(pieces)))
-    return tuple(Passage(role, tuple(pieces)) for role, pieces in joined)
 
 
 def spliced(

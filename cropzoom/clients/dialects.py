@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from cropzoom.clients.conversation import Conversation, Path, Piece, passages
+from cropzoom.clients.conversation import Conversation, Passage, Path, Piece
 from cropzoom.clients.sources import OFF_HINT, Fetched, bytes_at, is_remote, skip
 from cropzoom.images import ImageSource
 from cropzoom.report import Reason
@@ -101,15 +101,13 @@ class OpenAIDialect(Dialect):
                 f"`{self.items}` is {type(items).__name__}; make it a list",
             )
         return Conversation(
-            passages(self._messages(body, items)), tuple(_schemas(body)), self._at_server(body)
+            tuple(self._passages(body, items)), tuple(_schemas(body)), self._at_server(body)
         )
 
-    def _messages(
-        self, body: Mapping[str, Any], items: Sequence[Any]
-    ) -> Iterator[tuple[str, Sequence[Piece]]]:
+    def _passages(self, body: Mapping[str, Any], items: Sequence[Any]) -> Iterator[Passage]:
         instructions = body.get("instructions")
         if self.name == "responses" and isinstance(instructions, str):
-            yield "system", [Piece(("instructions",), text=instructions)]
+            yield Passage("system", (Piece(("instructions",), text=instructions),))
         for number, item in enumerate(items):
             role = _role(item)
             pieces: list[Piece] = []
@@ -123,7 +121,7 @@ class OpenAIDialect(Dialect):
                         piece = Piece(path, picture=part, why_not=_NOT_USER)
                     if piece is not None:
                         pieces.append(piece)
-            yield role, pieces
+            yield Passage(role, tuple(pieces))
 
     def piece(self, part: Any, path: Path, sole: bool) -> Piece | None:
         """Return what a part is, None for what is neither text nor picture."""

@@ -2,9 +2,10 @@
 
 The rules, in one place:
 
-- A turn is messages in a row of one role. The user's turns ask, and so do results of tools that
-  bring images, for the question before them.
-- A turn asks about its own images, or else about those of the latest earlier turn that has any.
+- A turn is one message. The user's turns ask, and so do results of tools that bring images, for
+  the question before them.
+- A turn asks about its own images and those of the user's messages right before it, or else about
+  those of the latest messages in a row that have any.
 - What a turn asks is the business of `cropzoom.questions`.
 - A crop stands in the turn that asks: right after its source, or, when the source is in an earlier
   turn, before the question's text. A crop that an earlier turn shows already is not repeated.
@@ -152,7 +153,7 @@ class _Rewriting:
             last = number == len(asking_turns) - 1
             key = digests.up_to(at) if digests else b""
             known = None
-            if self._settings.memory and at < len(passages) - 1:
+            if self._settings.memory and self._answered(at):
                 known = self._settings.memory.get(key)
             if known is not None:
                 turn = self._afforded(known)
@@ -166,17 +167,38 @@ class _Rewriting:
 
     def _asked_about(self, at: int, passage: Passage) -> list[_Picture]:
         """Return the images that a turn asks about."""
-        if passage.role != "user" and not (passage.role == "tool" and self._options.tool_results):
+        if not self._zoomed(at):
             return []
-        for earlier in range(at, -1, -1):
-            pictures = [
-                picture
-                for picture in self._pictures
-                if picture.at == earlier and picture.piece.why_not is None and self._zoomed(earlier)
-            ]
-            if pictures or passage.role == "tool":
+        if passage.role == "tool":
+            return self._between(at, at)
+        end = at
+        while end >= 0:
+            start = self._start_of_row(end)
+            pictures = self._between(start, end) if self._zoomed(start) else []
+            if pictures:
                 return pictures
+            end = start - 1
         return []
+
+    def _answered(self, at: int) -> bool:
+        """Tell whether a turn was sent before: something that is not the caller's follows it."""
+        roles = (passage.role for passage in self._conversation.passages[at + 1 :])
+        return any(role not in ("user", "system", "developer") for role in roles)
+
+    def _start_of_row(self, at: int) -> int:
+        """Return the first of the messages in a row that have one role."""
+        passages = self._conversation.passages
+        start = at
+        while start > 0 and passages[start - 1].role == passages[at].role:
+            start -= 1
+        return start
+
+    def _between(self, start: int, end: int) -> list[_Picture]:
+        return [
+            picture
+            for picture in self._pictures
+            if start <= picture.at <= end and picture.piece.why_not is None
+        ]
 
     def _zoomed(self, at: int) -> bool:
         role = self._conversation.passages[at].role
