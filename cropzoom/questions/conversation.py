@@ -9,7 +9,9 @@ from typing import Any
 from cropzoom.questions import phrases
 from cropzoom.questions import words as vocabulary
 from cropzoom.questions.fields import MOST_FIELDS, of_schema
-from cropzoom.questions.prompt import Kind, Reading, read
+from cropzoom.questions.objects import without_article
+from cropzoom.questions.prompt import read
+from cropzoom.questions.sentence import Kind, Reading
 from cropzoom.questions.words import fold, words_of
 from cropzoom.report import Reason
 
@@ -108,9 +110,9 @@ def _reading(turns: Sequence[Turn], number: int) -> Reading:
         return Reading(Kind.EMPTY)
     text = _text(turn)
     answered = any(other.role in ("assistant", "tool") for other in turns[:number])
-    if answered and turn.role == "user" and _complains(text):
-        return Reading(Kind.AGAIN)
     reading = read(text)
+    if answered and reading.kind is not Kind.QUESTION and _complains(text):
+        return Reading(Kind.AGAIN)
     if reading.kind is Kind.AGAIN and not answered:
         return Reading(Kind.WEAK, (text,))
     return reading
@@ -169,7 +171,7 @@ def _completed(question: str, turns: Sequence[Turn], before: Sequence[int]) -> s
         if len(names) > 1 and names[0] in vocabulary.ASKING and names[1] in vocabulary.COPULAS:
             return f"{earlier[: frame[1][2]]} {rest}"
         break
-    return rest
+    return without_article(rest)
 
 
 def _after_lead(question: str) -> str:

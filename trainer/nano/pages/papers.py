@@ -112,7 +112,8 @@ def receipt(sheet: Sheet) -> float:
         sheet.down(font, 1.3)
         sheet.write((sheet.left + sheet.right) / 2, values.title(sheet.language), font, "centre")
     meta = ["invoice", "date", "time", "cashier", "table", "terminal", "customer", "order"]
-    chosen = [c for c in meta if rng.random() < (0.95 if c == "date" else 0.45)]
+    meta += ["approval", "method", "customer_id", "account"]
+    chosen = [c for c in meta if rng.random() < (0.95 if c == "date" else 0.4)]
     rng.shuffle(chosen)
     late = rng.random() < 0.3  # below the totals
     if not late:

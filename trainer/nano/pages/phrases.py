@@ -11,6 +11,11 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
 
 Table = dict[tuple[str, str], tuple[str, ...]]
 """Forms by (concept or form of question, language)."""
@@ -27,7 +32,12 @@ NAMED = 0.6
 
 def read_data(name: str) -> list[list[str]]:
     """The lines of a file of `data/` as their columns, without comments and empty lines."""
-    text = (files(__package__) / "data" / name).read_text("utf-8")
+    return read_table(files(__package__) / "data" / name)
+
+
+def read_table(file: Path | Traversable) -> list[list[str]]:
+    """A file's lines as their columns, parted by tabs, without comments and empty lines."""
+    text = file.read_text("utf-8")
     return [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
 
 
