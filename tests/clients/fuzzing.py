@@ -138,11 +138,32 @@ def items(endpoint: str) -> st.SearchStrategy[Any]:
     return st.one_of(message, message, message, result, anything)
 
 
+def asks(endpoint: str) -> st.SearchStrategy[Any]:
+    """Good user messages, with odd parts among the good ones."""
+    chat = endpoint == "messages"
+    kind, text_kind = ("image_url", "text") if chat else ("input_image", "input_text")
+    url = st.sampled_from([SMALL, uri(1), f" \n{SMALL}\n"])
+    picture = st.builds(lambda url: {"type": kind, "image_url": {"url": url} if chat else url}, url)
+    question = st.sampled_from(["What is the total?", "What is the date?", "Who signed it?"])
+    good = st.builds(lambda text: {"type": text_kind, "text": text}, question)
+    odd = st.lists(parts(endpoint), max_size=2)
+    return st.builds(
+        lambda picture, good, before, after: {
+            "role": "user",
+            "content": [*before, picture, good, *after],
+        },
+        picture,
+        good,
+        odd,
+        odd,
+    )
+
+
 @st.composite
 def bodies(draw: st.DrawFn) -> Any:
     """Whole bodies; most have a list of messages."""
     endpoint = draw(st.sampled_from(["messages", "input"]))
-    messages = draw(st.lists(items(endpoint), max_size=5))
+    messages = draw(st.lists(asks(endpoint) | items(endpoint), max_size=5))
     wrap = draw(st.sampled_from([list, list, list, tuple, BareSequence]))
     body: dict[Any, Any] = {"model": "m", endpoint: wrap(messages)}
     if draw(st.integers(0, 9)) == 0:
@@ -166,6 +187,7 @@ def dialogues(draw: st.DrawFn) -> tuple[str, list[list[Any]], dict[str, Any]]:
         lambda content: {"type": "function_call_output", "call_id": "1", "output": content},
         st.lists(parts(endpoint), max_size=2),
     )
+    user = asks(endpoint) | user
     calls = [[*draw(st.lists(items(endpoint) | user, max_size=2)), draw(user)]]
     for _ in range(draw(st.integers(1, 7))):
         more = draw(st.one_of(user, user, tool))
