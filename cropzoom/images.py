@@ -323,15 +323,20 @@ def encode_crop(
         photographic: encode as JPEG unless small; otherwise as PNG.
     """
     crop = cut_crop(image, box, min_side=min_side, max_side=max_side)
+    return encode_picture(crop, photographic=photographic)
+
+
+def encode_picture(image: Image.Image, *, photographic: bool) -> Encoded:
+    """Encode an RGB image: as JPEG if it is photographic and not small, otherwise as PNG."""
     buffer = io.BytesIO()
-    if photographic and crop.width * crop.height > _SMALL_PIXELS:
+    if photographic and image.width * image.height > _SMALL_PIXELS:
         # 4:4:4: coloured text survives.
-        crop.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, icc_profile=None)
+        image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, icc_profile=None)
         mime = "image/jpeg"
     else:
-        crop.save(buffer, "PNG", compress_level=3, icc_profile=None)
+        image.save(buffer, "PNG", compress_level=3, icc_profile=None)
         mime = "image/png"
-    return Encoded(buffer.getvalue(), mime, *crop.size)
+    return Encoded(buffer.getvalue(), mime, *image.size)
 
 
 def is_plain(image: Image.Image) -> bool:

@@ -27,7 +27,7 @@ from cropzoom.geometry import Box
 from cropzoom.trainer.nano.pages import Page, PageOptions
 from cropzoom.trainer.nano.pages.canvas import Field, Rect, union
 from cropzoom.trainer.nano.pages.documents import render_document
-from cropzoom.trainer.nano.pages.phrases import read_table
+from cropzoom.trainer.nano.pages.tables import read_table
 
 OPTIONS = PageOptions(
     736, 1024, split="heldout", min_text=12.0, max_text=20.0, questions=0, absent=0.0
@@ -59,27 +59,29 @@ class Outcome:
 
 def trials(pages: int, each: int, seed: int, wordings: Path = WORDINGS) -> list[Trial]:
     """Every question with up to `each` pages that have its answer and none of its words."""
-    drawn = [render_document(random.Random(f"unseen/{seed}/{i}"), OPTIONS) for i in range(pages)]
-    written = [{w for word in page.words for w in split_words(word.text)} for page in drawn]
+    papers = [render_document(random.Random(f"unseen/{seed}/{i}"), OPTIONS) for i in range(pages)]
+    vocabularies = [
+        {part for word in page.words for part in split_words(word.text)} for page in papers
+    ]
     rng = random.Random(f"unseen/{seed}")
-    chosen = []
+    selection = []
     for concept, question in read_table(wordings):
         words = {word for word in split_words(question) if len(word) > 3}
         fitting = [
             Trial(question, concept, page, field)
-            for page, present in zip(drawn, written, strict=True)
+            for page, present in zip(papers, vocabularies, strict=True)
             for field in page.fields
             if field.value_kind == concept and field.value and not words & present
         ]
-        chosen += rng.sample(fitting, min(each, len(fitting)))
-    return chosen
+        selection += rng.sample(fitting, min(each, len(fitting)))
+    return selection
 
 
-def outcomes(source: str, asked: list[Trial]) -> list[Outcome]:
+def outcomes(source: str, selection: list[Trial]) -> list[Outcome]:
     """A cropper's best box for each trial."""
     results = []
     with load_cropper(source) as cropper:
-        for trial in asked:
+        for trial in selection:
             width, height = trial.page.image.size
             crops = cropper.predict(trial.page.image.convert("RGB"), trial.question)
             region = union(trial.field.key_box, trial.field.value_box)
@@ -133,15 +135,15 @@ def main(
     output: Annotated[Path | None, typer.Option(help="Where the figures go.")] = None,
 ) -> None:
     """Measure croppers; see the module's docstring."""
-    asked = trials(pages, each, seed)
+    selection = trials(pages, each, seed)
     report: dict[str, object] = {
-        "questions": len({trial.question for trial in asked}),
-        "trials": len(asked),
+        "questions": len({trial.question for trial in selection}),
+        "trials": len(selection),
         "pages": pages,
         "seed": seed,
     }
     for source in cropper or ["nano"]:
-        results = outcomes(source, asked)
+        results = outcomes(source, selection)
         concepts = sorted({outcome.concept for outcome in results})
         report[source] = {
             "whole": interval(results, lambda outcome: outcome.whole),

@@ -208,7 +208,7 @@ def random_checkpoint(name: str, folder: Path, questions: Iterable[str]) -> Path
     """
     if name not in ARCHITECTURES:
         raise OptionsError(f"architecture {name!r} must be one of {', '.join(ARCHITECTURES)}")
-    from cropzoom.trainer.policies.vlm_policy import PROMPT
+    from cropzoom.trainer.vlm import PROMPT
 
     out = folder / "checkpoint"
     if not out.exists():

@@ -123,7 +123,7 @@ def require_export() -> None:
     """
     from cropzoom.errors import MissingDependencyError
 
-    for package in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime"):
+    for package in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "jinja2"):
         try:
             importlib.import_module(package)
         except ImportError as error:
@@ -161,11 +161,12 @@ def _export(
                 f"{checkpoint} is a nano, which is exported in fp32 and has no "
                 f"{', '.join(wrong) or 'other precision'}"
             )
+        net: Any
         net_options: dict[str, Any] = {}
         if run:
             net, training = load_checkpoint(Path(checkpoint))
         else:
-            policy = load_policy(checkpoint)
+            policy: Any = load_policy(checkpoint)
             net, training = policy.net, {"checkpoint": folder.name}
             net_options = {
                 key: getattr(policy, key) for key in ("quantile", "scale", "pad_px", "join")

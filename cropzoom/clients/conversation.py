@@ -59,8 +59,9 @@ class Passage:
         return Turn(self.role, self.texts, pictures)
 
     def place_of_question(self) -> Path | None:
-        """Return where a crop of an earlier picture goes: before the last message's text."""
+        """Return where a crop of an earlier picture goes: before the text; None if it is empty."""
         texts = [piece for piece in self.pieces if piece.text is not None and piece.text.strip()]
+        texts = texts or list(self.pieces)
         if not texts:
             return None
         parent = texts[-1].path[:-1]
@@ -84,10 +85,16 @@ class Conversation:
 
 @dataclass(slots=True)
 class Insertion:
-    """Parts to put before and after a piece."""
+    """Parts to put before and after a piece, and one in its place."""
 
     before: list[Any] = field(default_factory=list)
     after: list[Any] = field(default_factory=list)
+    instead: Any = None
+
+    def around(self, part: Any) -> list[Any]:
+        """Return what stands where a part stood."""
+        middle = part if self.instead is None else self.instead
+        return [*self.before, middle, *self.after]
 
 
 def spliced(
@@ -117,7 +124,7 @@ def _applied(node: Any, tree: Mapping[Any, Any], text_part: Callable[[str], Any]
             value = node[key]
             if isinstance(change, Insertion):
                 part = text_part(value) if isinstance(value, str) else value
-                copy[key] = [*change.before, part, *change.after]
+                copy[key] = change.around(part)
             else:
                 copy[key] = _applied(value, change, text_part)
         return copy
@@ -127,7 +134,7 @@ def _applied(node: Any, tree: Mapping[Any, Any], text_part: Callable[[str], Any]
         if change is None:
             parts.append(value)
         elif isinstance(change, Insertion):
-            parts += [*change.before, value, *change.after]
+            parts += change.around(value)
         else:
             parts.append(_applied(value, change, text_part))
     return parts

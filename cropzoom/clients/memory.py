@@ -1,4 +1,4 @@
-"""What was sent for the turns of recent conversations, by digests of these."""
+"""What was sent for the turns of recent conversations, and by which digests it is known."""
 
 from __future__ import annotations
 

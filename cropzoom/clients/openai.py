@@ -15,7 +15,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import anyio
@@ -80,17 +80,21 @@ class ZoomOpenAI(CropZoom, OpenAI):
                 return super().request(cast_to, options, *args, **kwargs)
             until = self.cropzoom.deadline(_seconds(options, self))
             call = self.cropzoom.call(*request, _server(self, request), until)
-            try:
-                if not call.changed:
-                    return super().request(cast_to, options, *args, **kwargs)
-                again = partial(super().request, cast_to, options, *args, **kwargs)
-                try:
+            plain = super().request
+
+            def send():
+                while call.changed:
                     changed = _with_body(options, *request, call.new)
-                    return guarded(super().request(cast_to, changed, *args, **kwargs), call, again)
-                except APIStatusError as error:
-                    if not call.refused(error.status_code, _words(error)):
-                        raise
-                answer = again()
+                    try:
+                        answer = plain(cast_to, changed, *args, **kwargs)
+                        return guarded(answer, call, send)
+                    except APIStatusError as error:
+                        if not call.refused(error.status_code, _words(error)):
+                            raise
+                return plain(cast_to, options, *args, **kwargs)
+
+            try:
+                answer = send()
                 call.accepted()
                 return answer
             finally:
@@ -148,18 +152,21 @@ class ZoomAsyncOpenAI(CropZoom, AsyncOpenAI):
             if request is None:
                 return await super().request(cast_to, options, *args, **kwargs)
             call = await _call(self, options, request)
-            try:
-                if not call.changed:
-                    return await super().request(cast_to, options, *args, **kwargs)
-                again = partial(super().request, cast_to, options, *args, **kwargs)
-                try:
+            plain = super().request
+
+            async def send():
+                while call.changed:
                     changed = _with_body(options, *request, call.new)
-                    answer = await super().request(cast_to, changed, *args, **kwargs)
-                    return guarded_async(answer, call, again)
-                except APIStatusError as error:
-                    if not call.refused(error.status_code, _words(error)):
-                        raise
-                answer = await again()
+                    try:
+                        answer = await plain(cast_to, changed, *args, **kwargs)
+                        return guarded_async(answer, call, send)
+                    except APIStatusError as error:
+                        if not call.refused(error.status_code, _words(error)):
+                            raise
+                return await plain(cast_to, options, *args, **kwargs)
+
+            try:
+                answer = await send()
                 call.accepted()
                 return answer
             finally:

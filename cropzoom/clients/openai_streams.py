@@ -11,12 +11,12 @@ from cropzoom.clients.controller import Call
 
 
 def guarded(stream: Any, call: Call, again: Callable[[], Any]) -> Any:
-    """Return a stream that starts over without crops if its first event is a refusal of them.
+    """Return a stream that starts over if its first event is a refusal of the crops.
 
     Args:
         stream: what a request returned; anything but an openai stream is returned as it is.
         call: the request.
-        again: sends the request as the caller made it, and returns its stream.
+        again: sends what is to be sent after a refusal, and returns its stream.
     """
     if isinstance(stream, Stream) and hasattr(stream, "_iterator"):
         stream._iterator = _events(stream, stream._iterator, call, again)

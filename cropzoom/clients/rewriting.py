@@ -13,6 +13,9 @@ The rules, in one place:
   starts with the exact parts of the one before, crops included, and prompt caches stay whole. What
   was sent for a turn is remembered: a crop that was late is not put in when the turn is sent again,
   and other options, schemas or limits hold from the last turn on.
+- In the modes "replace" and "stitch" an image of the turn that asks makes room for a thumbnail,
+  with its crops beside it or on it. An image without a sure crop stays; where an earlier turn sent
+  only its thumbnail, the turn that needs it whole brings it again.
 - Images in other messages and in computer screenshots stay untouched. Nothing given is changed in
   place.
 
@@ -21,20 +24,28 @@ Images are worked on one after the other, so memory holds one decoded image at a
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cropzoom.clients.additions import (
+    Addition,
+    Rewritten,
+    Swap,
+    inserted,
+    joined,
+    settled,
+    skipped,
+)
 from cropzoom.clients.budget import Budget, Limits
-from cropzoom.clients.conversation import Conversation, Insertion, Passage, Path, Piece, spliced
+from cropzoom.clients.conversation import Conversation, Passage
 from cropzoom.clients.dialects import Dialect
 from cropzoom.clients.memory import Digests, Memory
-from cropzoom.clients.outcome import Addition, Rewritten, joined, report_since, settled, skipped
+from cropzoom.clients.modes import Substitute, on_canvas, with_thumbnail
+from cropzoom.clients.pictures import Picture, Pictures
 from cropzoom.clients.sources import OFF_HINT, Fetched, SkipError
-from cropzoom.errors import ImageError, RequestError
-from cropzoom.images import ImageSource, OpenedImage
+from cropzoom.errors import RequestError
 from cropzoom.options import ZoomOptions
 from cropzoom.questions import Asking, Turn, asking, readable
 from cropzoom.report import ImageReport, Reason, ZoomReport
@@ -44,15 +55,9 @@ from cropzoom.zoom import Zoom, Zoomed, crop_report
 _FEW_IMAGES = 3
 # Two crops of one image that share so much show the same.
 _SAME_PLACE = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    """A picture of the request: its number, where it stands and in which turn."""
-
-    index: int
-    at: int
-    piece: Piece
+_SHOWN = (Reason.BUDGET, "an earlier turn shows the same crop")
+# Crops that stand for their image may be so large, px.
+_FULL_CROP_SIDE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +98,10 @@ def rewrite(
     except SkipError as error:
         if settings.strict:
             raise RequestError(f"nothing to zoom: {error}") from error
-        return body, report_since(start, reason=error.reason, detail=str(error))
+        return body, _report(start, reason=error.reason, detail=str(error))
     run = _Rewriting(body, dialect, conversation, settings)
     turns = run.turns()
-    insertions: dict[Path, Insertion] = {}
-    for turn in turns:
-        for addition in turn.additions:
-            place = insertions.setdefault(addition.path, Insertion())
-            side = place.after if addition.after else place.before
-            # Copies: the caller may change what it is given, and the memory keeps these.
-            side += [dict(part) if isinstance(part, dict) else part for part in addition.parts]
-    if insertions:
-        body = spliced(body, insertions, dialect.text_part)
-    return body, run.report(turns, start)
+    return inserted(body, turns, dialect), run.report(turns, start)
 
 
 class _Rewriting:
@@ -123,20 +119,19 @@ class _Rewriting:
         self._settings = settings
         self._options = settings.options
         self._turns: list[Turn] = [passage.turn() for passage in conversation.passages]
-        pictures = [
-            (at, piece)
-            for at, passage in enumerate(conversation.passages)
-            for piece in passage.pieces
-            if piece.picture is not None
-        ]
-        self._pictures = [_Picture(n, at, piece) for n, (at, piece) in enumerate(pictures)]
-        self._files = Fetched(self._options, settings.until)
-        self._sources: dict[int, ImageSource | SkipError] = {}
+        model = body.get("model")
+        self._pictures = Pictures(
+            conversation.passages,
+            dialect,
+            Fetched(self._options, settings.until),
+            model if isinstance(model, str) else None,
+        )
         self._shown: list[Addition] = []
+        self._swaps: dict[int, Swap] = {}
         limits = settings.limits
         if limits.pixels is not None:
-            limits = replace(limits, pixels=limits.pixels - self._own_pixels())
-        self._budget = Budget(self._options, limits, self._count(), body)
+            limits = replace(limits, pixels=limits.pixels - self._pictures.pixels())
+        self._budget = Budget(self._options, limits, self._pictures.count(), body)
 
     def turns(self) -> list[Rewritten]:
         """Return what becomes of each turn that asks about images."""
@@ -146,7 +141,9 @@ class _Rewriting:
             for at, passage in enumerate(passages)
             if (pictures := self._asked_about(at, passage))
         ]
-        self._fetch_ahead([picture for _, pictures in asking_turns for picture in pictures])
+        self._pictures.fetch_ahead(
+            [picture for _, pictures in asking_turns for picture in pictures]
+        )
         digests = Digests(self._dialect.name, passages) if self._settings.memory else None
         turns: list[Rewritten] = []
         for number, (at, pictures) in enumerate(asking_turns):
@@ -162,12 +159,14 @@ class _Rewriting:
             if self._settings.memory:
                 self._settings.memory.put(key, turn, turn.bytes)
             self._shown += turn.additions
+            for swap in turn.swaps:
+                self._swaps[swap.image] = swap
             turns.append(turn)
         return turns
 
-    def _asked_about(self, at: int, passage: Passage) -> list[_Picture]:
+    def _asked_about(self, at: int, passage: Passage) -> list[Picture]:
         """Return the images that a turn asks about."""
-        if not self._zoomed(at):
+        if not (self._zoomed(at) and passage.pieces):
             return []
         if passage.role == "tool":
             return self._between(at, at)
@@ -193,7 +192,7 @@ class _Rewriting:
             start -= 1
         return start
 
-    def _between(self, start: int, end: int) -> list[_Picture]:
+    def _between(self, start: int, end: int) -> list[Picture]:
         return [
             picture
             for picture in self._pictures
@@ -204,29 +203,96 @@ class _Rewriting:
         role = self._conversation.passages[at].role
         return role == "user" or (role == "tool" and self._options.tool_results)
 
-    def _fetch_ahead(self, pictures: Sequence[_Picture]) -> None:
-        addresses = (self._dialect.address(picture.piece.picture) for picture in pictures)
-        self._files.ahead(address for address in addresses if address is not None)
-
-    def _turn(self, at: int, pictures: Sequence[_Picture], *, last: bool) -> Rewritten:
+    def _turn(self, at: int, pictures: Sequence[Picture], *, last: bool) -> Rewritten:
         found = self._asking(at, last=last)
         if not found.questions:
             reason = found.reason or Reason.NO_QUESTION
-            why = _WHY[reason]
-            untouched = tuple(skipped(picture.index, reason, why) for picture in pictures)
-            return Rewritten((), untouched, (), reason)
-        candidates: list[tuple[_Picture, Zoomed]] = []
+            unsearched = tuple(skipped(picture, reason, _WHY[reason]) for picture in pictures)
+            # Words without a question, such as thanks, need no image.
+            whole = pictures if reason is not Reason.NO_QUESTION else []
+            return Rewritten((), unsearched, (), reason, tuple(self._again(at, whole, [])))
+        candidates: list[tuple[Picture, Zoomed]] = []
         reports: list[ImageReport] = []
         for picture in pictures:
             zoomed, report = self._crop(picture, found.questions)
             candidates += [(picture, crop) for crop in zoomed]
             reports.append(report)
         additions, refused = self._chosen(at, candidates, many=len(pictures) > _FEW_IMAGES)
+        additions, swaps = self._swapped(at, pictures, candidates, additions, refused)
+        unserved = [picture for picture in pictures if refused.get(picture.index) != _SHOWN]
+        swaps += self._again(at, unserved, additions)
         return Rewritten(
             tuple(additions),
             tuple(settled(report, additions, refused) for report in reports),
             found.questions,
+            swaps=tuple(swaps),
         )
+
+    def _swapped(
+        self,
+        at: int,
+        pictures: Sequence[Picture],
+        candidates: Sequence[tuple[Picture, Zoomed]],
+        additions: Sequence[Addition],
+        refused: dict[int, tuple[Reason, str]],
+    ) -> tuple[list[Addition], list[Swap]]:
+        """Put thumbnails in the place of the turn's own images; return what is added then."""
+        kept, swaps = list(additions), []
+        for picture in pictures:
+            own = [item for item in kept if item.image == picture.index]
+            stitched = any(not item.parts for item in own)
+            if not own or picture.at != at or not (stitched or self._options.mode == "replace"):
+                continue
+            boxes = [item.report.box for item in own]
+            crops = [
+                zoomed
+                for source, zoomed in candidates
+                if source is picture and zoomed.crop.box in boxes
+            ]
+            substitute = self._substitute(picture, crops, stitched=stitched)
+            kept = [item for item in kept if item.image != picture.index]
+            if substitute is None:
+                detail = "a thumbnail and its crops would cost as much as the image itself"
+                refused[picture.index] = Reason.BUDGET, detail
+                continue
+            part = self._dialect.substitute(substitute.image, picture.piece.picture)
+            tokens = self._pictures.view(picture).tokens(substitute.image)
+            swaps.append(Swap(picture.index, picture.piece.path, part, tokens))
+            kept += [
+                self._addition(at, picture, crop, beside=substitute.beside)
+                for crop in substitute.crops
+            ]
+        return kept, swaps
+
+    def _substitute(
+        self, picture: Picture, crops: Sequence[Zoomed], *, stitched: bool
+    ) -> Substitute | None:
+        source, view = self._pictures.source(picture), self._pictures.view(picture)
+        options = self._options
+        if isinstance(source, SkipError):
+            return None
+        if not stitched:
+            return with_thumbnail(source, crops, view, options)
+        forced = options.mode != "stitch"
+        return on_canvas(source, crops, view, options, at_any_cost=forced)
+
+    def _again(
+        self, at: int, pictures: Sequence[Picture], additions: Sequence[Addition]
+    ) -> list[Swap]:
+        """Bring images again whose thumbnails an earlier turn sent, where no crop is sure now."""
+        served = {addition.image for addition in additions}
+        swaps = []
+        for picture in pictures:
+            earlier = self._swaps.get(picture.index)
+            path = self._conversation.passages[at].place_of_question()
+            if earlier is None or earlier.again or picture.index in served or path is None:
+                continue
+            if self._budget.full:
+                continue
+            part = picture.piece.picture
+            tokens = self._pictures.tokens(picture) or 0
+            swaps.append(Swap(picture.index, path, part, tokens, again=True))
+        return swaps
 
     def _asking(self, at: int, *, last: bool) -> Asking:
         """Return what a turn asks that the cropper can read."""
@@ -247,58 +313,37 @@ class _Rewriting:
             return Asking((), Reason.OTHER_SCRIPT)
         return replace(found, questions=questions)
 
-    def _crop(
-        self, picture: _Picture, questions: Sequence[str]
-    ) -> tuple[list[Zoomed], ImageReport]:
+    def _crop(self, picture: Picture, questions: Sequence[str]) -> tuple[list[Zoomed], ImageReport]:
         start = time.perf_counter()
         settings = self._settings
-        source = self._source(picture)
+        source = self._pictures.source(picture)
         if isinstance(source, SkipError):
             if settings.strict:
                 raise source.error from source.error.__cause__
             elapsed = (time.perf_counter() - start) * 1000
-            return [], skipped(picture.index, source.reason, str(source.error), elapsed)
+            return [], skipped(picture, source.reason, str(source.error), elapsed)
+        options = self._options
+        if options.mode != "add":
+            # What the thumbnail does not show, the crop shows in full.
+            largest = max(options.max_crop_side, _FULL_CROP_SIDE)
+            options = replace(options, target_side=0, max_crop_side=largest)
+        elif options.target_side is None and (size := self._pictures.size(picture)):
+            seen = self._pictures.view(picture).of(size)
+            if seen.full:
+                detail = f"{self._pictures.model} sees its {size[0]}x{size[1]} px in full"
+                report = skipped(picture, Reason.IMAGE_SMALL, detail)
+                return [], replace(report, size=size)
         return settings.zoom.crops(
             source,
             questions,
             index=picture.index,
-            options=self._options,
+            options=options,
             strict=settings.strict,
             until=settings.until,
         )
 
-    def _count(self) -> int:
-        """Return how many pictures the server counts in the caller's request."""
-        notes = [picture.piece.why_not for picture in self._pictures]
-        return sum(note is None or note[0] is not Reason.FILE_PART for note in notes)
-
-    def _own_pixels(self) -> int:
-        """Return the pixels of the caller's own pictures, as far as they are at hand."""
-        pixels = 0
-        for picture in self._pictures:
-            source = self._source(picture) if picture.piece.why_not is None else None
-            if source is None or isinstance(source, SkipError):
-                continue
-            try:
-                width, height = OpenedImage(source, max_pixels=sys.maxsize).header_size
-            except ImageError:
-                continue
-            pixels += width * height
-        return pixels
-
-    def _source(self, picture: _Picture) -> ImageSource | SkipError:
-        if picture.index not in self._sources:
-            try:
-                source: ImageSource | SkipError = self._dialect.source(
-                    picture.piece.picture, self._files
-                )
-            except SkipError as error:
-                source = error
-            self._sources[picture.index] = source
-        return self._sources[picture.index]
-
     def _chosen(
-        self, at: int, candidates: Sequence[tuple[_Picture, Zoomed]], *, many: bool
+        self, at: int, candidates: Sequence[tuple[Picture, Zoomed]], *, many: bool
     ) -> tuple[list[Addition], dict[int, tuple[Reason, str]]]:
         """Spend the budget on the surest; return these, and why an image goes without."""
         additions: list[Addition] = []
@@ -310,7 +355,7 @@ class _Rewriting:
                 shown.image == index and shown.report.box.iou(zoomed.crop.box) > _SAME_PLACE
                 for shown in self._shown
             ):
-                refused.setdefault(index, (Reason.BUDGET, "an earlier turn shows the same crop"))
+                refused.setdefault(index, _SHOWN)
                 continue
             open_questions = [
                 text for text in zoomed.questions if answered.get(text, 0) < self._options.max_crops
@@ -319,8 +364,13 @@ class _Rewriting:
                 surer = "other images of the turn have surer crops"
                 refused.setdefault(index, (Reason.BUDGET, surer))
                 continue
-            addition = self._addition(at, picture, zoomed)
-            why_not = self._budget.spend(addition.cost)
+            alone = not any(item.image == index for item in additions)
+            # A canvas instead of a second picture, where the server takes no second one.
+            needed = self._budget.full and picture.at == at and alone
+            stitched = (self._options.mode == "stitch" and picture.at == at) or needed
+            stitched = stitched or any(item.image == index and not item.parts for item in additions)
+            addition = self._addition(at, picture, zoomed, beside=not stitched)
+            why_not = self._spend(picture, addition, additions)
             if why_not is not None:
                 refused.setdefault(index, why_not)
                 continue
@@ -329,15 +379,32 @@ class _Rewriting:
             additions.append(addition)
         return additions, refused
 
-    def _addition(self, at: int, picture: _Picture, zoomed: Zoomed) -> Addition:
-        part = self._dialect.crop_part(zoomed, picture.piece.picture)
-        label = self._options.label
-        parts = (part,) if label is None else (self._dialect.text_part(label), part)
+    def _spend(
+        self, picture: Picture, addition: Addition, additions: Sequence[Addition]
+    ) -> tuple[Reason, str] | None:
+        """Take what a crop costs; return the reason why not where too little is left."""
+        most = self._options.budget
+        if self._options.mode == "add" and most is not None and addition.parts:
+            own = [item for item in additions if item.image == picture.index]
+            sizes = [(item.report.width, item.report.height) for item in (*own, addition)]
+            tokens = (self._pictures.tokens(picture) or 0) + sum(
+                self._pictures.view(picture).of(size).tokens for size in sizes
+            )
+            if tokens > most:
+                return Reason.BUDGET, f"the image and its crops would cost {tokens} tokens"
+        return self._budget.spend(addition.cost)
+
+    def _addition(
+        self, at: int, picture: Picture, zoomed: Zoomed, *, beside: bool = True
+    ) -> Addition:
+        parts: tuple[Any, ...] = ()
+        if beside:
+            parts = (self._dialect.crop_part(zoomed.image, picture.piece.picture),)
+            if self._options.label is not None:
+                parts = (self._dialect.text_part(self._options.label), *parts)
         own = picture.at == at
         path = picture.piece.path if own else self._conversation.passages[at].place_of_question()
-        if path is None:
-            # A turn without text asks about its own images only.
-            path = self._conversation.passages[at].pieces[-1].path
+        assert path is not None, "a turn without pieces asks nothing"
         return Addition(picture.index, path, own, parts, crop_report(zoomed))
 
     def _afforded(self, turn: Rewritten) -> Rewritten:
@@ -350,11 +417,15 @@ class _Rewriting:
                 kept.append(addition)
             else:
                 refused.setdefault(addition.image, why_not)
+        # A thumbnail without its crops would be less than the image.
+        swaps = tuple(swap for swap in turn.swaps if swap.image not in refused)
+        lost = {swap.image for swap in turn.swaps} - {swap.image for swap in swaps}
+        kept = [addition for addition in kept if addition.image not in lost or addition.parts]
         reports = tuple(
             replace(settled(report, kept, refused), milliseconds=0.0, cached=True)
             for report in turn.reports
         )
-        return replace(turn, additions=tuple(kept), reports=reports)
+        return replace(turn, additions=tuple(kept), reports=reports, swaps=swaps)
 
     def report(self, turns: Sequence[Rewritten], start: float) -> ZoomReport:
         """Return the report of the request."""
@@ -369,16 +440,34 @@ class _Rewriting:
             if why_not is None and picture.index not in images and not self._zoomed(picture.at):
                 why_not = Reason.NOT_USER_MESSAGE, _TOOL_OFF
             if why_not is not None:
-                images[picture.index] = skipped(picture.index, *why_not)
-        reports = tuple(images[index] for index in sorted(images))
+                images[picture.index] = skipped(picture, *why_not)
+        reports = tuple(self._counted(images[index], turns) for index in sorted(images))
         question = "\n".join(searched[-1].questions) if searched else None
         if searched:
-            return report_since(start, reports, question)
+            return _report(start, reports, question)
         reason, detail = self._nothing(turns, reports)
         # Decisions are no errors.
         if self._settings.strict and reason not in (Reason.WHOLE_PICTURE, Reason.OTHER_SCRIPT):
             raise RequestError(f"nothing to zoom: {detail}")
-        return report_since(start, reports, None, reason, detail)
+        return _report(start, reports, None, reason, detail)
+
+    def _counted(self, report: ImageReport, turns: Sequence[Rewritten]) -> ImageReport:
+        """Return an image's report with the tokens that it costs as given and as sent."""
+        picture = self._pictures[report.index]
+        before = self._pictures.tokens(picture, report.size)
+        if before is None:
+            return report
+        after, view = before, self._pictures.view(picture)
+        for turn in turns:
+            for swap in turn.swaps:
+                if swap.image == report.index:
+                    after = after + swap.tokens if swap.again else swap.tokens
+            after += sum(
+                view.of((item.report.width, item.report.height)).tokens
+                for item in turn.additions
+                if item.image == report.index and item.parts
+            )
+        return replace(report, tokens_given=before, tokens_sent=after)
 
     def _nothing(
         self, turns: Sequence[Rewritten], reports: Sequence[ImageReport]
@@ -415,3 +504,14 @@ def _texts(given: object) -> list[str]:
             f"the option `question` gave {type(given).__name__}; give a string, several, or None"
         )
     return list(given)
+
+
+def _report(
+    start: float,
+    images: tuple[ImageReport, ...] = (),
+    question: str | None = None,
+    reason: Reason | None = None,
+    detail: str = "",
+) -> ZoomReport:
+    elapsed = (time.perf_counter() - start) * 1000
+    return ZoomReport(images, question, reason, elapsed, detail)

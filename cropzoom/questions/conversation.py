@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cropzoom.questions import phrases
+from cropzoom.questions import set_phrases
 from cropzoom.questions import words as vocabulary
 from cropzoom.questions.fields import MOST_FIELDS, of_schema
 from cropzoom.questions.objects import without_article
@@ -141,7 +141,7 @@ def _fields(schemas: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 def _complains(text: str) -> bool:
     """Tell whether a program says that it could not use an answer."""
     folded = " ".join(fold(text[:_MOST_COMPLAINT]).split())
-    return any(phrase in folded for phrase in phrases.COMPLAINTS)
+    return any(phrase in folded for phrase in set_phrases.COMPLAINTS)
 
 
 def _in_context(
@@ -180,7 +180,7 @@ def _after_lead(question: str) -> str:
     names = tuple(word for word, _, _ in words)
     lengths = (
         len(phrase)
-        for phrase in phrases.FOLLOWING
+        for phrase in set_phrases.FOLLOWING
         if names[: len(phrase)] == phrase and len(names) > len(phrase)
     )
     cut = max(lengths, default=0)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import IntEnum
 
-from cropzoom.questions import labels, phrases
+from cropzoom.questions import labels, set_phrases
 from cropzoom.questions import words as vocabulary
 from cropzoom.questions.fields import of_items
 from cropzoom.questions.objects import keys_named, listed, split, tail
@@ -184,7 +184,7 @@ def _again(words: Words) -> bool:
     return False
 
 
-_AGAIN = tuple(tuple(phrase.split()) for phrase in phrases.AGAIN)
+_AGAIN = tuple(tuple(phrase.split()) for phrase in set_phrases.AGAIN)
 _AROUND_AGAIN = vocabulary.POLITE | vocabulary.FUNCTION | vocabulary.PICTURE | vocabulary.TELLING
 
 

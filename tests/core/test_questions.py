@@ -240,7 +240,47 @@ def test_readable(question: str, scripts: set[str] | None, fine: bool) -> None:
     assert readable(question, scripts) is fine
 
 
-PIECES = ["?", ".", ":", ";", "-", '"', "{", "}", "[", "]", "<", ">", "(", ")", "#", "*", "`", "```", "<question>", "</question>", "Question:", "A:", "what", "is", "extract", "the", "and", "total", "1.", "{'a':", '{"a":1}', "describe", "image", "continue", "Ποιο", "->", "e.g.", "A)", "B)"]  # fmt: skip
+PIECES = [
+    "?",
+    ".",
+    ":",
+    ";",
+    "-",
+    '"',
+    "{",
+    "}",
+    "[",
+    "]",
+    "<",
+    ">",
+    "(",
+    ")",
+    "#",
+    "*",
+    "`",
+    "```",
+    "<question>",
+    "</question>",
+    "Question:",
+    "A:",
+    "what",
+    "is",
+    "extract",
+    "the",
+    "and",
+    "total",
+    "1.",
+    "{'a':",
+    '{"a":1}',
+    "describe",
+    "image",
+    "continue",
+    "Ποιο",
+    "->",
+    "e.g.",
+    "A)",
+    "B)",
+]
 PIECES += [" ", "\n", "\n\n", "?\n", "\ud800"]
 TEXT = st.one_of(
     st.text(max_size=300),

@@ -178,8 +178,8 @@ def calibrate(
         print(f"{value:11} {found[value]['log_loss']:9.4f}  {shown}")
     if output is not None:
         best = temperature or min(found, key=lambda value: float(found[value]["log_loss"]))
-        settings = {"pages": pages, "seed": seed}
-        output.write_text(json.dumps({"settings": settings, **found[best]}, indent=1) + "\n")
+        source = {"pages": pages, "seed": seed}
+        output.write_text(json.dumps({"settings": source, **found[best]}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,12 +10,8 @@ import random
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib.resources import files
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from importlib.abc import Traversable
+from .tables import read_data
 
 Table = dict[tuple[str, str], tuple[str, ...]]
 """Forms by (concept or form of question, language)."""
@@ -28,17 +24,6 @@ _WEIGHTS = {"en": 12.0, "de": 2.5, "fr": 1.0, "es": 1.0, "it": 0.8, "pt": 0.8, "
 _OTHERS = 0.4
 NAMED = 0.6
 """Share of the questions about a thing that call it by a name."""
-
-
-def read_data(name: str) -> list[list[str]]:
-    """The lines of a file of `data/` as their columns, without comments and empty lines."""
-    return read_table(files(__package__) / "data" / name)
-
-
-def read_table(file: Path | Traversable) -> list[list[str]]:
-    """A file's lines as their columns, parted by tabs, without comments and empty lines."""
-    text = file.read_text("utf-8")
-    return [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
 
 
 @lru_cache(maxsize=16)
