@@ -6,7 +6,7 @@ given is changed in place: what differs is copied, the rest is shared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,6 +95,21 @@ class Insertion:
         """Return what stands where a part stood."""
         middle = part if self.instead is None else self.instead
         return [*self.before, middle, *self.after]
+
+
+def passages(parts: Iterator[tuple[int, str, Sequence[Piece]]]) -> tuple[Passage, ...]:
+    """Join what is of one message and one role to turns; messages in a row are not joined.
+
+    Args:
+        parts: number of the message, role, pieces.
+    """
+    joined: list[tuple[int, str, list[Piece]]] = []
+    for message, role, pieces in parts:
+        if joined and joined[-1][:2] == (message, role):
+            joined[-1][2].extend(pieces)
+        else:
+            joined.append((message, role, list(pieces)))
+    return tuple(Passage(role, tuple(pieces)) for _, role, pieces in joined)
 
 
 def spliced(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,9 @@ from cropzoom.questions.sentence import Kind, Reading
 from cropzoom.questions.words import fold, words_of
 from cropzoom.report import Reason
 
-_MOST_TURNS = 32
+# A system message stands at the start, what a turn refers to close before it.
+_FIRST_TURNS = 8
+_MOST_TURNS = 64
 _MOST_COMPLAINT = 2000
 
 
@@ -66,7 +68,7 @@ def asking(turns: Sequence[Turn], at: int, schemas: Sequence[Mapping[str, Any]] 
     """
     turn = turns[at]
     reading = _reading(turns, at)
-    before = [number for number in range(at) if turns[number].role == "user"][-_MOST_TURNS:]
+    before = [n for n in range(max(0, at - _MOST_TURNS), at) if turns[n].role == "user"]
     if reading.kind >= Kind.REQUEST:
         return Asking(_in_context(reading.questions, turns, before))
     if reading.kind is Kind.WHOLE:
@@ -75,13 +77,21 @@ def asking(turns: Sequence[Turn], at: int, schemas: Sequence[Mapping[str, Any]] 
         return Asking((), Reason.NO_QUESTION)
     standing = _standing(turns, at)
     if reading.kind is Kind.WEAK:
-        best = standing if standing.kind >= Kind.REQUEST else reading
-        return Asking(_in_context(best.questions, turns, before))
+        # An agent's tools say what it may do, not what to look for.
+        forms = _fields([schema for schema in schemas if not _of_tool(schema)])
+        if standing.kind >= Kind.REQUEST:
+            return Asking(standing.questions)
+        return Asking(forms or _in_context(reading.questions, turns, before))
     if reading.kind is not Kind.DATA:
         for number in reversed(before):
             earlier = _reading(turns, number)
             if earlier.kind >= Kind.WHOLE:
-                return _answer(earlier, _in_context(earlier.questions, turns, range(number)))
+                return _answer(
+                    earlier,
+                    _in_context(
+                        earlier.questions, turns, range(max(0, number - _MOST_TURNS), number)
+                    ),
+                )
             if earlier.kind in (Kind.DATA, Kind.WEAK):
                 reading = earlier
                 break
@@ -109,7 +119,8 @@ def _reading(turns: Sequence[Turn], number: int) -> Reading:
     if turn.role in ("assistant", "tool"):
         return Reading(Kind.EMPTY)
     text = _text(turn)
-    answered = any(other.role in ("assistant", "tool") for other in turns[:number])
+    latest = turns[max(0, number - _MOST_TURNS) : number]
+    answered = any(other.role in ("assistant", "tool") for other in latest)
     reading = read(text)
     if answered and reading.kind is not Kind.QUESTION and _complains(text):
         return Reading(Kind.AGAIN)
@@ -121,7 +132,8 @@ def _reading(turns: Sequence[Turn], number: int) -> Reading:
 def _standing(turns: Sequence[Turn], at: int) -> Reading:
     """Read what the system and developer messages ask; the last of them counts most."""
     best = Reading(Kind.EMPTY)
-    for number in range(at, -1, -1):
+    start = max(_FIRST_TURNS, at - _MOST_TURNS)
+    for number in (*range(at, start - 1, -1), *range(min(at, start - 1), -1, -1)[-_FIRST_TURNS:]):
         if turns[number].role in ("system", "developer"):
             reading = read(_text(turns[number]))
             if reading.kind > best.kind:
@@ -138,6 +150,10 @@ def _fields(schemas: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(fields)[:MOST_FIELDS]
 
 
+def _of_tool(schema: Mapping[str, Any]) -> bool:
+    return not {"function", "parameters", "input_schema"}.isdisjoint(schema)
+
+
 def _complains(text: str) -> bool:
     """Tell whether a program says that it could not use an answer."""
     folded = " ".join(fold(text[:_MOST_COMPLAINT]).split())
@@ -148,30 +164,31 @@ def _in_context(
     questions: tuple[str, ...], turns: Sequence[Turn], before: Sequence[int]
 ) -> tuple[str, ...]:
     """Complete the questions of a follow-up: after 'What is the total?', 'And the date?'."""
-    if not before:
-        return questions
-    return tuple(_completed(question, turns, before) for question in questions)
+    complete: list[str] = []
+    for question in questions:
+        if before or complete:
+            question = _completed(question, complete[-1:] or _earlier(turns, before))
+        complete.append(question)
+    return tuple(complete)
 
 
-def _completed(question: str, turns: Sequence[Turn], before: Sequence[int]) -> str:
+def _completed(question: str, earlier: Iterable[str]) -> str:
     rest = _after_lead(question)
     words = words_of(rest)
-    if not words or words[0][0] in vocabulary.ASKING or len(words) > 8:
-        return rest if words and len(words) <= 64 else question
-    if rest == question:
-        return question
-    for earlier in _earlier(turns, before):
-        frame = words_of(earlier)
+    if not words or rest == question or words[0][0] in vocabulary.ASKING or len(words) > 8:
+        return rest
+    for one in earlier:
+        frame = words_of(one)
         names = [word for word, _, _ in frame]
         opening = words[0][0]
         if opening in vocabulary.PREPOSITIONS:
             place = len(names) - 1 - names[::-1].index(opening) if opening in names else len(names)
-            head = earlier[: frame[place][1]] if place < len(names) else earlier.rstrip(" ?.!")
+            head = one[: frame[place][1]] if place < len(names) else one.rstrip(" ?.!")
             return f"{head.rstrip()} {rest}"
         if len(names) > 1 and names[0] in vocabulary.ASKING and names[1] in vocabulary.COPULAS:
-            return f"{earlier[: frame[1][2]]} {rest}"
+            return f"{one[: frame[1][2]]} {rest}"
         break
-    return without_article(rest)
+    return without_article(rest) or rest
 
 
 def _after_lead(question: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cropzoom.questions.labels import HOLLOW_FIELDS, TAGS_QUESTION
+from cropzoom.questions.labels import FIELD_COLUMNS, HOLLOW_FIELDS, TAGS_QUESTION
 from cropzoom.questions.words import ANSWERS, ASKING_FIRST, fold, words_of
 
 MOST_FIELDS = 24
@@ -16,6 +16,11 @@ _MOST_DEPTH = 4
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _KEY = re.compile(r"""["']([^"'\n{}\[\]:,]{1,60})["']\s{0,8}:""")
 AFTER_NAME = re.compile(r"\s[-–—=]+\s|:\s|:$|\s?\(|\s?\[|\s?<|\t")
+_DEFINITION = re.compile(
+    r"""\s{0,40}(?:[-*]\s{0,4})?["'`]?([A-Za-z][\w-]{1,40})["'`]?\??\s{0,4}[:=]\s{0,4}["'<]?"""
+    r"(?:str|string|int|integer|float|number|bool|boolean|date|datetime|Decimal|decimal|Optional|"
+    r"list|List|array|null|None|text)\b"
+)
 _DECODER = json.JSONDecoder()
 
 
@@ -135,6 +140,7 @@ def cut_json(text: str) -> tuple[str, list[str]]:
             fields += of_schema(value) or _keys(value, 0)
         else:
             fields += [name for key in _KEY.findall(text[start:stop]) if (name := _named(key))]
+            fields += definitions(re.split(r"[{};,\n]", text[start:stop]))
     rest.append(text[place:])
     return "\n".join(rest), list(_unique(fields))[:MOST_FIELDS]
 
@@ -173,6 +179,20 @@ def _keys(sample: Mapping[str, Any], depth: int) -> list[str]:
         elif name := _named(key):
             names.append(name)
     return names
+
+
+def definitions(lines: Sequence[str]) -> list[str]:
+    """Return the fields of 'due_date: str', 'total?: number' and the like, one a line."""
+    matches = (_DEFINITION.match(line[:200]) for line in lines)
+    return [name for match in matches if match and (name := _named(match[1]))]
+
+
+def of_table(rows: Sequence[str]) -> list[str]:
+    """Return the first column of a Markdown table of fields, none of another table."""
+    cells = [row.strip().strip("|").split("|", 1)[0].strip() for row in rows]
+    if len(cells) < 3 or cells[1].strip(":-") or not FIELD_COLUMNS & {fold(cells[0])}:
+        return []
+    return of_items(cells[2:])
 
 
 def _named(key: str) -> str:

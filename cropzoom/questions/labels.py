@@ -45,6 +45,9 @@ LABELS_FIELDS = word_set("""
     vragen perguntas pytania вопросы ερωτήσεις information informationen informations
 """)
 
+FIELD_COLUMNS = word_set("""
+    field fields name key attribute column property item feld champ campo veld pole поле πεδίο
+""")
 TAGS_QUESTION = word_set("""
     question query user_question user_query q ask user_request request problem user_input
     input_question s_question frage pregunta domanda vraag pergunta pytanie
@@ -53,7 +56,7 @@ TAGS_DROP = word_set("""
     example examples rules rule format output_format output response answer context role persona
     guidelines constraints thinking scratchpad options choices history style tone note notes
     answer_format sample samples demonstration few_shot response_format formatting requirements
-    background metadata think
+    background metadata think document documents ocr ocr_text transcript passage page_text
 """)
 
 HOLLOW_FIELDS = word_set("""

@@ -9,7 +9,8 @@ from enum import Enum
 
 from cropzoom.questions import labels
 from cropzoom.questions import words as vocabulary
-from cropzoom.questions.fields import AFTER_NAME, cut_json, of_items
+from cropzoom.questions.fields import AFTER_NAME, cut_json, definitions, of_items, of_table
+from cropzoom.questions.objects import split
 from cropzoom.questions.words import fold, words_of
 
 _TAG = re.compile(r"<(/?)([A-Za-z][\w.-]{0,40})((?:\s[^<>\n]{0,200})?)(/?)>")
@@ -22,6 +23,7 @@ _INLINE_OPTIONS = re.compile(r"\s\(?[Aa][.)]\s{0,4}[^\n]{1,200}?\s\(?[Bb][.)]\s"
 # Not from within a run of marks: that would take quadratic time.
 _SENTENCE_END = re.compile(r"(?<![.!?;。！？；…])[.!?;。！？；…]+[\"'”’»)\]]{0,3}(?=\s|$)|\n")
 _SOLVED = re.compile(r"[?？][\"'”’»`]?\s{0,4}(?:->|=>|→|⇒|—>)")
+_CLASS = re.compile(r"(?:class|interface|type)\s{1,4}\w{1,60}(?:\(\w{0,60}\))?\s?[:={]")
 _GREEK = re.compile(r"[Ͱ-Ͽ]")
 
 
@@ -99,7 +101,8 @@ def without_code(text: str) -> tuple[str, list[str]]:
     plain = "\n".join(pieces[0::2])
     if not plain.strip():
         return code, []
-    return plain, cut_json(code)[1] if code else []
+    keys = cut_json(code)[1] or definitions(code.split("\n"))
+    return plain, keys
 
 
 def lay_out(text: str) -> Layout:
@@ -131,8 +134,16 @@ def lay_out(text: str) -> Layout:
             _place_list(layout, lead, list(items), section)
             items.clear()
 
-    for raw in text.split("\n"):
+    lines = text.split("\n")
+    layout.keys += of_table([line for line in lines if line.lstrip().startswith("|")])
+    for raw in lines:
         line = raw.strip()
+        if line.startswith("|"):
+            continue
+        defined = definitions([line])
+        if defined or _CLASS.match(line):
+            layout.keys += defined
+            continue
         if not line:
             blank = True
             close_paragraph()
@@ -179,7 +190,7 @@ def lay_out(text: str) -> Layout:
             close_paragraph()
             items.append(line)
         elif section is Section.FIELDS:
-            items.append(body)
+            items.extend([body] if ":" in body or "?" in body else split(body))
         else:
             close_list()
             paragraph.append(line)
@@ -236,6 +247,8 @@ def _label(line: str) -> tuple[Section | None, str, bool]:
     words = [word.rstrip("0123456789") or word for word, _, _ in words_of(name)]
     bold = line.startswith("**") and line.endswith("**")
     if (not colon and not heading and not bold) or not 1 <= len(words) <= 8 or "?" in name:
+        return None, "", False
+    if len(words) > 2 and words[0] in vocabulary.WHOLE:
         return None, "", False
     rest = rest.strip().strip("*_").strip()
     if heading and not colon:

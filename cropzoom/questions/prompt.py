@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from cropzoom.questions import words as vocabulary
 from cropzoom.questions.fields import MOST_FIELDS
 from cropzoom.questions.layout import lay_out, sentences, tagged, without_code
+from cropzoom.questions.objects import split
 from cropzoom.questions.sentence import Kind, Reading, asks_mark, cleaned, gives_rules, sentence
 from cropzoom.questions.words import fold, words_of
 
@@ -22,21 +24,22 @@ def read(text: str) -> Reading:
 
 @lru_cache(maxsize=256)
 def _read_tagged(text: str) -> Reading:
-    plain, asked = tagged(text) if "<" in text else (text, [])
+    outside, keys = without_code(text) if "```" in text else (text, [])
+    plain, asked = tagged(outside) if "<" in outside else (outside, [])
     for question in reversed(asked):
-        reading = _read(question)
+        reading = _read(question, [])
         if reading.kind is Kind.WEAK:
             return Reading(Kind.QUESTION, reading.questions)
         if reading.kind > Kind.WEAK:
             return reading
-    reading = _read(plain)
-    return reading if reading.kind or plain == text else _read(text)
+    reading = _read(plain, keys)
+    return reading if reading.kind or plain == outside else _read(outside, keys)
 
 
-def _read(text: str) -> Reading:
-    plain, keys = without_code(text) if "```" in text else (text, [])
-    layout = lay_out(plain)
-    keys += layout.keys
+def _read(text: str, keys: list[str]) -> Reading:
+    """Read a text without tags; `keys` are the fields of the code that was in it."""
+    layout = lay_out(text)
+    keys = [*keys, *layout.keys]
     labelled = [_sentences(sentences(question)) for question in layout.questions]
     asked = [reading for reading in labelled if reading.kind is Kind.QUESTION]
     if asked:
@@ -50,7 +53,7 @@ def _read(text: str) -> Reading:
         return _more(reading, [item for item in layout.lists if asks_mark(item)])
     if layout.lists:
         return Reading(Kind.FIELDS, tuple(layout.lists[:MOST_FIELDS]))
-    if reading.kind is Kind.FIELDS:
+    if reading.kind in (Kind.FIELDS, Kind.WHOLE):
         return reading
     if keys and (reading.kind is not Kind.REQUEST or len(keys) > 1 or not _shares(reading, keys)):
         return Reading(Kind.FIELDS, tuple(keys[:MOST_FIELDS]))
@@ -61,6 +64,20 @@ def _read(text: str) -> Reading:
         if other.kind > max(reading.kind, Kind.WEAK):
             return other
     return reading
+
+
+def _with_its_subject(question: str, readings: list[Reading]) -> str:
+    """Read 'There is a service charge. How much is it?', of which neither half says all."""
+    words = {word for word, _, _ in words_of(question)}
+    if not words <= _NAMELESS or words.isdisjoint(vocabulary.PRONOUNS):
+        return question
+    for reading in reversed(readings):
+        if reading.kind is Kind.WEAK:
+            return f"{reading.questions[0]} {question}"
+    return question
+
+
+_NAMELESS = vocabulary.LEADS | vocabulary.ASKING | vocabulary.PRONOUNS
 
 
 def _shares(reading: Reading, keys: list[str]) -> bool:
@@ -86,7 +103,12 @@ def _sentences(parts: list[str]) -> Reading:
     if best in (Kind.EMPTY, Kind.POLITE, Kind.RULES):
         return Reading(best)
     questions = [q for reading in readings if reading.kind is best for q in reading.questions]
+    if best is Kind.QUESTION and len(questions) == 1:
+        questions = [_with_its_subject(questions[0], readings)]
     if best is Kind.WEAK:
+        items = questions if len(questions) > 1 else split(questions[0])
+        if len(items) > 2 and all(len(item.split()) < 4 for item in items):
+            return Reading(Kind.FIELDS, tuple(items[:MOST_FIELDS]))
         return Reading(best, (" ".join(questions),))
     unique = list({fold(question): question for question in questions}.values())
     return Reading(best, tuple(unique[:MOST_FIELDS]))

@@ -12,6 +12,7 @@ from cropzoom.questions.fields import of_items
 from cropzoom.questions.objects import keys_named, listed, split, tail
 from cropzoom.questions.words import REPLYING, Words, fold, word_set, words_of
 
+_MOST_LEADS = 4
 _ASKS = ("?", "？", "؟", ";", "\u037e")
 _QUOTED = re.compile(r"[\"“«„'‘`]([^\"“”«»„\n]{3,300}?[?？;])[\"”»“'’`]")
 _ASIDE = re.compile(r"\s?[(\[]([^()\[\]\n]{3,200})[)\]]")
@@ -65,7 +66,8 @@ def sentence(text: str) -> Reading:
     if _again(words):
         return Reading(Kind.AGAIN)
     if _whole(words, asks):
-        return Reading(Kind.WHOLE)
+        # What to parse a page for, a schema may say.
+        return Reading(Kind.WHOLE if bag.isdisjoint(_PARSING) else Kind.DATA)
     if _names_a_file(text, bag):
         return Reading(Kind.POLITE)
     first = words[0][0]
@@ -75,10 +77,9 @@ def sentence(text: str) -> Reading:
         if bag <= vocabulary.LEADS and not bag & vocabulary.ASKING:
             return Reading(Kind.DATA if bag & vocabulary.FINDING else Kind.POLITE)
         return Reading(Kind.QUESTION, listed(bare(text, words)))
-    if bag & vocabulary.ASKING and not bag & vocabulary.RULES:
-        question = bare(text, words)
-        if fold(question.partition(" ")[0].strip("¿'’")) in vocabulary.ASKING:
-            return Reading(Kind.QUESTION, listed(question))
+    question = _unmarked(text, words)
+    if question:
+        return Reading(Kind.REQUEST, listed(question))
     request = _request(text, words)
     if request is not None:
         return request
@@ -89,6 +90,36 @@ def sentence(text: str) -> Reading:
     return Reading(Kind.WEAK, (text,))
 
 
+def _unmarked(text: str, words: Words) -> str:
+    """Read 'tell me what the total is' and 'what is the total answer in one word'."""
+    question = bare(text, words)
+    if words_of(question)[0][0] not in vocabulary.ASKING:
+        starts = (words[number][1] for number in range(1, len(words)) if _what_is(words[number:]))
+        start = next(starts, None)
+        if start is None:
+            return ""
+        question = text[start:]
+    names = words_of(question)
+    rules = (number for number, (word, _, _) in enumerate(names) if word in vocabulary.RULES)
+    first = next(rules, None)
+    if first is None:
+        return question
+    if first > 2 and names[first][0] in vocabulary.REPLYING:
+        return question[: names[first][1]].rstrip(" ,;-")
+    return ""
+
+
+def _what_is(words: Words) -> bool:
+    names = [word for word, _, _ in words[:3]]
+    return (
+        len(names) == 3
+        and names[0] in vocabulary.WHAT
+        and names[1] in vocabulary.COPULAS
+        and names[2] in vocabulary.ARTICLES
+    )
+
+
+_PARSING = word_set("parse convert analyze analyse review interpret digitize digitise wandle")
 _AROUND_QUOTE = vocabulary.LEADS | vocabulary.FINDING | vocabulary.RULES
 
 
@@ -139,9 +170,21 @@ def cleaned(text: str) -> str:
 
 def bare(text: str, words: Words) -> str:
     """Return a question without what leads to it: 'Please tell me: what is it?' -> 'what is it?'"""
+    for _ in range(_MOST_LEADS):
+        rest = _without_lead(text, words)
+        words = words_of(rest)
+        if rest == text or not words:
+            break
+        text = rest
+    return text
+
+
+def _without_lead(text: str, words: Words) -> str:
     rules = False
     for number, (word, start, stop) in enumerate(words):
-        if number and word in vocabulary.ASKING and not rules:
+        # "was" is "what" in German, where a clause stands behind a comma.
+        told = word != "was" or text[:start].rstrip()[-1:] in (",", ":")
+        if number and word in vocabulary.ASKING and told and not rules:
             if words[number - 1][0] in vocabulary.PREPOSITIONS:
                 start = words[number - 1][1]
             opening = text[start - 1 : start]
@@ -154,8 +197,7 @@ def bare(text: str, words: Words) -> str:
             break
         gap = text[stop : stop + 3].lstrip(" *_\"'")[:1]
         if gap == ":" and number + 1 < len(words):
-            rest = text[stop:].lstrip(" *_:\"'“”»«").strip()
-            return bare(rest, words_of(rest)) if rest else text
+            return text[stop:].lstrip(" *_:\"'“”»«").strip()
     return _behind_colon(text, words)
 
 
@@ -163,10 +205,11 @@ def _behind_colon(text: str, words: Words) -> str:
     """Read 'Hey DocBot, a quick one for you: what is it?'"""
     for number, (word, start, _) in enumerate(words[1:], 1):
         if word in vocabulary.ASKING and ":" in text[words[number - 1][2] : start]:
-            before = [name for name, _, _ in words[:number]]
-            # Letters without case are of a script that no question of ours is in.
-            leads = sum(name in vocabulary.LEADS or name.upper() == name.lower() for name in before)
-            if 2 * leads > number:
+            # A few words may name a place, as in "Train to York: when does it leave?". Letters
+            # without case are of a script that no question of ours is in.
+            names = [name for name, _, _ in words[:number]]
+            leads = sum(name in vocabulary.LEADS or name.upper() == name.lower() for name in names)
+            if 2 * leads > number or number > 4:
                 return text[start:].strip()
     return text
 
@@ -284,7 +327,10 @@ def _request(text: str, words: Words) -> Reading | None:
     return Reading(Kind.DATA) if verb is not None else None
 
 
-_FORMS = word_set("template templates blank blanks placeholder placeholders record vorlage modèle")
+_FORMS = word_set(
+    "template templates blank blanks placeholder placeholders record relevant "
+    "value values required requested important structured necessary listed specified vorlage modèle"
+)
 
 _SKIPPED = vocabulary.LEADS | labels.LABELS_FIELDS | _FORMS
 

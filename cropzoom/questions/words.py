@@ -56,7 +56,7 @@ ASKING = word_set("""
 """)
 """Words that begin a question, or a clause that asks."""
 
-ASKING_FIRST = ASKING | word_set("que che como come co jak как ne mi ce est qu i ci")
+ASKING_FIRST = ASKING | word_set("que che como come co jak как ne mi ce est qu ci")
 """Those, and some that begin a question only as its first word."""
 
 PREPOSITIONS = word_set("""
@@ -95,7 +95,8 @@ POLITE = word_set("""
 FUNCTION = word_set("""
     a an the this that these those it its is are was were be been being am do does did done have
     has had can could will would shall should may might must i me my mine we us our you your yours
-    he she they them their his her of in on at by for from to with without into onto about as and
+    he she they them their his her of in on at by for from to with without into onto about as
+    and every
     or but so if then than now here there not s t re ve ll d m also just only one two both each
     any some such what which who where how when
     der die das den dem des ein eine einen einem einer ist sind war hat haben kann können könnten
@@ -186,7 +187,8 @@ TELLING = word_set("""
     shortly simple briefly exactly carefully provided attached enclosed uploaded sent shared find
     out identify determine get me figure think step first inspect examine analyze analyse study
     consider shown depicted displayed seen given please mind curious someone colleague boss wants
-    able possible understand job goal concerning relating again respond reply accurate accurately
+    able possible understand job goal idea clue chance
+    concerning relating again respond reply accurate accurately
     correct correctly precise precisely precisely work
     sag sagen sage sagst zeig zeigen gib geben frage fragen beantworte beantworten antworte schau
     schauen sieh sehen lies lesen anhand basierend laut gemäß folgende folgenden unten oben
@@ -214,7 +216,8 @@ TELLING = word_set("""
     знать узнать найди найдите задача пользователь помочь подскажите подскажи
     πες πείτε δείξε δείξτε δώσε δώστε απάντησε απαντήστε ερώτηση ερωτήσεις ακόλουθη παρακάτω
     κοίτα κοιτάξτε δες δείτε διάβασε διαβάστε σύμφωνα βάση θέλω χρειάζομαι ξέρω μάθω βρες βρείτε
-    svara frågan följande titta se
+    svara frågan följande titta se resme resim soru soruyu yanıtlayın cevapla bak bakın söyle göre
+    подивіться відповідь запитання
 """)
 """What stands around a question: asking to be told, where to look, that a question follows."""
 
@@ -223,7 +226,8 @@ LEADS = POLITE | FUNCTION | PICTURE | PAPERS | THINGS | TELLING
 FINDING = word_set("""
     find extract get identify locate determine retrieve fetch read report list state name provide
     give tell return show output enter fill copy pull capture need want know look search pick
-    collect obtain grab lookup output mention specify detect recognize recognise note extracting
+    collect obtain grab process handle complete output mention specify detect recognize recognise
+    note extracting
     finde finden suche extrahiere extrahieren entnimm nenne nennen gib lies ermittle ermitteln
     bestimme angeben zeige brauche liste auslesen
     trouve trouvez extrais extraire extrayez donne donnez indique indiquez cherche relève relevez
@@ -355,6 +359,11 @@ LANGUAGES = word_set("""
 
 
 """Verbs of how to answer."""
+
+ARTICLES = word_set(
+    "the a an my our its their his her der die das den dem ein eine le la les l un une des du d el "
+    "los las il lo gli i de het een o os as um uma ο η το τα οι τον την also auch"
+)
 
 REPLYING = word_set(
     "return reply respond answer output give write format put present convert provide print send "

@@ -84,6 +84,13 @@ def test_a_bare_question_stays_as_it_is(question: str) -> None:
         (f'For example "What is the date?" is 1 May. {TOTAL}', (TOTAL,)),
         (f"{TOTAL}\nA) 1\nB) 2\nC) 3", (TOTAL,)),
         ("What is the total (answer in one word)?", (TOTAL,)),
+        (
+            "Extract:\n\nclass Bill(BaseModel):\n    due_date: str\n    total: float",
+            ("due date", "total"),
+        ),
+        ("Extract:\n| field | type |\n|---|---|\n| due date | string |", ("due date",)),
+        ("Fill in:\n```yaml\ndue_date: <string>\nnotes: <string>\n```", ("due date",)),
+        ("Train to York: when does it leave?", ("Train to York: when does it leave?",)),
         ("Describe the error message", ("Describe the error message",)),
         ("Transcribe the serial number.", ("Transcribe the serial number.",)),
     ],
@@ -106,6 +113,7 @@ def test_fields_requests_and_wrappings(text: str, questions: tuple[str, ...]) ->
     Please summarise the attached report in three bullet points.
     Translate this into English.
     Compare these two pictures.
+    Describe the image as JSON: {"mood": "", "objects": []}
     What is this?
     What do you see?
     What's in the picture?
@@ -164,6 +172,15 @@ def test_what_is_no_schema_asks_nothing(schema: dict[str, Any]) -> None:
     assert asking([Turn("user", (), 1)], 0, (schema,)) == Asking((), Reason.NO_QUESTION)
 
 
+def test_a_form_asks_more_than_a_loose_word_but_an_agents_tools_do_not() -> None:
+    form = {"type": "json_schema", "name": "x", "schema": SCHEMA}
+    tool = {"type": "function", "name": "open", "parameters": SCHEMA}
+    assert asks("Acme, May", schemas=(form,)) == FIELDS
+    assert asks("Acme, May", schemas=(tool,)) == ("Acme, May",)
+    assert asks("Analyze this receipt.", schemas=(form,)) == FIELDS
+    assert asks("Describe this receipt.", schemas=(form,)) == ()
+
+
 def test_a_schema_that_refers_to_itself_ends() -> None:
     node = {"properties": {"name": {"type": "string"}, "child": {"$ref": "#"}}}
     assert "name" in asks("Extract the data.", schemas=(node,))
@@ -216,6 +233,13 @@ def test_a_question_in_the_system_message(role: str) -> None:
     assert asked == Asking((TOTAL,))
 
 
+def test_a_long_conversation_keeps_its_system_message() -> None:
+    turns = [Turn("system", (TOTAL,)), *[Turn("user", (), 1), Turn("assistant", ("1",))] * 300]
+    assert asking([*turns, Turn("user", (), 1)], len(turns)) == Asking((TOTAL,))
+    assert asking(turns, 1) == Asking((TOTAL,))
+    assert asking(turns, 11) == Asking((TOTAL,))
+
+
 def test_what_comes_later_changes_nothing() -> None:
     turns = [Turn(role, (text,), pictures) for role, text, pictures in FIRST]
     later = [*turns, Turn("user", ("And the total?",)), Turn("system", ("Never mind.",))]
@@ -241,45 +265,10 @@ def test_readable(question: str, scripts: set[str] | None, fine: bool) -> None:
 
 
 PIECES = [
-    "?",
-    ".",
-    ":",
-    ";",
-    "-",
-    '"',
-    "{",
-    "}",
-    "[",
-    "]",
-    "<",
-    ">",
-    "(",
-    ")",
-    "#",
-    "*",
-    "`",
-    "```",
-    "<question>",
-    "</question>",
-    "Question:",
-    "A:",
-    "what",
-    "is",
-    "extract",
-    "the",
-    "and",
-    "total",
-    "1.",
-    "{'a':",
-    '{"a":1}',
-    "describe",
-    "image",
-    "continue",
-    "Ποιο",
-    "->",
-    "e.g.",
-    "A)",
-    "B)",
+    *("note: ", "tell me: " * 400, "a:" * 3000, "What? " * 500, "and " * 300),
+    *("?.:;-\"{}[]<>()#*`'"),
+    *("```", "<question>", "</question>", "Question:", "A:", "what", "is", "extract", "the", "and"),
+    *("total", "1.", "{'a':", '{"a":1}', "describe", "image", "continue", "Ποιο", "->", "A)", "B)"),
 ]
 PIECES += [" ", "\n", "\n\n", "?\n", "\ud800"]
 TEXT = st.one_of(
@@ -338,6 +327,8 @@ def test_bare_questions_are_a_fixed_point(start: str, words: list[str]) -> None:
         lambda n: "<q>" * (n // 6) + "</q>" * (n // 8),
         lambda n: "- a\n" * (n // 4),
         lambda n: "**a:** b?\n" * (n // 10),
+        lambda n: "Note: " + "a: " * (n // 3),
+        lambda n: "tell me: " * (n // 9),
         lambda n: '"a?' * (n // 3),
         lambda n: "(" * n,
         lambda n: "what is " * (n // 8),

@@ -22,7 +22,7 @@ def crops() -> Iterator[study.Crops]:
 def test_the_table_is_large_and_half_of_it_was_held_out() -> None:
     assert len({prompt.name for prompt in PROMPTS}) == len(PROMPTS) >= 60
     held_out = sum(prompt.held_out for prompt in PROMPTS)
-    assert 0.4 <= held_out / len(PROMPTS) <= 0.6
+    assert held_out >= len(PROMPTS) / 2
 
 
 def test_the_questions_are_the_demos() -> None:
@@ -33,7 +33,7 @@ def test_the_questions_are_the_demos() -> None:
 def test_a_prompt_asks_its_question(prompt: Prompt) -> None:
     for question, thing in OBJECTS.items():
         asking = prompt.asking(question)
-        assert len(asking.questions) == 1, asking
+        assert 1 <= len(asking.questions) <= 2, asking
         asked = asking.questions[0].casefold()
         assert asked == question.casefold() or thing.casefold() in asked
 
