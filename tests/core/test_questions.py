@@ -233,6 +233,13 @@ def test_a_question_in_the_system_message(role: str) -> None:
     assert asked == Asking((TOTAL,))
 
 
+def test_a_long_conversation_keeps_its_system_message() -> None:
+    turns = [Turn("system", (TOTAL,)), *[Turn("user", (), 1), Turn("assistant", ("1",))] * 300]
+    assert asking([*turns, Turn("user", (), 1)], len(turns)) == Asking((TOTAL,))
+    assert asking(turns, 1) == Asking((TOTAL,))
+    assert asking(turns, 11) == Asking((TOTAL,))
+
+
 def test_what_comes_later_changes_nothing() -> None:
     turns = [Turn(role, (text,), pictures) for role, text, pictures in FIRST]
     later = [*turns, Turn("user", ("And the total?",)), Turn("system", ("Never mind.",))]
