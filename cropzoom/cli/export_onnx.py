@@ -76,8 +76,8 @@ def export_onnx(
     with Output(as_json) as output:
         require_export()
         from cropzoom.export import ExportOptions
+        from cropzoom.export.any_checkpoint import export_checkpoint
         from cropzoom.export.build import LadderError
-        from cropzoom.export.checkpoint import export_checkpoint
 
         options = ExportOptions(
             precision=precision,
