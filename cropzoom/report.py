@@ -160,7 +160,8 @@ class ZoomReport:
         images: one report per image that was considered, in whichever turns.
         question: the text that the last asking turn's images were searched for, several questions
             joined by line breaks; None where there was none.
-        reason: why the call as a whole went through unchanged; None where images were looked at.
+        reason: why the call as a whole went through unchanged, or that the server refused what was
+            sent first; None otherwise.
         milliseconds: time spent in cropzoom, in all.
         detail: the reason in a sentence, for people; may be empty.
     """
@@ -219,6 +220,40 @@ class ZoomReport:
             image["size"] = None if report.size is None else list(report.size)
             image["crops"] = list(image["crops"])
         return plain
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """An answer and where it was read.
+
+    Args:
+        text: what the model answered.
+        boxes: the regions that it was shown for the question, best first; none where it was shown
+            the image alone.
+        confidence: the cropper's in the best region, in [0, 1]; 0 where there is none.
+        report: of the call.
+    """
+
+    text: str
+    boxes: tuple[Box, ...]
+    confidence: float
+    report: ZoomReport | None
+
+    @classmethod
+    def of(cls, text: str, report: ZoomReport | None) -> Cited:
+        """Join an answer with the report of its call."""
+        crops = report.crops if report is not None else ()
+        boxes = tuple(crop.box for crop in crops)
+        return cls(text, boxes, max((crop.confidence for crop in crops), default=0.0), report)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def highlight(self, image: ImageSource) -> Image:
+        """Return the image that was asked about, upright and in RGB, with the regions shown."""
+        from cropzoom.highlight import highlight
+
+        return highlight(image, self.boxes)
 
 
 @dataclass(frozen=True, slots=True)

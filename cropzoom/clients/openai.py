@@ -5,8 +5,8 @@ WebSockets (`realtime`, `responses.connect`) do not pass through `request`: they
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar, cast, overload
 
 from openai import APIStatusError, AsyncOpenAI, OpenAI
 from openai._resource import AsyncAPIResource, SyncAPIResource
@@ -14,10 +14,13 @@ from openai.resources.chat import AsyncChat, Chat
 
 from cropzoom.clients import CropZoom
 from cropzoom.clients.addresses import image_url
-from cropzoom.clients.controller import Controller
-from cropzoom.clients.stainless import AsyncRequests, Requests, in_thread, with_state, wrapped_copy
+from cropzoom.clients.controller import Call, Controller
+from cropzoom.clients.openai_streams import guarded, guarded_async
+from cropzoom.clients.stainless import AsyncRequests, Requests, with_state, wrapped_copy
+from cropzoom.clients.threads import in_thread
 from cropzoom.errors import ClientError, RequestError
 from cropzoom.images import ImageSource
+from cropzoom.report import Cited
 
 _T = TypeVar("_T")
 
@@ -45,6 +48,9 @@ class ZoomOpenAI(Requests, CropZoom, OpenAI):
 
     status_error = APIStatusError
 
+    def _watched(self, answer: Any, call: Call, send: Callable[[], Any]) -> Any:
+        return guarded(answer, call, send)
+
     @property
     def chat(self) -> ZoomChat:
         """Chat completions; `client.chat(...)` is `client.chat.completions.create(...)`."""
@@ -57,6 +63,7 @@ class ZoomOpenAI(Requests, CropZoom, OpenAI):
         # openai 1.60 sets resources in `__init__`.
         vars(self)["chat"] = _callable(chat, ZoomChat)
 
+    @overload
     def ask(
         self,
         image: ImageSource,
@@ -64,8 +71,30 @@ class ZoomOpenAI(Requests, CropZoom, OpenAI):
         *,
         model: str,
         question_for_crop: str | None = None,
+        cite: Literal[False] = False,
         **kwargs: Any,
-    ) -> str:
+    ) -> str: ...
+    @overload
+    def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        cite: Literal[True],
+        **kwargs: Any,
+    ) -> Cited: ...
+    def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        cite: bool = False,
+        **kwargs: Any,
+    ) -> str | Cited:
         """Ask about an image and return the answer's text.
 
         Args:
@@ -74,6 +103,7 @@ class ZoomOpenAI(Requests, CropZoom, OpenAI):
             question: what to ask.
             model: name of the model.
             question_for_crop: what to search the image for, where that is not what is asked.
+            cite: return a `Cited`: the text, the boxes in which it was read, the confidence.
             kwargs: further arguments of `chat.completions.create`, except `messages` and `stream`.
 
         Raises:
@@ -84,13 +114,17 @@ class ZoomOpenAI(Requests, CropZoom, OpenAI):
         messages = cast(Any, question_messages(image_url(image), question))
         with self.cropzoom.asking(question_for_crop):
             answer = self.chat.completions.create(model=model, messages=messages, **kwargs)
-        return cast(str, answer.choices[0].message.content or "")
+        text = cast(str, answer.choices[0].message.content or "")
+        return Cited.of(text, self.cropzoom.last_report) if cite else text
 
 
 class ZoomAsyncOpenAI(AsyncRequests, CropZoom, AsyncOpenAI):
     """An AsyncOpenAI or AsyncAzureOpenAI client that adds crops. Made by `CropZoom(client)`."""
 
     status_error = APIStatusError
+
+    def _watched(self, answer: Any, call: Call, send: Callable[[], Any]) -> Any:
+        return guarded_async(answer, call, send)
 
     @property
     def chat(self) -> ZoomAsyncChat:
@@ -104,6 +138,7 @@ class ZoomAsyncOpenAI(AsyncRequests, CropZoom, AsyncOpenAI):
         # openai 1.60 sets resources in `__init__`.
         vars(self)["chat"] = _callable(chat, ZoomAsyncChat)
 
+    @overload
     async def ask(
         self,
         image: ImageSource,
@@ -111,8 +146,30 @@ class ZoomAsyncOpenAI(AsyncRequests, CropZoom, AsyncOpenAI):
         *,
         model: str,
         question_for_crop: str | None = None,
+        cite: Literal[False] = False,
         **kwargs: Any,
-    ) -> str:
+    ) -> str: ...
+    @overload
+    async def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        cite: Literal[True],
+        **kwargs: Any,
+    ) -> Cited: ...
+    async def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        cite: bool = False,
+        **kwargs: Any,
+    ) -> str | Cited:
         """Ask about an image and return the answer's text; see `ZoomOpenAI.ask`.
 
         The image is read in a thread.
@@ -121,7 +178,8 @@ class ZoomAsyncOpenAI(AsyncRequests, CropZoom, AsyncOpenAI):
         messages = cast(Any, question_messages(await in_thread(image_url, image), question))
         with self.cropzoom.asking(question_for_crop):
             answer = await self.chat.completions.create(model=model, messages=messages, **kwargs)
-        return cast(str, answer.choices[0].message.content or "")
+        text = cast(str, answer.choices[0].message.content or "")
+        return Cited.of(text, self.cropzoom.last_report) if cite else text
 
 
 def check(client: Any) -> None:
