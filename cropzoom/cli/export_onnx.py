@@ -165,13 +165,15 @@ def _export(
         net: Any
         net_options: dict[str, Any] = {}
         if run:
-            net, training = load_checkpoint(Path(checkpoint))
+            net, training, meanings = load_checkpoint(Path(checkpoint))
+            net_options["meanings"] = meanings
         else:
             policy: Any = load_policy(checkpoint)
             net, training = policy.net, {"checkpoint": folder.name}
-            net_options = {
-                key: getattr(policy, key) for key in ("quantile", "scale", "pad_px", "join")
-            }
+            net_options = {key: getattr(policy, key) for key in ("scale", "pad_px")}
+            if policy.price is not None:
+                net_options["price"] = policy.price
+            net_options["meanings"] = policy.collate.meanings
             spec = policy.collate.spec
             net_options |= {"longest_edge": spec.longest_edge, "max_upscale": spec.max_upscale}
         made: Ladder | None = export_nano(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cropzoom.cropper.folder import MANIFEST_NAME, Content, FileEntry, Folder
+from cropzoom.cropper.nano.meanings import MEANINGS_NAME
 from cropzoom.cropper.nano.pointer_spec import (
     CellSpec,
     DecodeSpec,
@@ -18,7 +19,7 @@ from cropzoom.cropper.nano.pointer_spec import (
     cell_spec,
     decode_spec,
     image_spec,
-    max_words,
+    question_spec,
 )
 from cropzoom.cropper.smolvlm import vlm_spec
 from cropzoom.cropper.smolvlm.box_grammar import BoxGrammar
@@ -26,7 +27,8 @@ from cropzoom.cropper.smolvlm.idefics3 import TileSpec
 from cropzoom.cropper.strict_json import Section
 from cropzoom.errors import CropperError
 
-MODEL_NAME = "model.onnx"
+MODEL_NAME, POINTER_NAME = "model.onnx", "pointer.onnx"
+"""nano's graphs: what reads a page, and what points for a question; older ones are one graph."""
 SCHEMA = 1
 
 _MAX_MANIFEST_BYTES = 1_000_000
@@ -58,12 +60,16 @@ class PointerManifest(Manifest):
     Args:
         image: preprocessing.
         max_words: words of a question that the model takes.
+        meanings: whether it is told what they mean, by a table that is one of the files.
+        scripts: of the questions that it can read, as Unicode names them; None: not told.
         decode: decoding.
     """
 
     image: ImageSpec
     max_words: int
     decode: DecodeSpec
+    meanings: bool = False
+    scripts: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,9 +203,14 @@ def read_model(folder: Folder, manifest: Manifest) -> bytes:
 def _pointer(top: Section, common: dict[str, Any]) -> PointerManifest:
     if MODEL_NAME not in common["files"]:
         raise top.error(f"files.{MODEL_NAME}", "is missing")
+    question = question_spec(top.section("question"))
+    if question.meanings and MEANINGS_NAME not in common["files"]:
+        raise top.error(f"files.{MEANINGS_NAME}", "is missing")
     manifest = PointerManifest(
         image=image_spec(top.section("image")),
-        max_words=max_words(top.section("question")),
+        max_words=question.max_words,
+        meanings=question.meanings,
+        scripts=question.scripts,
         decode=decode_spec(top.section("bins"), top.section("decode")),
         **common,
     )

@@ -167,7 +167,7 @@ def test_sft_leads_to_the_target(tiny: NanoPolicy, rows: list[Row]) -> None:
     target = torch.tensor([[0.1, 0.1, 0.5, 0.9]])
     optimizer = torch.optim.Adam([p for p in tiny.parameters() if p.requires_grad], 0.02)
     start = float(box_iou(tiny.best(batch), target))
-    for _ in range(30):
+    for _ in range(60):
         loss = tiny.train()("nll", batch, target).mean()
         optimizer.zero_grad()
         loss.backward()
@@ -213,7 +213,7 @@ def test_broken_folders_are_refused(tiny: NanoPolicy, tmp_path: Path) -> None:
         load_policy(with_file(), colour="red")
     with pytest.raises(OptionsError, match="quantile"):
         load_policy(with_file(), quantile=1.5)
-    with pytest.raises(OptionsError, match="join > 0 or None"):
+    with pytest.raises(OptionsError, match="join and price > 0 or None"):
         load_policy(with_file(), join=0.0)
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(CropperError, match="can't read the weights"):

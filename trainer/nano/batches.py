@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from cropzoom.cropper.nano.meanings import Meanings
 from cropzoom.cropper.nano.phoc import (
     CLASSES,
+    WORD_DIM,
     character_class,
     encode_question,
     fold,
@@ -25,7 +27,10 @@ from .network import CELL, COLUMN, EDGE_BINS, ROW
 from .pages import Page, PageOptions, render_page
 from .pages.browser.pool import Pool, pooled_page
 from .pages.canvas import Rect
+from .pages.documents import render_document
 from .pages.fonts import Split
+from .real_pages import RealPages, plain_page
+from .real_split import read_pictures
 
 WORDS_A_PAGE = 40
 CHARACTERS_A_WORD = 3
@@ -93,8 +98,8 @@ def edge_bins(row: int, column: int, region: Rect) -> list[int]:
     return [min(len(EDGE_BINS) - 1, int(np.searchsorted(EDGE_BINS, d))) for d in distances]
 
 
-def make_batch(pages: list[Page], rng: random.Random) -> Batch:
-    """Targets for pages of one size."""
+def make_batch(pages: list[Page], rng: random.Random, meanings: Meanings | None = None) -> Batch:
+    """Targets for pages of one size; `meanings` for a net that is told what words mean."""
     width, height = pages[0].image.size
     rows, columns = height // CELL, width // CELL
     draw = np.random.default_rng(rng.getrandbits(32))
@@ -127,7 +132,9 @@ def make_batch(pages: list[Page], rng: random.Random) -> Batch:
                     kind = character_class(fold(word.text[i]))
                     characters.append((index, int(y / 8), int(cx / 8), kind))
     asked = [(i, q) for i, page in enumerate(pages) for q in page.questions]
-    encoded = [encode_question(q.text) for _, q in asked]
+    encoded = [encode_question(q.text, meanings=meanings) for _, q in asked]
+    longest = max([8, *(int(mask.sum()) for _, mask in encoded)])
+    encoded = [(words[:longest], mask[:longest]) for words, mask in encoded]
     target = np.zeros((len(asked), rows * columns + 1), np.float32)
     region = np.full((len(asked), 4), np.nan, np.float32)
     value = np.full((len(asked), 4), np.nan, np.float32)
@@ -145,11 +152,13 @@ def make_batch(pages: list[Page], rng: random.Random) -> Batch:
         for cell in draw.choice(flat.size, CELLS_A_QUESTION, p=flat / flat.sum()):
             at = divmod(int(cell), columns)
             edges.append((row, *at, *edge_bins(*at, q.region)))
-    blank = encode_question("")
+    blank = encode_question("", meanings=meanings)
     return Batch(
         image=torch.from_numpy(image.copy()),
         text=torch.from_numpy(text),
-        vocabulary=torch.from_numpy(np.stack([phoc(w) for w in vocabulary] or [blank[0][0]])),
+        vocabulary=torch.from_numpy(
+            np.stack([phoc(w) for w in vocabulary] or [np.zeros(WORD_DIM, np.float32)])
+        ),
         word=torch.tensor(words, dtype=torch.long).view(-1, 4),
         character=torch.tensor(characters, dtype=torch.long).view(-1, 4),
         words=torch.from_numpy(np.stack([e[0] for e in encoded] or [blank[0]])[: len(asked)]),
@@ -223,6 +232,10 @@ class Batches(IterableDataset[Batch]):
         reading: as in `plan`.
         pool: a folder of pages that a browser laid out, or None.
         share: of the batches of pages with questions, those that come from the pool.
+        real: a folder of real pages (see `real_split.py`), of which the training part is drawn.
+        real_share: of the batches of pages with questions, those of real pages.
+        papers: of the batches of pages with questions, those of drawn receipts, forms and so on.
+        meanings: of the words of questions.
     """
 
     def __init__(
@@ -233,9 +246,15 @@ class Batches(IterableDataset[Batch]):
         total: int,
         pool: Path | None = None,
         share: float = 0.4,
+        real: Path | None = None,
+        real_share: float = 0.5,
+        papers: float = 0.25,
+        meanings: Meanings | None = None,
     ) -> None:
         self.seed, self.start, self.reading, self.total = seed, start, reading, total
         self.pool, self.share = (Pool(pool) if pool else None), share
+        self.real = RealPages(read_pictures(real, "train")) if real else None
+        self.real_share, self.papers, self.meanings = real_share, papers, meanings
 
     def __iter__(self) -> Iterator[Batch]:
         info = torch.utils.data.get_worker_info()
@@ -245,11 +264,17 @@ class Batches(IterableDataset[Batch]):
             options, count = plan(index, self.reading, self.total, rng)
             # By a number of its own, so that the other batches are as they are without a pool.
             pooled = random.Random(f"{self.seed}/{index}/pool").random() < self.share
-            if self.pool and pooled and options.layout == "page":
+            kind = random.Random(f"{self.seed}/{index}/real").random()
+            paged = options.layout == "page"
+            if self.real and paged and kind < self.real_share:
+                pages = self.real.draw(rng, 12)
+            elif paged and kind > 1.0 - self.papers:
+                pages = [render_document(rng, options) for _ in range(count)]
+            elif self.pool and pooled and options.layout == "page":
                 pages = pooled_pages(self.pool, rng, options, count)
             else:
                 pages = [render_page(rng, options) for _ in range(count)]
-            yield make_batch(pages, rng)
+            yield make_batch(pages, rng, self.meanings)
 
 
 def pooled_pages(pool: Pool, rng: random.Random, options: PageOptions, count: int) -> list[Page]:
@@ -262,22 +287,36 @@ def pooled_pages(pool: Pool, rng: random.Random, options: PageOptions, count: in
     return pages
 
 
-def heldout_batches(seed: int, count: int, pages: int, options: PageOptions) -> list[Batch]:
+def heldout_batches(
+    seed: int, count: int, pages: int, options: PageOptions, meanings: Meanings | None = None
+) -> list[Batch]:
     """Fixed batches to measure on; `options.split` decides which fonts and words."""
     rng = random.Random(f"measure/{seed}")
     return [
-        make_batch([render_page(rng, options) for _ in range(pages)], rng) for _ in range(count)
+        make_batch([render_page(rng, options) for _ in range(pages)], rng, meanings)
+        for _ in range(count)
     ]
 
 
-def pooled_batches(folder: Path, seed: int, count: int) -> list[Batch]:
+def pooled_batches(
+    folder: Path, seed: int, count: int, meanings: Meanings | None = None
+) -> list[Batch]:
     """Fixed batches of full-size pages of a pool, one page each, to measure on."""
     pool, rng = Pool(folder), random.Random(f"measure/{seed}")
     options = replace(measure_options(736, 1024), min_text=8.0, max_text=14.0)
     return [
-        make_batch([pooled_page(pool, rng.randrange(len(pool)), rng, options)], rng)
+        make_batch([pooled_page(pool, rng.randrange(len(pool)), rng, options)], rng, meanings)
         for _ in range(count)
     ]
+
+
+def real_batches(folder: Path, count: int, meanings: Meanings | None = None) -> list[Batch]:
+    """Fixed batches of whole validation pictures with their own questions, as the cropper sees."""
+    pictures = [p for p in read_pictures(folder, "validation") if p.rows]
+    rng = random.Random("measure/real")
+    receipts = [p for p in pictures if p.source in ("sroie", "softmatic")]
+    chosen = rng.sample(receipts, min(len(receipts), count))
+    return [make_batch([plain_page(p, 1120)], rng, meanings) for p in chosen]
 
 
 def measure_options(width: int, height: int, split: Split = "heldout") -> PageOptions:

@@ -10,78 +10,144 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
 from cropzoom.cropper.folder import Folder
-from cropzoom.cropper.manifest import Manifest, PointerManifest
+from cropzoom.cropper.manifest import MODEL_NAME, POINTER_NAME, Manifest, PointerManifest
+from cropzoom.cropper.nano.graphs import OUTPUTS, PAGE_OUTPUTS, QUESTION_INPUTS, load_graphs
+from cropzoom.cropper.nano.meanings import MEANINGS_NAME, Meanings
 from cropzoom.cropper.nano.nano_cropper import NanoCropper, decode, preprocess
 from cropzoom.cropper.nano.phoc import MAX_WORDS, WORD_DIM, encode_question
-from cropzoom.cropper.session import import_onnxruntime
 from cropzoom.export.build import make_cropper
 from cropzoom.export.ladder import Ladder, Rung, Sample, samples
 from cropzoom.export.weights import forget_origin
 
-from .network import CELL, EDGE_BINS, Nano, NanoConfig
+from .decoding import LONGEST_EDGE, MAX_UPSCALE, PAD_PX, PRICE, SCALE
+from .network import CELL, EDGE_BINS, Nano, NanoConfig, View
 
 TOLERANCE = 2e-3
 """Largest difference of a logit between torch and ONNX Runtime that still counts as the same."""
-LONGEST_EDGE, MAX_UPSCALE = 1120, 1.1
-JOIN = 0.5
-"""Small print is what nano misses. A page of 1024 px is looked at a little enlarged, as far as
-100 ms on two cores allow."""
-OUTPUTS = ["cell_logits", "absent_logit", "edge_logits"]
+SCRIPTS = ("latin", "greek", "cyrillic")
+"""That the pages of training are written in."""
 _SIZES = [(1024, 736), (320, 480), (32, 64)]
 _QUESTIONS = ["What is the total?", "Invoice number", "When does the train to Zürich leave?"]
 
 
-class Graph(nn.Module):
-    """One page, one question: uint8 image in, the three logits out."""
+class PageGraph(nn.Module):
+    """One page: uint8 image in, what pointing needs of it out."""
 
     def __init__(self, net: Nano) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, image: Tensor, words: Tensor, word_mask: Tensor) -> tuple[Tensor, ...]:
-        """(1, 1, H, W) uint8, (1, T, WORD_DIM), (1, T) -> logits of `Pointing`."""
-        return tuple(self.net(image.float(), words, word_mask))
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """(1, 1, H, W) uint8 -> the maps of `View`."""
+        return tuple(self.net.pointer.view(self.net.pages(image.float())))
 
 
-def load_checkpoint(folder: Path) -> tuple[Nano, dict[str, Any]]:
-    """The averaged weights of a training folder, in eval mode, and the checkpoint's other data."""
+class QuestionGraph(nn.Module):
+    """One question about a page that was read: the three logits out."""
+
+    def __init__(self, net: Nano) -> None:
+        super().__init__()
+        self.questions, self.pointer = net.questions, net.pointer
+
+    def forward(
+        self, look: Tensor, kinds: Tensor, embedding: Tensor, words: Tensor, word_mask: Tensor
+    ) -> tuple[Tensor, ...]:
+        """The maps of `View`, (1, T, WORD_DIM + meaning), (1, T) -> logits of `Pointing`."""
+        asked = self.questions(words, word_mask)
+        return tuple(self.pointer(View(look, kinds, embedding), None, asked))
+
+
+def load_checkpoint(folder: Path) -> tuple[Nano, dict[str, Any], Meanings | None]:
+    """The averaged weights of a training folder, in eval mode, its record, and its words' meanings.
+
+    The record is what the manifest will tell, from the checkpoint itself: steps, minutes, the
+    arguments of every start of the run, and the cropper it started from with that one's record.
+    """
     state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location="cpu")
     net = Nano(NanoConfig(**state["config"]))
     weights = {
         k.removeprefix("module."): v for k, v in state["mean"].items() if k.startswith("module.")
     }
     net.load_state_dict(weights)
-    return net.eval(), {
+    arguments = state.get("arguments", {})
+    table = arguments.get("meanings")
+    meanings = Meanings.parse(Path(table).read_bytes()) if table else None
+    record = {
+        "recipe": "python -m cropzoom.trainer.nano.train",
         "step": state["step"],
         "minutes": round(state["seconds"] / 60, 1),
-        "recipe": "python -m cropzoom.trainer.nano.train",
-        "from": "random weights",
-        "data": "pages rendered by cropzoom.trainer.nano.pages",
+        "arguments": _plain(arguments),
+        "earlier": [_plain(earlier) for earlier in state.get("earlier", [])],
+        "from": state.get("parent") or "random weights",
+    }
+    return net.eval(), record, meanings
+
+
+def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that were given, and of folders only the names: their places tell nobody else."""
+    return {
+        key: Path(value).name if isinstance(value, str) else value
+        for key, value in arguments.items()
+        if value is not None and key not in ("folder", "workers", "threads", "every")
     }
 
 
-def write_graph(net: Nano, path: Path) -> None:
-    """Write the ONNX graph; H and W are free multiples of 32."""
-    graph = Graph(net).eval()
-    example = (
-        torch.zeros(1, 1, 256, 320, dtype=torch.uint8),
-        torch.zeros(1, MAX_WORDS, WORD_DIM),
-        torch.ones(1, MAX_WORDS),
-    )
+def write_graphs(net: Nano, folder: Path, meaning: int) -> None:
+    """Write both ONNX graphs; H and W are free multiples of 32, and words any number up to 64.
+
+    `meaning`: numbers behind each word's letters, 0 for a net that is not told meanings.
+    """
     height, width = torch.export.Dim("h", min=1, max=256), torch.export.Dim("w", min=1, max=256)
+    count = torch.export.Dim("t", min=2, max=MAX_WORDS)
+    page = PageGraph(net).eval()
+    image = torch.zeros(1, 1, 256, 320, dtype=torch.uint8)
+    with torch.no_grad():
+        maps = page(image)
+    _write(
+        page,
+        (image,),
+        folder / MODEL_NAME,
+        ["image"],
+        list(PAGE_OUTPUTS),
+        {"image": {2: 32 * height, 3: 32 * width}},
+    )
+    grid = {2: 4 * height, 3: 2 * width}
+    _write(
+        QuestionGraph(net).eval(),
+        (*maps, torch.zeros(1, 7, WORD_DIM + meaning), torch.ones(1, 7)),
+        folder / POINTER_NAME,
+        [*PAGE_OUTPUTS, *QUESTION_INPUTS],
+        list(OUTPUTS),
+        {
+            **dict.fromkeys(PAGE_OUTPUTS, grid),
+            "words": {1: count},
+            "word_mask": {1: count},
+        },
+    )
+
+
+def _write(
+    graph: nn.Module,
+    example: tuple[Tensor, ...],
+    path: Path,
+    inputs: list[str],
+    outputs: list[str],
+    shapes: dict[str, Any],
+) -> None:
     program = torch.onnx.export(
         graph,
         example,
         dynamo=True,
         opset_version=18,
-        input_names=["image", "words", "word_mask"],
-        output_names=OUTPUTS,
-        dynamic_shapes={"image": {2: 32 * height, 3: 32 * width}, "words": {}, "word_mask": {}},
+        input_names=inputs,
+        output_names=outputs,
+        dynamic_shapes=shapes,
         verbose=False,
     )
     assert program is not None
@@ -89,20 +155,33 @@ def write_graph(net: Nano, path: Path) -> None:
     ir.save(program.model, path)
 
 
-def largest_difference(net: Nano, path: Path) -> float:
+def logits(
+    net: Nano, pixels: npt.NDArray[np.uint8], words: Any, mask: Any
+) -> list[npt.NDArray[Any]]:
+    """What torch says of one question about one page (H, W), as the graphs do."""
+    count = max(1, int(mask.sum()))
+    with torch.no_grad():
+        outputs = net(
+            torch.from_numpy(pixels)[None, None].float(),
+            torch.from_numpy(words[None, :count]),
+            torch.from_numpy(mask[None, :count]),
+        )
+    return [output.numpy() for output in outputs]
+
+
+def largest_difference(net: Nano, folder: Folder, manifest: PointerManifest) -> float:
     """Largest absolute difference of any logit, over a few sizes and questions."""
-    session = import_onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    graph, draw, worst = Graph(net).eval(), np.random.default_rng(0), 0.0
+    graphs, _ = load_graphs(folder, manifest, "cpu", None)
+    draw, worst = np.random.default_rng(0), 0.0
     for height, width in _SIZES:
-        image = draw.integers(0, 256, (1, 1, height, width), dtype=np.uint8)
+        pixels = draw.integers(0, 256, (height, width), dtype=np.uint8)
+        page = graphs.read(pixels)
         for question in _QUESTIONS:
-            words, mask = (x[None] for x in encode_question(question))
-            with torch.no_grad():
-                expected = graph(*map(torch.from_numpy, (image, words, mask)))
-            given = session.run(OUTPUTS, {"image": image, "words": words, "word_mask": mask})
+            words, mask = encode_question(question, manifest.max_words, graphs.meanings)
+            given = graphs.ask(page, words, mask)
+            expected = logits(net, pixels, words, mask)
             worst = max(
-                worst,
-                *(float(np.abs(e.numpy() - g).max()) for e, g in zip(expected, given, strict=True)),
+                worst, *(float(np.abs(e - g).max()) for e, g in zip(expected, given, strict=True))
             )
     return worst
 
@@ -116,11 +195,11 @@ def export_nano(
     version: str = "0.1.0",
     longest_edge: int = LONGEST_EDGE,
     max_upscale: float = MAX_UPSCALE,
-    quantile: float = 0.7,
-    scale: float = 1.25,
-    pad_px: float = 16,
+    meanings: Meanings | None = None,
+    price: float = PRICE,
+    scale: float = SCALE,
+    pad_px: float = PAD_PX,
     temperature: float = 1.0,
-    join: float | None = JOIN,
     count: int = 8,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Ladder | None:
@@ -133,7 +212,8 @@ def export_nano(
         name, version: for people.
         longest_edge: px that larger images are shrunk to.
         max_upscale: how much smaller images are enlarged at most, up to `longest_edge`.
-        quantile, scale, pad_px, temperature, join: see `DecodeSpec`; chosen by calibrate.py.
+        meanings: of words, for a net that was trained with them.
+        price, scale, pad_px, temperature: see `DecodeSpec`; chosen by calibrate.py.
         count: bundled questions to verify on; 0 not to verify.
         progress: told of each stage.
 
@@ -141,12 +221,12 @@ def export_nano(
         ExportError: the folder can't be written.
         LadderError: ONNX Runtime's answers differ from torch's.
     """
-    errors: list[float] = []
 
     def write(folder: Path) -> dict[str, Any]:
         progress("Exporting nano")
-        write_graph(net, folder / "model.onnx")
-        errors.append(largest_difference(net, folder / "model.onnx"))
+        write_graphs(net, folder, 0 if meanings is None else meanings.width)
+        if meanings is not None:
+            (folder / MEANINGS_NAME).write_bytes(meanings.to_bytes())
         return {
             "kind": "pointer",
             "name": name,
@@ -159,38 +239,41 @@ def export_nano(
                 "pad_value": 255,
                 "max_upscale": max_upscale,
             },
-            "question": {"encoding": "phoc", "max_words": MAX_WORDS},
+            "question": {
+                "encoding": "phoc" if meanings is None else "phoc+meaning",
+                "max_words": MAX_WORDS,
+                "scripts": list(SCRIPTS),
+            },
             "bins": {"cell": CELL, "edge": list(EDGE_BINS)},
             "decode": {
-                "quantile": quantile,
+                "price": price,
                 "scale": scale,
                 "pad_px": pad_px,
                 "temperature": temperature,
-                **({} if join is None else {"join": join}),
             },
-            "training": training | {"parity": errors[0]},
+            "training": training,
         }
 
     def verify(folder: Folder, manifest: Manifest) -> Ladder:
         assert isinstance(manifest, PointerManifest)
         progress("Verifying nano")
-        return _verify(net, folder, manifest, errors[0], samples(count))
+        return _verify(net, folder, manifest, samples(count))
 
     return make_cropper(out, write, verify if count else None)
 
 
 def _verify(
-    net: Nano, folder: Folder, manifest: PointerManifest, error: float, asked: Sequence[Sample]
+    net: Nano, folder: Folder, manifest: PointerManifest, asked: Sequence[Sample]
 ) -> Ladder:
     ladder = Ladder(manifest.precision, "cpu")
+    error = largest_difference(net, folder, manifest)
+    graphs, _ = load_graphs(folder, manifest, "cpu", None)
     with NanoCropper(folder, device="cpu") as cropper:
         for sample in asked:
             pixels, size = preprocess(sample.picture, manifest.image, manifest.image.longest_edge)
-            words, mask = encode_question(sample.question)
-            inputs = (pixels[None, None], words[None], mask[None])
-            with torch.no_grad():
-                cells, absent, edges = (x[0].numpy() for x in Graph(net)(*map(_tensor, inputs)))
-            expected = decode(cells, float(absent[0]), edges, size, manifest.decode, 1)
+            words, mask = encode_question(sample.question, manifest.max_words, graphs.meanings)
+            cells, absent, edges = logits(net, pixels, words, mask)
+            expected = decode(cells[0], float(absent[0, 0]), edges[0], size, manifest.decode, 1)
             found = cropper.predict(sample.picture, sample.question)
             ladder.add_boxes(
                 sample,
@@ -202,7 +285,3 @@ def _verify(
         *ladder.box_rungs(0.999, 0.99),
     ]
     return ladder
-
-
-def _tensor(array: Any) -> Tensor:
-    return torch.from_numpy(array)

@@ -62,6 +62,10 @@ class NanoConfig:
     heads: int = 3
     implied: int = 2
     point: int = 64
+    meaning: int = 64
+    senses: int = 4
+    kinds: int = 4
+    kind_width: int = 32
 
     def to_dict(self) -> dict[str, int]:
         """The fields as plain numbers."""
@@ -74,6 +78,25 @@ class Reading(NamedTuple):
     fine: Tensor
     features: Tensor
     embedding: Tensor
+
+
+class View(NamedTuple):
+    """What pointing needs of pages: (B, C, h, w) each, made once for all questions about a page."""
+
+    look: Tensor
+    kinds: Tensor
+    embedding: Tensor
+
+
+class Asked(NamedTuple):
+    """What the net makes of questions; see `QuestionReader.forward`."""
+
+    vectors: Tensor
+    weights: Tensor
+    implied: Tensor
+    senses: Tensor
+    kinds: Tensor
+    summary: Tensor
 
 
 class Pointing(NamedTuple):
@@ -242,8 +265,11 @@ class QuestionReader(nn.Module):
 
     def __init__(self, c: NanoConfig) -> None:
         super().__init__()
+        self.kind_width = c.kind_width
         self.word = nn.Sequential(nn.Linear(WORD_DIM, 256), nn.ReLU(), nn.Linear(256, c.embed))
         self.enter = nn.Linear(WORD_DIM, c.text_width)
+        self.meaning = nn.Linear(c.meaning, c.text_width, bias=False)
+        nn.init.zeros_(self.meaning.weight)
         self.position = nn.Parameter(torch.zeros(MAX_WORDS, c.text_width))
         nn.init.normal_(self.position, std=0.02)
         self.layers = nn.ModuleList([_Attention(c.text_width) for _ in range(c.text_layers)])
@@ -251,14 +277,29 @@ class QuestionReader(nn.Module):
         self.pick = nn.Linear(c.text_width, c.implied)
         self.imply = nn.ModuleList([nn.Linear(c.text_width, c.embed) for _ in range(c.implied)])
         self.summary = nn.Linear(c.text_width, c.point)
+        self.sense_pick = nn.Linear(c.text_width, c.senses)
+        self.senses = nn.ModuleList([nn.Linear(c.text_width, c.embed) for _ in range(c.senses)])
+        self.kinds = nn.Linear(c.text_width, c.kinds * c.kind_width)
 
     def embed_words(self, words: Tensor) -> Tensor:
         """Word vectors (..., WORD_DIM) -> unit vectors (..., embed)."""
         return F.normalize(self.word(words), dim=-1)
 
-    def forward(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns vectors (Q, T, E), weights (Q, heads, T), implied (Q, I, E), summary (Q, S)."""
-        x = self.enter(words) + self.position
+    def forward(self, words: Tensor, mask: Tensor) -> Asked:
+        """Read questions.
+
+        Args:
+            words: (Q, T, WORD_DIM), or with each word's meaning behind: (Q, T, WORD_DIM + meaning).
+            mask: (Q, T).
+
+        Returns:
+            vectors (Q, T, E), weights (Q, heads, T), implied (Q, I, E), senses (Q, N, E),
+            kinds (Q, K, kind_width), summary (Q, S).
+        """
+        words, meaning = words[..., :WORD_DIM], words[..., WORD_DIM:]
+        x = self.enter(words) + self.position[: words.shape[1]]
+        if meaning.shape[-1]:
+            x = x + self.meaning(meaning)
         blocked = (1.0 - mask) * -1e4
         for layer in self.layers:
             x = layer(x, blocked)
@@ -267,7 +308,17 @@ class QuestionReader(nn.Module):
         implied = torch.stack([f(picks[:, i]) for i, f in enumerate(self.imply)], 1)
         mean = (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp_min(1.0)
         summary = F.relu(self.summary(mean))
-        return self.embed_words(words), weights, F.normalize(implied, dim=-1), summary
+        picks = torch.softmax(self.sense_pick(x).transpose(1, 2) + blocked[:, None], -1) @ x
+        senses = torch.stack([f(picks[:, i]) for i, f in enumerate(self.senses)], 1)
+        kinds = self.kinds(mean).view(len(mean), -1, self.kind_width)
+        return Asked(
+            self.embed_words(words),
+            weights,
+            F.normalize(implied, dim=-1),
+            F.normalize(senses, dim=-1),
+            kinds,
+            summary,
+        )
 
 
 class _Attention(nn.Module):
@@ -300,6 +351,12 @@ class Pointer(nn.Module):
         super().__init__()
         maps = (c.heads + c.implied) * (1 + len(self.WINDOWS)) * 2
         self.look = nn.Conv2d(c.wide, 32, 1)
+        self.kinds = nn.Conv2d(c.wide, c.kind_width, 1)
+        # What came after 0.4 starts without effect, so that training goes on from the net of then.
+        more = 3 * c.senses + 2 * c.kinds + 3
+        self.more = nn.Conv2d(more, c.point, (3, 3), (2, 1), (1, 1))
+        nn.init.zeros_(self.more.weight)
+        nn.init.zeros_(self.more.bias)
         self.enter = _conv(maps + 32, c.point, (3, 1), (2, 1))
         self.blocks = nn.ModuleList([_Strip(c.point, c.point, d) for d in (1, 2, 4, 1, 2)])
         self.cell = nn.Conv2d(c.point, 1, 1)
@@ -312,40 +369,57 @@ class Pointer(nn.Module):
             nn.Linear(3 * c.point, c.point), nn.ReLU(), nn.Linear(c.point, 1)
         )
 
-    def forward(
-        self,
-        reading: Reading,
-        pages: Tensor | None,
-        vectors: Tensor,
-        weights: Tensor,
-        implied: Tensor,
-        summary: Tensor,
-    ) -> Pointing:
+    def view(self, reading: Reading) -> View:
+        """What `forward` needs of pages."""
+        return View(self.look(reading.features), self.kinds(reading.features), reading.embedding)
+
+    def forward(self, view: View, pages: Tensor | None, asked: Asked) -> Pointing:
         """`pages` (Q,) tells which page each question is about; None when there is one page."""
-        features, embedding = self.look(reading.features), reading.embedding
         if pages is not None:
-            features, embedding = features[pages], embedding[pages]
+            view = View(*(x[pages] for x in view))
+        embedding, summary = view.embedding, asked.summary
         rows, dim, height, width = embedding.shape
-        looked_for = torch.cat([vectors, implied], 1)
-        similarity = (looked_for @ embedding.reshape(rows, dim, -1)).view(rows, -1, height, width)
+        looked_for = torch.cat([asked.vectors, asked.implied], 1)
+        flat = embedding.reshape(rows, dim, -1)
+        similarity = (looked_for @ flat).view(-1, looked_for.shape[1], height, width)
         best = similarity.amax((2, 3), keepdim=True)
-        count = vectors.shape[1]
+        count = asked.vectors.shape[1]
         maps = []
         for window in (None, *self.WINDOWS):
             pooled = similarity if window is None else _max_pool(similarity, window)
-            for view in (pooled, torch.exp(6.0 * (pooled - best))):
-                said = (weights @ view[:, :count].reshape(rows, count, -1)).view(
-                    rows, -1, height, width
+            for view_of in (pooled, torch.exp(6.0 * (pooled - best))):
+                said = (asked.weights @ view_of[:, :count].flatten(2)).view(
+                    len(summary), -1, height, width
                 )
-                maps += [said, view[:, count:]]
-        x = F.relu(self.enter(torch.cat([*maps, features], 1)))
+                maps += [said, view_of[:, count:]]
+        look = view.look.expand(len(summary), -1, -1, -1)
+        entered = self.enter(torch.cat([*maps, look], 1))
+        senses = (asked.senses @ flat).view(len(summary), -1, height, width)
+        relative = torch.exp(6.0 * (senses - senses.amax((2, 3), keepdim=True)))
+        kinds = (asked.kinds @ view.kinds.flatten(2)).view(len(summary), -1, height, width) * 0.2
+        extra = [senses, relative, _max_pool(relative, self.WINDOWS[1])]
+        extra += [kinds, torch.sigmoid(kinds), places(senses)]
+        x = F.relu(entered + self.more(torch.cat(extra, 1)))
         for block in self.blocks:
             x = block(x, summary)
         x = F.relu(x)
         cells = self.cell(x)[:, 0]
-        edges = self.edges(x).view(rows, 4, len(EDGE_BINS), *x.shape[2:])
+        edges = self.edges(x).view(len(summary), 4, len(EDGE_BINS), *x.shape[2:])
         whole = torch.cat([x.mean((2, 3)), x.amax((2, 3)), summary], 1)
         return Pointing(cells, self.absent(whole), edges)
+
+
+def places(like: Tensor) -> Tensor:
+    """How far down, up to and along each cell stands, 0 to 1: (Q, 3, h, w).
+
+    A shop's name stands at the top, whatever it is; a convolution alone can't tell the top.
+    """
+    ones = torch.ones_like(like[:, :1])
+    down = ones.cumsum(2)
+    along = ones.cumsum(3)
+    down = down / down.amax((2, 3), keepdim=True)
+    along = along / along.amax((2, 3), keepdim=True)
+    return torch.cat([down, torch.exp(-8.0 * down), along], 1)
 
 
 def _max_pool(x: Tensor, window: tuple[int, int]) -> Tensor:
@@ -377,4 +451,4 @@ class Nano(nn.Module):
         self, reading: Reading, words: Tensor, mask: Tensor, pages: Tensor | None
     ) -> Pointing:
         """As `forward`, from pages already read."""
-        return self.pointer(reading, pages, *self.questions(words, mask))
+        return self.pointer(self.pointer.view(reading), pages, self.questions(words, mask))

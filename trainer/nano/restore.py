@@ -15,13 +15,22 @@ import torch
 from torch import Tensor, nn
 
 from cropzoom.cropper.folder import find_folder
-from cropzoom.cropper.manifest import read_manifest, read_model
+from cropzoom.cropper.manifest import MODEL_NAME, POINTER_NAME, read_files, read_manifest
 from cropzoom.errors import CropperError
 
-from .network import Nano
+from .network import Nano, NanoConfig
 from .pages import PageOptions, render_page
 
 _ONLY_IN_TRAINING = ("text.", "phoc.", "characters.", "temperature")
+_SINCE_0_5 = (
+    "questions.meaning.",
+    "questions.sense_pick.",
+    "questions.senses.",
+    "questions.kinds.",
+    "pointer.kinds.",
+    "pointer.more.",
+)
+"""Not in older graphs; they start without effect."""
 
 
 def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
@@ -40,18 +49,31 @@ def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
     from onnx import load_model_from_string, numpy_helper
 
     folder = find_folder(source)
-    graph = load_model_from_string(read_model(folder, read_manifest(folder))).graph
-    stored = {
-        i.name.removeprefix("net."): torch.from_numpy(numpy_helper.to_array(i).copy())
-        for i in graph.initializer
-    }
-    products = {n.output[0]: n.input[1] for n in graph.node if n.op_type == "MatMul"}
-    for node in graph.node:
-        # x @ W + b: the bias kept its name, the weight did not.
-        bias = next((i for i in node.input if i.endswith(".bias")), None)
-        product = next((products[i] for i in node.input if i in products), None)
-        if node.op_type == "Add" and bias and product in stored:
-            stored[bias.removeprefix("net.").removesuffix("bias") + "weight"] = stored[product].T
+    files = read_files(folder, read_manifest(folder))
+    if MODEL_NAME not in files:
+        raise CropperError(f"{folder.path} has no {MODEL_NAME}: it is no nano")
+    stored: dict[str, Tensor] = {}
+    meaning = (NanoConfig().meaning, NanoConfig().text_width)
+    for name in (MODEL_NAME, POINTER_NAME):
+        if name in files:
+            graph = load_model_from_string(bytes(files[name])).graph
+            own = {
+                i.name.removeprefix("net."): torch.from_numpy(numpy_helper.to_array(i).copy())
+                for i in graph.initializer
+            }
+            products = {n.output[0]: n.input[1] for n in graph.node if n.op_type == "MatMul"}
+            for node in graph.node:
+                # x @ W + b: the bias kept its name, the weight did not.
+                bias = next((i for i in node.input if i.endswith(".bias")), None)
+                product = next((products[i] for i in node.input if i in products), None)
+                if node.op_type == "Add" and bias and product in own:
+                    weight = bias.removeprefix("net.").removesuffix("bias") + "weight"
+                    own[weight] = own[product].T
+            for product in products.values():
+                # Without a bias there is no name, but it is the only weight of its shape.
+                if product in own and tuple(own[product].shape) == meaning:
+                    own["questions.meaning.weight"] = own[product].T
+            stored |= own
     net = Nano()
     state = net.state_dict()
     folded = _folded_norms(net, stored)
@@ -61,8 +83,11 @@ def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
     for name, value in state.items():
         if name in stored and stored[name].shape == value.shape:
             state[name] = stored[name].contiguous()
+        elif name == "questions.position" and name in stored:
+            old = stored[name]  # of fewer words: those behind are at first where the last one was
+            state[name] = torch.cat([old, old[-1:].expand(len(value) - len(old), -1)]).contiguous()
         elif (
-            not name.startswith(_ONLY_IN_TRAINING)
+            not name.startswith(_ONLY_IN_TRAINING + _SINCE_0_5)
             and not name.startswith(tuple(f"{norm}." for norm in folded.values()))
             and not name.endswith("num_batches_tracked")
         ):

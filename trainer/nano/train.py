@@ -31,32 +31,50 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from .batches import Batch, Batches, heldout_batches, measure_options, pooled_batches
+from cropzoom.cropper.folder import find_folder
+from cropzoom.cropper.manifest import read_manifest
+from cropzoom.cropper.nano.meanings import Meanings
+from cropzoom.cropper.nano.nano_cropper import decode
+from cropzoom.cropper.nano.pointer_spec import DecodeSpec
+
+from .batches import (
+    Batch,
+    Batches,
+    heldout_batches,
+    measure_options,
+    pooled_batches,
+    real_batches,
+)
+from .decoding import PAD_PX, PRICE, SCALE
 from .nano_losses import pointing_losses, reading_losses, retrieval
 from .network import CELL, EDGE_BINS, Nano, NanoConfig, Pointing
 from .restore import restore
 
-EDGE_QUANTILE = 0.5
 
+def learning_rate(
+    step: int, progress: float, peak: float, decay: float, warmup: int = 200
+) -> float:
+    """Linear warm-up, constant, then a cosine to 2 % over the last `decay` share of the run.
 
-def learning_rate(step: int, steps: int, peak: float, decay: float, warmup: int = 200) -> float:
-    """Linear warm-up, constant, then a cosine to 2 % over the last `decay` share of the steps."""
+    `progress` is the share of the run that is over, 0 to 1.
+    """
     if step < warmup:
         return peak * (step + 1) / warmup
-    left = (steps - step) / max(1.0, decay * steps)
+    left = (1.0 - progress) / max(1e-6, decay)
     return peak * (0.02 + 0.98 * 0.5 * (1 - math.cos(math.pi * min(1.0, max(0.0, left)))))
 
 
-def pointed_boxes(pointing: Pointing) -> Tensor:
-    """The likeliest cell's box at the median of each distance, (Q, 4) px."""
-    rows, _, width = pointing.cells.shape
-    best = pointing.cells.flatten(1).argmax(1)
-    edges = pointing.edges.flatten(3)[torch.arange(rows), :, :, best].softmax(-1).cumsum(-1)
-    index = (edges < EDGE_QUANTILE).sum(-1).clamp_max(len(EDGE_BINS) - 1)
-    left, top, right, bottom = torch.tensor(EDGE_BINS)[index].T
-    x = (best % width + 0.5) * CELL
-    y = (torch.div(best, width, rounding_mode="floor") + 0.5) * CELL
-    return torch.stack([x - left, y - top, x + right, y + bottom], 1)
+MEASURED = DecodeSpec(CELL, EDGE_BINS, 0.5, SCALE, PAD_PX, 1.0, None, PRICE)
+"""Boxes are measured as the exported cropper makes them."""
+
+
+def pointed_boxes(pointing: Pointing, width: int, height: int) -> Tensor:
+    """The box for each question as the runtime decodes it, (Q, 4) px of a page of that size."""
+    boxes = []
+    for cells, absent, edges in zip(*(x.float().numpy() for x in pointing), strict=True):
+        (crop,) = decode(cells, float(absent[0]), edges, (width, height), MEASURED, 1)
+        boxes.append((crop.box.x0, crop.box.y0, crop.box.x1, crop.box.y1))
+    return torch.tensor(boxes) * torch.tensor([width, height, width, height])
 
 
 def measure(net: nn.Module, batches: list[Batch]) -> dict[str, float]:
@@ -70,19 +88,14 @@ def measure(net: nn.Module, batches: list[Batch]) -> dict[str, float]:
             found.append(retrieval(net, reading, batch).float())
             if not len(batch.page):
                 continue
-            box = pointed_boxes(net.point(reading, batch.words, batch.mask, batch.page))
+            height, width = batch.image.shape[2:]
+            pointing = net.point(reading, batch.words, batch.mask, batch.page)
+            box = pointed_boxes(pointing, width, height)
             x, y = (box[:, 0] + box[:, 2]) / 2, (box[:, 1] + box[:, 3]) / 2
             r, v = batch.region, batch.value
             hits.append(((x >= r[:, 0]) & (x <= r[:, 2]) & (y >= r[:, 1]) & (y <= r[:, 3])).float())
-            m = 6.0  # half the margin that decoding adds
-            covered.append(
-                (
-                    (box[:, 0] - m <= v[:, 0])
-                    & (box[:, 1] - m <= v[:, 1])
-                    & (box[:, 2] + m >= v[:, 2])
-                    & (box[:, 3] + m >= v[:, 3])
-                ).float()
-            )
+            low = (box[:, :2] <= v[:, :2] + 1.0).all(1)
+            covered.append((low & (box[:, 2:] >= v[:, 2:] - 1.0).all(1)).float())
     net.train()
     result = {"retrieval": float(torch.cat(found).mean())}
     if hits:
@@ -97,6 +110,9 @@ def measure(net: nn.Module, batches: list[Batch]) -> dict[str, float]:
 def train(
     folder: Annotated[Path, typer.Argument(help="Checkpoint and log; continued when not empty.")],
     steps: Annotated[int, typer.Option(help="Batches in all.")] = 9000,
+    minutes: Annotated[
+        float | None, typer.Option(help="Ends after so much time if that is sooner.")
+    ] = None,
     reading: Annotated[int, typer.Option(help="Batches of dense words first.")] = 1500,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
     decay: Annotated[
@@ -117,6 +133,18 @@ def train(
     pool_heldout: Annotated[
         Path | None, typer.Option(help="Such a folder of the held-out split, to measure on.")
     ] = None,
+    real: Annotated[
+        Path | None, typer.Option(help="Folder of real pages (real_split.py tells its layout).")
+    ] = None,
+    real_share: Annotated[
+        float, typer.Option(help="Share of the batches of pages that are real ones.")
+    ] = 0.5,
+    papers: Annotated[
+        float, typer.Option(help="Share of drawn receipts, invoices, forms and dialogs.")
+    ] = 0.25,
+    meanings: Annotated[
+        Path | None, typer.Option(help="Table of words' meanings (trainer/nano/distil.py).")
+    ] = None,
     seed: Annotated[int, typer.Option()] = 1,
     workers: Annotated[int, typer.Option(help="Rendering processes.")] = 1,
     threads: Annotated[int, typer.Option(help="Threads of the step.")] = 2,
@@ -126,6 +154,9 @@ def train(
     ] = False,
 ) -> None:
     """Train nano; see the module's docstring."""
+    arguments = {
+        name: str(value) if isinstance(value, Path) else value for name, value in locals().items()
+    }
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +165,10 @@ def train(
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a stub lacks it
     mean = torch.optim.swa_utils.AveragedModel(net, avg_fn=_moving_average, use_buffers=True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
+    table = None if meanings is None else Meanings.parse(meanings.read_bytes())
     start, spent = 0, 0.0
+    earlier: list[dict[str, Any]] = []
+    parent = None if fresh else lineage(start_from or "")
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
@@ -142,14 +176,31 @@ def train(
         mean.load_state_dict(state["mean"])
         optimizer.load_state_dict(state["optimizer"])
         start, spent = state["step"], state["seconds"]
+        parent = state["parent"]
+        earlier = state.get("earlier", [])
+        if state["arguments"] != arguments:
+            earlier = [*earlier, {"until_step": start, **state["arguments"]}]
     tests = {
-        "320": heldout_batches(2, 6, 8, measure_options(320, 320)),
-        "768x1024": heldout_batches(3, 16, 1, measure_options(768, 1024)),
+        "320": heldout_batches(2, 6, 8, measure_options(320, 320), table),
+        "768x1024": heldout_batches(3, 16, 1, measure_options(768, 1024), table),
     }
+    if real is not None:
+        tests["real"] = real_batches(real, 40, table)
     if pool_heldout is not None:
-        tests["html 736x1024"] = pooled_batches(pool_heldout, 4, 24)
+        tests["html 736x1024"] = pooled_batches(pool_heldout, 4, 24, table)
     loader = torch.utils.data.DataLoader(
-        Batches(seed, start, reading if fresh else None, steps, pool, pool_share),
+        Batches(
+            seed,
+            start,
+            reading if fresh else None,
+            steps,
+            pool,
+            pool_share,
+            real,
+            real_share,
+            papers,
+            table,
+        ),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=8 if workers else None,
@@ -158,8 +209,10 @@ def train(
     began = time.monotonic()
     net.train()
     for step, batch in enumerate(loader, start):
+        seconds = spent + time.monotonic() - began
+        progress = max(step / steps, seconds / 60 / minutes if minutes else 0.0)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, rate, decay)
+            group["lr"] = learning_rate(step, progress, rate, decay)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             read = net.pages(batch.image.float())
             losses = reading_losses(net, read, batch) if len(batch.word) > 1 else {}
@@ -177,8 +230,8 @@ def train(
         for key, value in losses.items():
             totals[key] = totals.get(key, 0.0) + float(value.detach())
             totals["n/" + key] = totals.get("n/" + key, 0.0) + 1
-        if (step + 1) % every == 0 or step + 1 == steps:
-            seconds = spent + time.monotonic() - began
+        last = step + 1 == steps or progress >= 1.0
+        if (step + 1) % every == 0 or last:
             row: dict[str, Any] = {
                 "step": step + 1,
                 "minutes": round(seconds / 60, 2),
@@ -198,11 +251,27 @@ def train(
                     "step": step + 1,
                     "seconds": seconds,
                     "config": net.config.to_dict(),
+                    "arguments": arguments,
+                    "earlier": earlier,
+                    "parent": parent,
                 },
             )
             with (folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
             print(json.dumps(row), flush=True)
+        if last:
+            break
+
+
+def lineage(source: str) -> dict[str, Any]:
+    """Name, version, digest and `training` of the cropper that a run starts from."""
+    manifest = read_manifest(find_folder(source))
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "sha256": {name: entry.sha256 for name, entry in manifest.files.items()},
+        "training": dict(manifest.training),
+    }
 
 
 def _moving_average(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:

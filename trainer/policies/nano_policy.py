@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cropzoom.cropper.folder import BUNDLED, find_folder
-from cropzoom.cropper.manifest import PointerManifest, read_manifest
-from cropzoom.cropper.nano.nano_cropper import preprocess
+from cropzoom.cropper.manifest import PointerManifest, read_files, read_manifest
+from cropzoom.cropper.nano.meanings import MEANINGS_NAME, Meanings
+from cropzoom.cropper.nano.nano_cropper import decode, preprocess
 from cropzoom.cropper.nano.phoc import encode_question
-from cropzoom.cropper.nano.pointer_spec import ImageSpec
+from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
 from cropzoom.data.row import Row
 from cropzoom.errors import CropperError, OptionsError
 
@@ -53,9 +55,13 @@ class NanoCollator:
     Args:
         longest_edge: px that a larger image is shrunk to.
         max_upscale: how much a smaller one is enlarged at most.
+        meanings: of words, for a net that is told them.
     """
 
-    def __init__(self, longest_edge: int, max_upscale: float = 1.0) -> None:
+    def __init__(
+        self, longest_edge: int, max_upscale: float = 1.0, meanings: Meanings | None = None
+    ) -> None:
+        self.meanings = meanings
         self.spec = ImageSpec(longest_edge, _MULTIPLE, 255, max_upscale, math.inf)
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
@@ -65,7 +71,7 @@ class NanoCollator:
         pages, sizes, words, masks = [], [], [], []
         for row in rows:
             pixels, size = preprocess(row.load(), self.spec, self.spec.longest_edge)
-            encoded, mask = encode_question(row.question)
+            encoded, mask = encode_question(row.question, meanings=self.meanings)
             pages.append(pixels)
             sizes.append(size)
             words.append(encoded)
@@ -74,6 +80,8 @@ class NanoCollator:
         image = np.full((len(pages), 1, height, width), self.spec.pad_value, np.uint8)
         for index, page in enumerate(pages):
             image[index, 0, : page.shape[0], : page.shape[1]] = page
+        longest = max(1, *(int(mask.sum()) for mask in masks), 1)
+        words, masks = [w[:longest] for w in words], [m[:longest] for m in masks]
         return {
             "image": torch.from_numpy(image),
             "size": torch.tensor(sizes),
@@ -94,9 +102,10 @@ class NanoPolicy(Policy):
     Args:
         net: to be trained further.
         longest_edge, max_upscale: see `NanoCollator`; max_upscale from 1 to 16.
-        quantile: of each edge's distance, for `best`.
+        quantile: of each edge's distance, for `best`; of no account with a `price`.
         scale, pad_px: growth about the box's centre, then at each side in px of the model's input.
-        join: of two boxes, for `best`; see `DecodeSpec`. `sample` draws single boxes.
+        join, price: for `best`; see `DecodeSpec`. `sample` draws single boxes.
+        meanings: of words, for a net that is told them.
 
     Raises:
         OptionsError: an argument is out of range.
@@ -116,23 +125,28 @@ class NanoPolicy(Policy):
         scale: float = 1.25,
         pad_px: float = 16.0,
         join: float | None = None,
+        price: float | None = None,
+        meanings: Meanings | None = None,
     ) -> None:
         super().__init__()
         well = 16 <= longest_edge <= 16384 and 0 < quantile < 1 and 1 <= scale <= 16
         well = well and 0 <= pad_px <= 4096 and 1 <= max_upscale <= 16
-        if not well or not (join is None or join > 0):
+        well = well and all(value is None or value > 0 for value in (join, price))
+        if not well:
             raise OptionsError(
                 f"a nano policy can't have longest_edge={longest_edge}, quantile={quantile}, "
-                f"scale={scale}, pad_px={pad_px}, max_upscale={max_upscale}, join={join}; needs "
+                f"scale={scale}, pad_px={pad_px}, max_upscale={max_upscale}, join={join}, "
+                f"price={price}; needs "
                 "16 <= longest_edge <= 16384, 0 < quantile < 1, 1 <= scale <= 16, "
-                "0 <= pad_px <= 4096, 1 <= max_upscale <= 16, join > 0 or None"
+                "0 <= pad_px <= 4096, 1 <= max_upscale <= 16, join and price > 0 or None"
             )
         self.net = net
         self.quantile, self.scale, self.pad_px, self.join = quantile, scale, pad_px, join
-        self.collate = NanoCollator(longest_edge, max_upscale)
-        for name in _UNUSED:
+        self.price = price
+        self.collate = NanoCollator(longest_edge, max_upscale, meanings)
+        for name in _UNUSED if meanings else (*_UNUSED, "questions.meaning.weight"):
             # Parameters without gradients stop DDP.
-            target = getattr(net, name)
+            target = attrgetter(name)(net)
             target.requires_grad_(False)
         self.train(False)
 
@@ -163,32 +177,39 @@ class NanoPolicy(Policy):
             manifest = read_manifest(folder)
             if not isinstance(manifest, PointerManifest):
                 raise CropperError(f"{folder.path} holds no nano")
-            decode = manifest.decode
-            if decode.cell != CELL or decode.edge != EDGE_BINS:
+            decoding = manifest.decode
+            if decoding.cell != CELL or decoding.edge != EDGE_BINS:
                 raise CropperError(f"{folder.path} has other bins than nano; export it again")
-            said: dict[str, Any] = {
+            values: dict[str, Any] = {
                 "longest_edge": manifest.image.longest_edge,
                 "max_upscale": manifest.image.max_upscale,
-                "quantile": decode.quantile,
-                "scale": decode.scale,
-                "pad_px": decode.pad_px,
-                "join": decode.join,
+                "quantile": decoding.quantile,
+                "scale": decoding.scale,
+                "pad_px": decoding.pad_px,
+                "join": decoding.join,
+                "price": decoding.price,
             }
+            if manifest.meanings:
+                values["meanings"] = Meanings.parse(
+                    bytes(read_files(folder, manifest)[MEANINGS_NAME])
+                )
             net = restore(source, statistics=False)
         else:
             if path is None or file.kind != cls.kind:
                 raise CropperError(f"{path} holds no nano policy")
-            said = dict(file.options)
+            values = dict(file.options)
             try:
-                net = Nano(NanoConfig(**said.pop("net", {})))
+                net = Nano(NanoConfig(**values.pop("net", {})))
                 net.load_state_dict(load_tensors(path / WEIGHTS_FILE))
+                if (path / MEANINGS_NAME).exists():
+                    values["meanings"] = Meanings.parse((path / MEANINGS_NAME).read_bytes())
             except (TypeError, ValueError, RuntimeError) as error:
                 raise CropperError(f"{path} is no nano this cropzoom knows: {error}") from error
         try:
-            return cls(net, **{**said, **options})
+            return cls(net, **{**values, **options})
         except TypeError as error:
             raise OptionsError(
-                f"a nano policy can't be made of {said | options}: {error}"
+                f"a nano policy can't be made of {values | options}: {error}"
             ) from error
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -203,10 +224,13 @@ class NanoPolicy(Policy):
             "scale": self.scale,
             "pad_px": self.pad_px,
             "join": self.join,
+            "price": self.price,
         }
         state = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
         with written(folder) as beside:
             save_file(state, beside / WEIGHTS_FILE)
+            if self.collate.meanings is not None:
+                (beside / MEANINGS_NAME).write_bytes(self.collate.meanings.to_bytes())
             write_policy_file(beside, PolicyFile(self.kind, options))
 
     @torch.no_grad()
@@ -241,13 +265,32 @@ class NanoPolicy(Policy):
     @torch.no_grad()
     def best(self, batch: Batch) -> Tensor:
         """What the runtime predicts; NaN for a question without a word, as there."""
-        distribution, _ = self._point(batch)
-        boxes = settle(self._grow(distribution.best(self.quantile, self.join), batch["size"]))
+        if self.price is None:
+            distribution, _ = self._point(batch)
+            grown = self._grow(distribution.best(self.quantile, self.join), batch["size"])
+        else:
+            grown = self._held(batch, self.price)
+        boxes = settle(grown)
         wordless = ~batch["word_mask"].bool().any(-1, keepdim=True)
         return boxes.masked_fill(wordless, torch.nan)
 
-    def _point(self, batch: Batch, temperature: float = 1.0) -> tuple[BoxDistribution, Tensor]:
-        """The distribution, and (B,) float32 log odds of "absent" against all cells together."""
+    def _held(self, batch: Batch, price: float) -> Tensor:
+        """The runtime's boxes that hold the answer, (B, 4)."""
+        logits, reaches, absent, (rows, columns) = self._logits(batch)
+        spec = DecodeSpec(CELL, EDGE_BINS, 0.5, self.scale, self.pad_px, 1.0, None, price)
+        boxes = []
+        for index, size in enumerate(batch["size"].tolist()):
+            grid = int(rows[index]), int(columns[index])
+            own = slice(0, grid[0] * grid[1])
+            cells = logits[index, own].float().cpu().numpy().reshape(grid)
+            edges = reaches[index, own].float().cpu().permute(1, 2, 0).numpy()
+            edges = edges.reshape(*edges.shape[:2], *grid)
+            (crop,) = decode(cells, float(absent[index]), edges, tuple(size), spec, 1)
+            boxes.append((crop.box.x0, crop.box.y0, crop.box.x1, crop.box.y1))
+        return torch.tensor(boxes, device=logits.device)
+
+    def _logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """Of each row's own cells (B, V), (B, V, 4, K) and (B,); and rows, columns of the grids."""
         size = batch["size"]
         columns, rows = ((size + CELL - 1) // CELL).unbind(-1)
         count = int((rows * columns).max())
@@ -272,7 +315,17 @@ class NanoPolicy(Policy):
             absent.append(pointing.absent[:, 0])
             order += members
         back = torch.tensor(order, device=size.device).argsort()
-        logits, reaches = torch.cat(cells)[back], torch.cat(edges)[back]
+        return (
+            torch.cat(cells)[back],
+            torch.cat(edges)[back],
+            torch.cat(absent)[back],
+            (rows, columns),
+        )
+
+    def _point(self, batch: Batch, temperature: float = 1.0) -> tuple[BoxDistribution, Tensor]:
+        """The distribution, and (B,) float32 log odds of "absent" against all cells together."""
+        size = batch["size"]
+        logits, reaches, absent, (rows, columns) = self._logits(batch)
         bins = torch.tensor(EDGE_BINS, device=size.device)
         grid = Grid(rows, columns, CELL / size.float(), bins / size[..., None].float())
 
@@ -280,10 +333,8 @@ class NanoPolicy(Policy):
             index = chosen[..., None, None].expand(-1, -1, *reaches.shape[2:])
             return reaches.gather(1, index)
 
-        own = grid.mask(count)
-        odds = torch.cat(absent)[back].float() - torch.logsumexp(
-            logits.float().masked_fill(~own, -torch.inf), -1
-        )
+        own = grid.mask(logits.shape[1])
+        odds = absent.float() - torch.logsumexp(logits.float().masked_fill(~own, -torch.inf), -1)
         return BoxDistribution(logits, at_cells, grid, temperature), odds
 
     def _grow(self, boxes: Tensor, size: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Croppers of kind `pointer`: one graph, one run; the model points at a cell and sizes a box.
+"""Croppers of kind `pointer`: the model reads a page, points at a cell and sizes a box.
 
 Stages: preprocess (image to a padded grey array), encode the question, run, decode (logits to
-boxes). All but the run is plain numpy.
+boxes). All but the run is plain numpy. A page is read once for all questions about it.
 
 The model's policy: a cell, or "absent", from one softmax; then each edge's distance from the
 cell's centre from a softmax of its own.
@@ -10,8 +10,8 @@ cell's centre from a softmax of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,37 +19,25 @@ from PIL import Image
 
 from cropzoom.cropper.base import FolderCropper, check_k
 from cropzoom.cropper.folder import Folder
-from cropzoom.cropper.manifest import MODEL_NAME, PointerManifest, read_model
-from cropzoom.cropper.nano.phoc import MAX_WORDS, encode_question
+from cropzoom.cropper.manifest import PointerManifest
+from cropzoom.cropper.nano.graphs import OUTPUTS, NanoGraphs, load_graphs
+from cropzoom.cropper.nano.phoc import encode_question
 from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
-from cropzoom.cropper.pointing import point
-from cropzoom.cropper.session import Device, check_graph, make_session, runner
+from cropzoom.cropper.pointing import hold, point
+from cropzoom.cropper.session import Device
 from cropzoom.cropper.trace import Trace
 from cropzoom.errors import CropperError, OptionsError
 from cropzoom.geometry import Box, Crop
 from cropzoom.images import readable
+from cropzoom.questions.scripts import readable as can_read
 
 Floats = npt.NDArray[np.float32]
 
-_INPUTS = ("image", "words", "word_mask")
-_OUTPUTS = ("cell_logits", "absent_logit", "edge_logits")
 UNSURE = 0.5
 """Confidence below which a first look is not trusted where a second one may be taken."""
 
 
-class _Session(NamedTuple):
-    """The model of one process.
-
-    Attributes:
-        run: an `InferenceSession`'s.
-        image_axes: of its input; some graphs have one for the one channel.
-    """
-
-    run: Callable[..., Any]
-    image_axes: int
-
-
-class NanoCropper(FolderCropper[PointerManifest, _Session]):
+class NanoCropper(FolderCropper[PointerManifest, NanoGraphs]):
     """A `pointer` cropper. Thread-safe; closes with `close()` or as a context manager.
 
     Args:
@@ -86,12 +74,6 @@ class NanoCropper(FolderCropper[PointerManifest, _Session]):
             longest_edge=longest_edge,
             second_look=second_look,
         )
-        if self._manifest.max_words != MAX_WORDS:
-            raise CropperError(
-                f"the cropper {self._manifest.name} takes questions of "
-                f"{self._manifest.max_words} words, this cropzoom makes {MAX_WORDS}; "
-                "upgrade cropzoom or export the cropper again"
-            )
         for name, edge in (("longest_edge", longest_edge), ("second_look", second_look)):
             if edge is not None and (type(edge) is not int or not 16 <= edge <= 16384):
                 raise OptionsError(
@@ -105,17 +87,15 @@ class NanoCropper(FolderCropper[PointerManifest, _Session]):
         self._second = second_look
         self._model()
 
-    def _load(self) -> _Session:
-        name = str(self._folder.path / MODEL_NAME)
-        session, self._device = make_session(
-            read_model(self._folder, self._manifest),
-            device=self._settings["device"],
-            threads=self._settings["threads"],
-            name=name,
-        )
-        check_graph(session, name, _INPUTS, _OUTPUTS)
-        shapes = {item.name: item.shape for item in session.get_inputs()}
-        return _Session(runner(session, self._device), len(shapes["image"]))
+    def _load(self) -> NanoGraphs:
+        device, threads = self._settings["device"], self._settings["threads"]
+        graphs, self._device = load_graphs(self._folder, self._manifest, device, threads)
+        return graphs
+
+    @property
+    def scripts(self) -> tuple[str, ...] | None:
+        """Scripts of the questions that it can read, as Unicode names them; None: not told."""
+        return self._manifest.scripts
 
     @property
     def grey(self) -> bool:
@@ -132,7 +112,8 @@ class NanoCropper(FolderCropper[PointerManifest, _Session]):
     ) -> list[Crop]:
         """Return at most `k` regions for a question, best first; same input, same output.
 
-        A question without a word, or an image too elongated for the model, gives none.
+        A question without a word, one in a script that the model can't read, or an image too
+        elongated for the model, gives none.
 
         Args:
             image: any mode; read upright, on white. Boxes refer to the upright image.
@@ -145,54 +126,82 @@ class NanoCropper(FolderCropper[PointerManifest, _Session]):
             ImageError: `image` is not a readable PIL image.
             OptionsError: `k` is less than 1.
         """
+        return self.predict_many(image, [question], k, trace=trace)[0]
+
+    def predict_many(
+        self,
+        image: Image.Image,
+        questions: Sequence[str],
+        k: int = 1,
+        *,
+        trace: Trace | None = None,
+    ) -> list[list[Crop]]:
+        """As `predict` for each of several questions; the page is read once for all of them.
+
+        Args:
+            image, k, trace: as of `predict`.
+            questions: any texts.
+
+        Returns:
+            For each question what `predict` would return.
+
+        Raises:
+            CropperError, ImageError, OptionsError: as `predict`.
+        """
         model = self._model()
         check_k(k)
         trace = (trace or Trace()).start()
         image = readable(image)
         trace.lap("preprocess")
-        width, height = image.size
-        words, mask = encode_question(question)
+        encoded = [
+            encode_question(question, self._manifest.max_words, model.meanings)
+            if can_read(question, self._manifest.scripts)
+            else None
+            for question in questions
+        ]
         trace.lap("tokenise")
-        spec = self._manifest.image
-        if not mask.any() or max(width, height) > spec.max_aspect * min(width, height):
-            return []
-        crops = self._look(model, image, words, mask, self._edge, k, trace)
-        if (
-            self._second is not None
-            and max(width, height) > self._edge
-            and _confidence(crops) < UNSURE
-        ):
+        width, height = image.size
+        elongated = max(width, height) > self._manifest.image.max_aspect * min(width, height)
+        results: list[list[Crop]] = [[] for _ in questions]
+        if elongated:
+            return results
+        usable = {i: e for i, e in enumerate(encoded) if e is not None and e[1].any()}
+        for index, crops in self._look(model, image, usable, self._edge, k, trace).items():
+            results[index] = crops
+        unsure = {i: e for i, e in usable.items() if _confidence(results[i]) < UNSURE}
+        if unsure and self._second is not None and max(width, height) > self._edge:
             # Unsure, above all, where the text is too small: docs/studies/input-size.md.
-            again = self._look(model, image, words, mask, self._second, k, trace)
-            crops = max(crops, again, key=_confidence)
-        return crops
+            for index, again in self._look(model, image, unsure, self._second, k, trace).items():
+                results[index] = max(results[index], again, key=_confidence)
+        return results
 
     def _look(
         self,
-        model: _Session,
+        model: NanoGraphs,
         image: Image.Image,
-        words: Floats,
-        mask: Floats,
+        questions: Mapping[int, tuple[Floats, Floats]],
         edge: int,
         k: int,
         trace: Trace,
-    ) -> list[Crop]:
-        """One run, with the image shrunk to `edge`."""
+    ) -> dict[int, list[Crop]]:
+        """Read the page once, with the image shrunk to `edge`, and point for each question."""
         pixels, size = preprocess(image, self._manifest.image, edge)
-        # Some graphs have an axis for the one channel: (1, 1, H, W) instead of (1, H, W).
-        batch = pixels.reshape((1,) * (model.image_axes - 2) + pixels.shape)
         trace.lap("preprocess")
-        feed = {"image": batch, "words": words[None], "word_mask": mask[None]}
-        try:
-            cells, absent, edges = model.run(list(_OUTPUTS), feed)
-        except Exception as error:
-            # onnxruntime's errors have no public base.
-            raise CropperError(f"the model of {self._manifest.name} failed: {error}") from error
-        trace.lap("model")
-        self._check(pixels, cells, absent, edges)
-        crops = decode(cells[0], float(absent[0, 0]), edges[0], size, self._manifest.decode, k)
-        trace.lap("parse")
-        return crops
+        results: dict[int, list[Crop]] = {}
+        page = None
+        for index, (words, mask) in questions.items():
+            try:
+                page = model.read(pixels) if page is None else page
+                cells, absent, edges = model.ask(page, words, mask)
+            except Exception as error:
+                # onnxruntime's errors have no public base.
+                raise CropperError(f"the model of {self._manifest.name} failed: {error}") from error
+            trace.lap("model")
+            self._check(pixels, cells, absent, edges)
+            decoding = self._manifest.decode
+            results[index] = decode(cells[0], float(absent[0, 0]), edges[0], size, decoding, k)
+            trace.lap("parse")
+        return results
 
     def warmup(self) -> None:
         """Run once on an empty page, so that the first real prediction is as fast as the next."""
@@ -203,7 +212,7 @@ class NanoCropper(FolderCropper[PointerManifest, _Session]):
         spec = self._manifest.decode
         grid = pixels.shape[0] // spec.cell, pixels.shape[1] // spec.cell
         wanted = ((1, *grid), (1, 1), (1, 4, len(spec.edge), *grid))
-        for name, output, shape in zip(_OUTPUTS, outputs, wanted, strict=True):
+        for name, output, shape in zip(OUTPUTS, outputs, wanted, strict=True):
             if output.shape != shape:
                 raise CropperError(
                     f"the model of {self._manifest.name} gave {name} of shape {output.shape}, "
@@ -254,7 +263,7 @@ def decode(
     spec: DecodeSpec,
     k: int,
 ) -> list[Crop]:
-    """Turn the model's output into at most `k` boxes, best first; see `point`.
+    """Turn the model's output into at most `k` boxes, best first; see `hold` and `point`.
 
     Boxes are grown after their confidence is taken, and cells beyond the image do not count.
 
@@ -280,12 +289,17 @@ def decode(
             (y1 + grow_y) / height,
         )
 
+    cells = cells[:rows, :columns]
+    xs, ys = (np.arange(columns) + 0.5) * spec.cell, (np.arange(rows) + 0.5) * spec.cell
+    if spec.price is not None:
+        t = spec.temperature
+        return hold(cells, absent, edges, xs, ys, spec.edge, spec.price, t, size, finish, k)
     return point(
-        cells[:rows, :columns],
+        cells,
         absent,
         edges,
-        (np.arange(columns) + 0.5) * spec.cell,
-        (np.arange(rows) + 0.5) * spec.cell,
+        xs,
+        ys,
         spec.edge,
         spec.quantile,
         spec.temperature,

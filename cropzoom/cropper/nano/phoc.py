@@ -18,13 +18,16 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from cropzoom.cropper.nano.meanings import Meanings
+
 LEVELS = (1, 2, 3, 4, 5)
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 CLASSES = len(ALPHABET) + 1
 """One class for each letter and digit, and one for everything else."""
 WORD_DIM = sum(LEVELS) * CLASSES + 1
 """Length of a word's vector: the PHOC bits, then the word's length divided by 16."""
-MAX_WORDS = 16
+MAX_WORDS = 64
+"""Words of a question that the bundled model is given; those before 0.5 took 16."""
 MAX_LETTERS = 128
 """Characters of a word that are looked at; what is longer is pasted data, not a word."""
 _SCANNED_WORDS = 256
@@ -109,31 +112,38 @@ def _bits(word: str) -> bytes:
     return np.packbits(bits).tobytes()
 
 
-def question_words(question: str) -> list[str]:
-    """The at most `MAX_WORDS` folded words by which a question is known to the model.
+def question_words(question: str, most: int = MAX_WORDS) -> list[str]:
+    """The at most `most` folded words by which a question is known to the model.
 
     A longer question loses its stop words first; then its last words are kept, since a prompt's
     question stands at its end.
     """
     words = split_words(question)
-    if len(words) > MAX_WORDS:
+    if len(words) > most:
         words = [word for word in words if word not in _STOP_WORDS] or words
-    return words[-MAX_WORDS:]
+    return words[-most:]
 
 
-def encode_question(question: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def encode_question(
+    question: str, most: int = MAX_WORDS, meanings: Meanings | None = None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """A question as the model's input.
 
     Args:
         question: any text. One without a word gives an all-zero mask.
+        most: words that the model takes.
+        meanings: for a model that is told them, too.
 
     Returns:
-        `words` (`MAX_WORDS`, `WORD_DIM`) and `mask` (`MAX_WORDS`,), float32; 1 marks a word.
+        `words` (`most`, `WORD_DIM`) and `mask` (`most`,), float32; 1 marks a word. With `meanings`,
+        each word has its meaning behind its letters: (`most`, `WORD_DIM` + `meanings.width`).
     """
-    words = question_words(question)
-    vectors = np.zeros((MAX_WORDS, WORD_DIM), np.float32)
-    mask = np.zeros(MAX_WORDS, np.float32)
+    words = question_words(question, most)
+    vectors = np.zeros((most, WORD_DIM + (meanings.width if meanings else 0)), np.float32)
+    mask = np.zeros(most, np.float32)
     for row, word in enumerate(words):
-        vectors[row] = phoc(word)
+        vectors[row, :WORD_DIM] = phoc(word)
+        if meanings is not None:
+            vectors[row, WORD_DIM:] = meanings(word)
     mask[: len(words)] = 1.0
     return vectors, mask

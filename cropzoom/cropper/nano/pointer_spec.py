@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 
 from cropzoom.cropper.strict_json import Section
+
+_SCRIPT = re.compile(r"[a-z][a-z-]{0,30}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,21 @@ class ImageSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class QuestionSpec:
+    """How a question becomes the model's input.
+
+    Args:
+        max_words: that the model takes.
+        meanings: whether it is told what they mean.
+        scripts: that it can read, as Unicode names them; None: not told.
+    """
+
+    max_words: int
+    meanings: bool
+    scripts: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class DecodeSpec:
     """How the model's output becomes boxes; lengths in px of the model's input.
 
@@ -36,11 +54,14 @@ class DecodeSpec:
         cell: side of a cell.
         edge: distances from a cell's centre that an edge of the box may have, ascending.
         quantile: of each edge's distribution; above 0.5 a box is rather too large than too small.
+            Of no account with a `price`.
         scale: the box is grown by this about its centre.
         pad_px: and then by this on each side.
         temperature: the logits are divided by it before the confidence is taken.
         join: probability, as a share of the first box's, from which a second box that reaches back
             is joined to it (see `point`); None for never.
+        price: of area in chance, where boxes are chosen by the chance that they hold the answer
+            (see `hold`), as since 0.5; None for a box at the edges' quantile.
     """
 
     cell: int
@@ -50,6 +71,7 @@ class DecodeSpec:
     pad_px: float
     temperature: float
     join: float | None = None
+    price: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +106,22 @@ def image_spec(section: Section) -> ImageSpec:
     return spec
 
 
-def max_words(section: Section) -> int:
+def question_spec(section: Section) -> QuestionSpec:
     """Read and check `question`."""
-    if section.take("encoding") != "phoc":
-        raise section.error("encoding", "must be 'phoc'; upgrade cropzoom")
-    words = section.integer("max_words", 1, 1024)
+    encoding = section.take("encoding")
+    if encoding not in ("phoc", "phoc+meaning"):
+        raise section.error("encoding", "must be 'phoc' or 'phoc+meaning'; upgrade cropzoom")
+    scripts: tuple[str, ...] | None = None
+    if "scripts" in section:
+        given = section.take("scripts")
+        if not isinstance(given, list) or not 1 <= len(given) <= 100:
+            raise section.error("scripts", "must be a list of 1 to 100 names")
+        if not all(isinstance(name, str) and _SCRIPT.fullmatch(name) for name in given):
+            raise section.error("scripts", "must hold names of scripts, such as 'latin'")
+        scripts = tuple(given)
+    spec = QuestionSpec(section.integer("max_words", 1, 1024), encoding == "phoc+meaning", scripts)
     section.finish()
-    return words
+    return spec
 
 
 def decode_spec(bins: Section, decode: Section) -> DecodeSpec:
@@ -98,11 +129,12 @@ def decode_spec(bins: Section, decode: Section) -> DecodeSpec:
     spec = DecodeSpec(
         cell=bins.integer("cell", 1, 1024),
         edge=_edge(bins, 65536),
-        quantile=decode.number("quantile", 0.01, 0.999),
+        quantile=decode.number("quantile", 0.01, 0.999, default=0.5 if "price" in decode else None),
         scale=decode.number("scale", 1, 16),
         pad_px=decode.number("pad_px", 0, 4096),
         temperature=decode.number("temperature", 0.01, 100),
         join=decode.number("join", 0.01, 100) if "join" in decode else None,
+        price=decode.number("price", 0.001, 1000) if "price" in decode else None,
     )
     bins.finish()
     decode.finish()
