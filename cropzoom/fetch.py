@@ -8,17 +8,19 @@ name that changes its mind in between gains nothing. Size, redirects and total t
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import ipaddress
-import queue
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, wait
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-from cropzoom.errors import FetchError
+from cropzoom.errors import BusyError, DeadlineError, FetchError
+from cropzoom.workers import SharedResults, Slots
 
 _REDIRECTS = 5
 _REDIRECT_CODES = (301, 302, 303, 307, 308)
@@ -26,6 +28,11 @@ _CHUNK = 65536
 # What may stand in a path as it is; everything else is percent-encoded.
 _SAFE = "/%:@!$&'()*+,;=~"
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Public by their ranges, and yet: Azure's platform, which answers each machine about itself, and
+# the old anycast relays, which lead into the nearest tunnel.
+_NOT_PUBLIC = (ipaddress.ip_network("168.63.129.16/32"), ipaddress.ip_network("192.88.99.0/24"))
+# The middle of an ISATAP address, which ends in the IPv4 address that it stands for.
+_ISATAP = (0x00005EFE, 0x02005EFE)
 _MAGIC = (
     b"\xff\xd8\xff",
     b"\x89PNG\r\n\x1a\n",
@@ -35,6 +42,12 @@ _MAGIC = (
     b"MM\0*",
     b"\0\0\0\x0cjP",
 )
+
+
+_lookups = Slots(8)
+# Nothing is kept: a name is resolved anew for each image.
+_answers = SharedResults[list[str]](0, 0, len)
+_fetches = Slots(8)
 
 
 def fetch_image(url: str, *, timeout: float, max_bytes: int) -> bytes:
@@ -51,18 +64,70 @@ def fetch_image(url: str, *, timeout: float, max_bytes: int) -> bytes:
     return _fetch(url, timeout=timeout, max_bytes=max_bytes)
 
 
+def fetch_images(
+    urls: Iterable[str], *, timeout: float, max_bytes: int, until: float | None = None
+) -> dict[str, bytes | FetchError]:
+    """Fetch the images of a request side by side, each address once.
+
+    Args:
+        urls, max_bytes: as for `fetch_image`.
+        timeout: most seconds for all of them.
+        until: `time.monotonic()` at which to go on without those that are not there, if sooner.
+
+    Returns:
+        The bytes of each, or why there are none.
+    """
+    end = time.monotonic() + timeout
+    end = end if until is None else min(end, until)
+    images: dict[str, Future[bytes]] = {}
+
+    def fetch(url: str) -> None:
+        try:
+            left = max(0.001, end - time.monotonic())
+            images[url].set_result(fetch_image(url, timeout=left, max_bytes=max_bytes))
+        except BaseException as error:
+            images[url].set_exception(error)
+
+    for url in urls:
+        if url in images:
+            continue
+        images[url] = Future()
+        try:
+            _fetches.start(functools.partial(fetch, url), end)
+        except BusyError as error:
+            images[url].set_exception(error)
+    wait(images.values(), max(0.0, end - time.monotonic()))
+    return {url: _outcome(url, image) for url, image in images.items()}
+
+
+def _outcome(url: str, image: Future[bytes]) -> bytes | FetchError:
+    if not image.done():
+        return FetchError(f"can't fetch {_shown(url)}: it was not there in time")
+    error = image.exception()
+    if error is None:
+        return image.result()
+    if isinstance(error, FetchError):
+        return error
+    return FetchError(f"can't fetch {_shown(url)}: {error}")
+
+
 def is_public(address: str) -> bool:
     """Tell whether an IP address is one of the public internet, not of this machine or network.
 
-    An IPv6 address that stands for an IPv4 address (mapped, or NAT64) is judged by that one;
+    An IPv6 address that stands for an IPv4 address (mapped, NAT64, ISATAP) is judged by that one;
     tunnels that carry one (6to4, Teredo) are not public.
     """
     ip = ipaddress.ip_address(address)
+    if any(ip in network for network in _NOT_PUBLIC):
+        return False
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped:
             return is_public(str(ip.ipv4_mapped))
+        inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if ip in _NAT64:
-            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+            return is_public(str(inner))
+        if int(ip) >> 32 & 0xFFFFFFFF in _ISATAP and not is_public(str(inner)):
+            return False
         if ip.sixtofour or ip.teredo or ip.is_site_local:
             return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
@@ -83,6 +148,9 @@ def _fetch(
                 body, location = _hop(url, deadline, max_bytes, allowed, context)
                 # A connection that was shut looks like the end of the file.
                 deadline.left()
+                if location is None:
+                    return body
+                url = urljoin(url, location)
             except (FetchError, OSError, http.client.HTTPException, ValueError) as error:
                 if deadline.over:
                     raise FetchError(
@@ -91,9 +159,6 @@ def _fetch(
                 if isinstance(error, FetchError):
                     raise
                 raise FetchError(f"can't fetch {_shown(url)}: {error}") from error
-            if location is None:
-                return body
-            url = urljoin(url, location)
     raise FetchError(f"can't fetch {_shown(url)}: more than {_REDIRECTS} redirects")
 
 
@@ -189,24 +254,21 @@ def _connect(
 
 
 def _resolve(host: str, port: int, deadline: _Deadline) -> list[str]:
-    """Return a host's addresses; in a thread, because a resolver knows no timeout."""
-    answer: queue.SimpleQueue[list[str] | OSError | UnicodeError] = queue.SimpleQueue()
+    """Return a host's addresses.
 
-    def ask() -> None:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answer.put(list(dict.fromkeys(str(item[4][0]) for item in found)))
-        except (OSError, UnicodeError) as error:
-            answer.put(error)
-
-    threading.Thread(target=ask, name="cropzoom-resolve", daemon=True).start()
+    In a thread, because a resolver knows no timeout. Calls for one host share it, and there are a
+    few at most: what hangs must not leave a thread for each call.
+    """
     try:
-        result = answer.get(timeout=deadline.left())
-    except queue.Empty:
+        until = time.monotonic() + deadline.left()
+        return _answers.get((host, port), lambda: _addresses(host, port), _lookups, until)[0]
+    except (BusyError, DeadlineError):
         raise TimeoutError(f"{host} did not resolve in time") from None
-    if isinstance(result, Exception):
-        raise result
-    return result
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 
 def _body(url: str, response: http.client.HTTPResponse, max_bytes: int) -> bytes:

@@ -9,9 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cropzoom.errors import CropZoomError, DataError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes | str) -> Path:
@@ -119,7 +122,7 @@ class JsonLog:
         self._file.close()
         self._lock.__exit__(None, None, None)
 
-    def __enter__(self) -> JsonLog:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

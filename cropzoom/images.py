@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from cropzoom.errors import ImageError, ImageTooLargeError
@@ -26,6 +28,8 @@ ImageSource = bytes | str | os.PathLike[str] | Image.Image
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 # Readers that an application may register with Pillow: pillow-heif, pillow-jxl.
 _FOREIGN_FORMATS = ("HEIF", "JXL")
+# Decoders that need several times the memory of others for a pixel; some such files are tiny.
+_PIXELS_COUNT = {"JPEG2000": 4, "WEBP": 2, "HEIF": 2, "JXL": 2}
 _JPEG = ("JPEG", "MPO")
 _LOSSY = (*_JPEG, "JPEG2000", "AVIF", "HEIF")
 _ORIENTATION = 0x0112
@@ -44,6 +48,7 @@ _URL_ALPHABET = bytes.maketrans(b"-_", b"+/")
 _LEAST_SIDE = 28
 # Below this, PNG costs little and keeps every pixel of what is probably a few words.
 _SMALL_PIXELS = 128 * 128
+_STRIP_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,8 @@ class OpenedImage:
 
     Args:
         source: bytes of a file, a path, or a PIL image (used at its current frame).
-        max_pixels: limit on width x height.
+        max_pixels: limit on width x height. A pixel of a format whose decoder takes several times
+            the memory counts several times: 4 in JPEG 2000, 2 in WebP, HEIF and JPEG XL.
 
     Raises:
         ImageError: unreadable, or not an image of a supported format.
@@ -94,10 +100,12 @@ class OpenedImage:
                 self._name = f"the image {source}"
             self._header = self._open()
         width, height = self._header.size
-        if width * height > max_pixels:
+        times = 1 if self._data is None else _PIXELS_COUNT.get(self._header.format or "", 1)
+        if width * height * times > max_pixels:
+            counted = "" if times == 1 else f", which count {times} times in {self._header.format}"
             raise ImageTooLargeError(
-                f"{self._name} has {width}x{height} px, more than max_pixels={max_pixels:,}; "
-                "shrink it or raise max_pixels"
+                f"{self._name} has {width}x{height} px{counted}: more than "
+                f"max_pixels={max_pixels:,}; shrink it or raise max_pixels"
             )
         if width < 1 or height < 1:
             raise ImageError(f"{self._name} has {width}x{height} px: it is empty")
@@ -209,7 +217,7 @@ def load_image(source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> 
 
     Args:
         source: bytes of a file, a path, or a PIL image (left as it is; used at its current frame).
-        max_pixels: limit on width x height, checked in the header.
+        max_pixels: limit on width x height, checked in the header; see `OpenedImage`.
 
     Returns:
         An RGB image of the caller's own. 16-bit grey is scaled to 8 bits, not clipped.
@@ -315,15 +323,20 @@ def encode_crop(
         photographic: encode as JPEG unless small; otherwise as PNG.
     """
     crop = cut_crop(image, box, min_side=min_side, max_side=max_side)
+    return encode_picture(crop, photographic=photographic)
+
+
+def encode_picture(image: Image.Image, *, photographic: bool) -> Encoded:
+    """Encode an RGB image: as JPEG if it is photographic and not small, otherwise as PNG."""
     buffer = io.BytesIO()
-    if photographic and crop.width * crop.height > _SMALL_PIXELS:
+    if photographic and image.width * image.height > _SMALL_PIXELS:
         # 4:4:4: coloured text survives.
-        crop.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, icc_profile=None)
+        image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, icc_profile=None)
         mime = "image/jpeg"
     else:
-        crop.save(buffer, "PNG", compress_level=3, icc_profile=None)
+        image.save(buffer, "PNG", compress_level=3, icc_profile=None)
         mime = "image/png"
-    return Encoded(buffer.getvalue(), mime, *crop.size)
+    return Encoded(buffer.getvalue(), mime, *image.size)
 
 
 def is_plain(image: Image.Image) -> bool:
@@ -371,9 +384,10 @@ def _upright_rgb(image: Image.Image, *, own: bool) -> Image.Image:
         rgb = _to_8_bits(image)
     elif image.has_transparency_data:
         # A plain conversion to RGB would show what lies hidden under transparent pixels.
-        layer = image.convert("RGBA")
         rgb = Image.new("RGB", image.size, "white")
-        rgb.paste(layer, mask=layer.getchannel("A"))
+        for strip in _strips(image.size):
+            layer = image.crop(strip).convert("RGBA")
+            rgb.paste(layer, strip, layer.getchannel("A"))
     elif image.mode == "RGB" and own:
         # A copy of a large photograph takes as long as a prediction's preprocessing.
         rgb = image
@@ -396,19 +410,38 @@ def _turned(image: Image.Image, orientation: int) -> Image.Image:
     return image
 
 
+def _strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Cut an image into boxes of full width, so that what is made of each takes little memory."""
+    width, height = size
+    rows = max(1, _STRIP_PIXELS // max(1, width))
+    for top in range(0, height, rows):
+        yield 0, top, width, min(top + rows, height)
+
+
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Scale deep grey to 8 bits by the range its depth implies, else by its own range."""
-    grey = np.asarray(image).astype(np.float32)
-    if not np.isfinite(grey).all():
-        grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(grey.min()), float(grey.max())
-    if image.mode.startswith("I;16"):
-        low, high = 0.0, 65535.0
-    elif low >= 0 and high <= 255 and high > 1:
-        low, high = 0.0, 255.0
-    elif image.mode == "I" and low >= 0 and high <= 65535:
-        low, high = 0.0, 65535.0
-    elif image.mode == "F" and low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    scaled = (grey - low) * (255.0 / max(high - low, 1e-9))
-    return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
+    low, high = 0.0, 65535.0
+    if not image.mode.startswith("I;16"):
+        extremes = [
+            (float(grey.min()), float(grey.max()))
+            for grey in (_grey(image, strip) for strip in _strips(image.size))
+        ]
+        low, high = min(low for low, _ in extremes), max(high for _, high in extremes)
+        if low >= 0 and high <= 255 and high > 1:
+            low, high = 0.0, 255.0
+        elif image.mode == "I" and low >= 0 and high <= 65535:
+            low, high = 0.0, 65535.0
+        elif image.mode == "F" and low >= 0 and high <= 1:
+            low, high = 0.0, 1.0
+    rgb = Image.new("RGB", image.size)
+    for strip in _strips(image.size):
+        scaled = (_grey(image, strip) - low) * (255.0 / max(high - low, 1e-9))
+        rgb.paste(Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB"), strip)
+    return rgb
+
+
+def _grey(image: Image.Image, strip: tuple[int, int, int, int]) -> npt.NDArray[np.float32]:
+    grey = np.asarray(image.crop(strip)).astype(np.float32)
+    if np.isfinite(grey).all():
+        return grey
+    return np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)

@@ -216,9 +216,9 @@ def _idefics(size: Size, detail: str, numbers: Mapping[str, Any]) -> _Seen:
 
 
 def _square(size: Size, detail: str, numbers: Mapping[str, Any]) -> _Seen:
-    """LLaVA 1.5: the middle square, at one size."""
-    scale = numbers["side"] / min(size)
-    return (round(size[0] * scale), round(size[1] * scale)), numbers["tokens"]
+    """LLaVA 1.5: one square, into which servers either fit a picture or cut its ends off."""
+    scale = numbers["side"] / max(size)
+    return (max(1, round(size[0] * scale)), max(1, round(size[1] * scale))), numbers["tokens"]
 
 
 def _anyres(size: Size, detail: str, numbers: Mapping[str, Any]) -> _Seen:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from cropzoom.errors import OptionsError
 
 DEFAULT_MAX_PIXELS = 64_000_000
+Mode = Literal["add", "replace", "stitch"]
+MODES = ("add", "replace", "stitch")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,8 +29,17 @@ class ZoomOptions:
             small pictures are read badly by many models; in px, 0 turns it off.
         max_crop_side: a crop whose longer side has more pixels is shrunk to this, which bounds
             what it costs; in px.
-        target_side: longest side, in px, at which the target model really sees an image. An image
-            no larger gets no crop, for the target sees its every pixel already. None: unknown.
+        mode: "add" puts crops beside their image. "replace" sends a thumbnail in the image's place
+            and the crops in full resolution, which costs fewer tokens; "stitch" puts thumbnail and
+            crops on one canvas, so that the request has as many pictures as before. In both, an
+            image without a sure crop, or one that is asked about as a whole, goes out as it is.
+        budget: most tokens that an image and its crops may cost; the thumbnail is made as large
+            as that allows, crops are shrunk or left out. An image that goes out as it is, costs
+            what it costs. None for no limit.
+        thumbnail_side: longest side of thumbnails where no budget is given; px.
+        target_side: longest side, in px, at which the target model really sees an image. With mode
+            "add", an image no larger gets no crop, for the target sees its every pixel already.
+            None: as `cropzoom.models` knows for the request's own model; 0: crop all the same.
         label: text put before a crop in the request, for instance "Enlarged part of the image:".
             None adds no text.
         fetch_images: whether images given as http(s) URLs are downloaded to be cropped. Only
@@ -65,6 +76,9 @@ class ZoomOptions:
     padding: float = 0.0
     min_crop_side: int = 448
     max_crop_side: int = 1024
+    mode: Mode = "add"
+    budget: int | None = None
+    thumbnail_side: int = 448
     target_side: int | None = None
     label: str | None = None
     fetch_images: bool = False
@@ -87,8 +101,13 @@ class ZoomOptions:
         self._number("padding", 0, 10)
         self._number("min_crop_side", 0, 8192, whole=True)
         self._number("max_crop_side", 16, 8192, whole=True)
+        if self.mode not in MODES:
+            raise OptionsError(f"mode={self.mode!r} must be one of {', '.join(MODES)}")
+        if self.budget is not None:
+            self._number("budget", 1, math.inf, whole=True)
+        self._number("thumbnail_side", 16, 8192, whole=True)
         if self.target_side is not None:
-            self._number("target_side", 1, math.inf, whole=True)
+            self._number("target_side", 0, math.inf, whole=True)
         self._number("max_pixels", 1, math.inf, whole=True)
         self._number("fetch_timeout", 0, 600, above=True)
         self._number("max_fetch_bytes", 1, math.inf, whole=True)

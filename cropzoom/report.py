@@ -123,6 +123,9 @@ class ImageReport:
         milliseconds: time spent on this image.
         cached: whether the result was already known.
         detail: the reason in a sentence, for people; may be empty.
+        tokens_given: what the image costs as given, as `cropzoom.models` counts; None where its
+            size is not known.
+        tokens_sent: what it costs with all that went out for it.
     """
 
     index: int
@@ -132,6 +135,8 @@ class ImageReport:
     milliseconds: float
     cached: bool
     detail: str = ""
+    tokens_given: int | None = None
+    tokens_sent: int | None = None
 
     def highlight(self, image: ImageSource) -> Image:
         """Return the image, upright and in RGB, with the regions of the crops shown.
@@ -191,17 +196,63 @@ class ZoomReport:
         """Pixels of all crops added."""
         return sum(crop.width * crop.height for crop in self.crops)
 
+    @property
+    def tokens_given(self) -> int:
+        """What all images cost as given, as far as their sizes are known."""
+        return sum(image.tokens_given or 0 for image in self.images)
+
+    @property
+    def tokens_sent(self) -> int:
+        """What they cost with all that went out for them."""
+        return sum(image.tokens_sent or 0 for image in self.images)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, strings and numbers, ready for `json.dumps`."""
         plain: dict[str, Any] = asdict(self)
         plain["reason"] = _text(self.reason)
         plain["pixels_added"] = self.pixels_added
+        plain["tokens_given"] = self.tokens_given
+        plain["tokens_sent"] = self.tokens_sent
         plain["images"] = list(plain["images"])
         for image, report in zip(plain["images"], self.images, strict=True):
             image["reason"] = _text(report.reason)
             image["size"] = None if report.size is None else list(report.size)
             image["crops"] = list(image["crops"])
         return plain
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Sums over calls.
+
+    Args:
+        calls: how many.
+        images: images in them.
+        crops: crops sent.
+        tokens_given: what the images cost as given.
+        tokens_sent: what they cost with all that went out for them.
+    """
+
+    calls: int = 0
+    images: int = 0
+    crops: int = 0
+    tokens_given: int = 0
+    tokens_sent: int = 0
+
+    @property
+    def tokens_saved(self) -> int:
+        """Tokens that were not spent; negative where crops came on top."""
+        return self.tokens_given - self.tokens_sent
+
+    def plus(self, report: ZoomReport) -> Usage:
+        """Return the sums with one more call."""
+        return Usage(
+            self.calls + 1,
+            self.images + len(report.images),
+            self.crops + len(report.crops),
+            self.tokens_given + report.tokens_given,
+            self.tokens_sent + report.tokens_sent,
+        )
 
 
 def _known(place: Place | None) -> Place:

@@ -27,19 +27,21 @@ from cropzoom.trainer.sft import SftTrainer
 ROWS = 10
 QUICK: dict[str, Any] = {
     "learning_rate": 0.05,
-    "workers": 0,
-    "warmup": 0.0,
-    "epochs": 3.0,
-    "log_steps": 1,
+    "dataloader_num_workers": 0,
+    "warmup_steps": 0.0,
+    "num_train_epochs": 3.0,
+    "logging_steps": 1,
     "save_steps": 1000,
-    "keep": 0,
-    "trainer": {"disable_tqdm": True, "use_cpu": True},
+    "save_total_limit": None,
+    "disable_tqdm": True,
+    "use_cpu": True,
 }
-GRPO: dict[str, Any] = {**QUICK, "batch": 2, "accumulation": 2, "picture_steps": 0}
+BATCHES = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
+GRPO: dict[str, Any] = {**QUICK, **BATCHES, "picture_steps": 0}
 SCENARIOS: dict[str, dict[str, Any]] = {
     "dr_grpo": {},
-    "dapo": {"variant": "dapo", "scaling": "batch", "kl": "exact"},
-    "grpo_twice": {"variant": "grpo", "scaling": "group", "num_iterations": 2},
+    "dapo": {"loss_type": "dapo", "scale_rewards": "batch", "kl": "exact"},
+    "grpo_twice": {"loss_type": "grpo", "scale_rewards": "group", "num_iterations": 2},
 }
 
 
@@ -64,23 +66,19 @@ def grpo(
     **options: Any,
 ) -> GrpoTrainer:
     """A GRPO trainer of the toy policy."""
-    config = GrpoConfig(**{**GRPO, **options})
     return kind(
         policy or ToyPolicy(ROWS),
         toy_rows(ROWS) if rows is None else rows,
         reward or TargetIou(),
-        config.arguments(folder, evaluate=False),
-        config,
+        GrpoConfig(output_dir=str(folder), **{**GRPO, **options}),
         eval_rows=eval_rows,
     )
 
 
 def sft(folder: Path, **options: Any) -> SftTrainer:
     """An SFT trainer of the toy policy, with dropout."""
-    config = SftConfig(**{**QUICK, "batch": 2, "accumulation": 2, **options})
-    return SftTrainer(
-        ToyPolicy(ROWS, dropout=0.3), toy_rows(ROWS), config.arguments(folder, evaluate=False)
-    )
+    args = SftConfig(output_dir=str(folder), **{**QUICK, **BATCHES, **options})
+    return SftTrainer(ToyPolicy(ROWS, dropout=0.3), toy_rows(ROWS), args)
 
 
 def weights(trainer: PolicyTrainer) -> dict[str, Tensor]:
@@ -111,7 +109,9 @@ def _distributed(folder: Path) -> None:
     """Each scenario with half the batch that one process would have."""
     for name, options in SCENARIOS.items():
         reward = TargetIou()
-        trainer = grpo(folder / name, reward, batch=1, baseline_steps=0, **options)
+        trainer = grpo(
+            folder / name, reward, per_device_train_batch_size=1, baseline_steps=0, **options
+        )
         trainer.train()
         rank = trainer.accelerator.process_index
         save_file(by_row(reward), folder / f"{name}-boxes-{rank}.safetensors")
@@ -126,7 +126,7 @@ def _distributed(folder: Path) -> None:
 
 
 def _killed(folder: Path) -> None:
-    trainer = grpo(folder, Slow(), save_steps=2, num_iterations=2, epochs=20.0)
+    trainer = grpo(folder, Slow(), save_steps=2, num_iterations=2, num_train_epochs=20.0)
     trainer.train()
 
 
@@ -146,7 +146,12 @@ class OnCpuSharded(GrpoTrainer):
 
 def _sharded(folder: Path) -> None:
     """FSDP2: each process holds half of the weights; then a resume from the middle."""
-    options = {"batch": 1, "baseline_steps": 0, "save_steps": 5, "kind": OnCpuSharded}
+    options = {
+        "per_device_train_batch_size": 1,
+        "baseline_steps": 0,
+        "save_steps": 5,
+        "kind": OnCpuSharded,
+    }
     trainer = grpo(folder, **options)
     trainer.train()
     whole = ToyPolicy(ROWS).cell.weight

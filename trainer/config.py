@@ -1,32 +1,34 @@
 """What a training run can be told: one dataclass for each of its parts.
 
-`recipes.py` has the values to start from, `settings.py` makes a configuration of presets, YAML and
-flags.
+`sft` and `grpo` take every field of `transformers.TrainingArguments` by its own name, and those of
+`SftConfig` and `GrpoConfig`, which are named as TRL names them. `recipes.py` has the values to
+start from, `settings.py` makes a configuration of presets, YAML and flags.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import torch
+from transformers import TrainingArguments
+
+from cropzoom.data.columns import Layout, Units
 from cropzoom.errors import TrainingError
 
 from .losses import Scaling, Variant
-
-if TYPE_CHECKING:
-    from transformers import TrainingArguments
+from .policies.checkpoints import LoraOptions
+from .vlm import PROMPT
 
 SMOLVLM = "HuggingFaceTB/SmolVLM-256M-Instruct"
-PROMPT = "{question}\nOutline the region in the image that would help answer this question."
 
 
 @dataclass
 class PolicyConfig:
-    """Which policy is trained.
+    """Which policy is trained. The defaults are the paper's, but for `constrained`.
 
     Attributes:
         kind: "text" writes the box as text (the paper's), "pointer" points at image tokens in one
@@ -51,9 +53,9 @@ class PolicyConfig:
     longest_edge: int = 2048
     prompt: str = PROMPT
     capitalize: bool = False
-    lora_rank: int = 128
-    lora_alpha: int = 256
-    lora_dropout: float = 0.05
+    lora_rank: int = LoraOptions.r
+    lora_alpha: int = LoraOptions.alpha
+    lora_dropout: float = LoraOptions.dropout
     constrained: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -63,7 +65,7 @@ class PolicyConfig:
 
 @dataclass
 class DataConfig:
-    """Where rows come from; see `data.load_rows` for each.
+    """Where rows come from; see `cropzoom.data.rows.load_rows` for each.
 
     Attributes:
         source: a data set's name, folder or file; several with commas between them.
@@ -86,198 +88,16 @@ class DataConfig:
     subset: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     image_folder: str | None = None
-    box_units: Literal["fractions", "percent", "thousandths", "pixels"] = "fractions"
-    box_layout: Literal["xyxy", "xywh"] = "xyxy"
+    box_units: Units = "fractions"
+    box_layout: Layout = "xyxy"
     check_images: Literal["none", "header", "decode"] = "header"
     limit: int | None = None
     held_out: float = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _range("data.held_out", self.held_out, 0, 1, high_open=True)
-
-
-@dataclass
-class RunConfig:
-    """What SFT and GRPO have in common.
-
-    Attributes:
-        learning_rate: at its peak.
-        batch: rows of one micro-batch on one device.
-        accumulation: micro-batches of one step; rows of a step = batch x accumulation x processes.
-        epochs: passes over the rows.
-        max_steps: optimizer steps instead of epochs; -1: epochs.
-        warmup: share of the steps in which the rate rises, in [0, 1).
-        schedule: of the rate after that, by transformers' names.
-        weight_decay: of AdamW.
-        max_grad_norm: gradients are scaled down to it; 0: never.
-        seed: of weights, order and rollouts.
-        precision: "bf16" by autocast; "auto": where the GPU has it.
-        activation_checkpointing: less memory, about a third more time.
-        workers: data loader processes of each training process.
-        log_steps, eval_steps, save_steps: steps between logs, evaluations and checkpoints; 0 of
-            the latter two: none.
-        keep: newest checkpoints that stay; 0: all.
-        report_to: "tensorboard", "wandb", ... of transformers.
-        trainer: further `transformers.TrainingArguments`, such as fsdp, deepspeed or run_name.
-    """
-
-    learning_rate: float = 5e-5
-    batch: int = 1
-    accumulation: int = 1
-    epochs: float = 1.0
-    max_steps: int = -1
-    warmup: float = 0.03
-    schedule: str = "cosine"
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    seed: int = 0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    activation_checkpointing: bool = False
-    workers: int = 2
-    log_steps: int = 10
-    eval_steps: int = 500
-    save_steps: int = 500
-    keep: int = 2
-    report_to: tuple[str, ...] = ()
-    trainer: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("batch", "accumulation", "log_steps"):
-            _range(name, getattr(self, name), 1)
-        _range("warmup", self.warmup, 0, 1, high_open=True)
-        for name in (
-            "max_grad_norm",
-            "weight_decay",
-            "workers",
-            "keep",
-            "eval_steps",
-            "save_steps",
-        ):
-            _range(name, getattr(self, name), 0)
-        if not self.learning_rate > 0 or not self.epochs > 0:
-            raise TrainingError(
-                f"learning_rate={self.learning_rate} and epochs={self.epochs} must be above 0"
-            )
-
-    def arguments(self, output: Path, *, evaluate: bool) -> TrainingArguments:
-        """Return the Trainer's arguments.
-
-        Args:
-            output: folder of checkpoints and logs.
-            evaluate: whether there are held-out rows.
-
-        Raises:
-            TrainingError: `trainer` has an unknown key, or one that has a field here.
-        """
-        import torch
-        from transformers import TrainingArguments
-
-        known = {f.name for f in dataclasses.fields(TrainingArguments)}
-        bf16 = self.precision == "bf16"
-        if self.precision == "auto":
-            bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        ours: dict[str, Any] = {
-            "output_dir": str(output),
-            "learning_rate": self.learning_rate,
-            "per_device_train_batch_size": self.batch,
-            "per_device_eval_batch_size": self.batch,
-            "gradient_accumulation_steps": self.accumulation,
-            "num_train_epochs": self.epochs,
-            "max_steps": self.max_steps,
-            "warmup_steps": self.warmup,
-            "lr_scheduler_type": self.schedule,
-            "weight_decay": self.weight_decay,
-            "max_grad_norm": self.max_grad_norm,
-            "seed": self.seed,
-            "bf16": bf16,
-            "gradient_checkpointing": self.activation_checkpointing,
-            "dataloader_num_workers": self.workers,
-            "dataloader_pin_memory": torch.cuda.is_available(),
-            "logging_steps": self.log_steps,
-            "eval_strategy": "steps" if evaluate and self.eval_steps else "no",
-            "eval_steps": self.eval_steps or None,
-            "save_strategy": "steps" if self.save_steps else "no",
-            "save_steps": self.save_steps or 500,
-            "save_total_limit": self.keep or None,
-            "report_to": list(self.report_to),
-        }
-        # Names changed in transformers 5.
-        if "activation_checkpointing" in known:
-            ours["activation_checkpointing"] = ours.pop("gradient_checkpointing")
-        if "warmup_ratio" in known:
-            ours["warmup_ratio"] = ours.pop("warmup_steps")
-        # Left to itself, accelerate would let processes on CPUs train without knowing each other.
-        seen = getattr(torch, "accelerator", torch.cuda)
-        further = {"use_cpu": not seen.is_available(), **self.trainer}
-        for name in self.trainer:
-            if name not in known:
-                raise unknown_key(f"trainer.{name}", name, known, "a TrainingArguments field")
-            if name in ours:
-                raise TrainingError(f"trainer.{name} has a field of its own; set that instead")
-        return TrainingArguments(**ours, **further)
-
-
-@dataclass
-class SftConfig(RunConfig):
-    """Supervised fine-tuning towards a teacher's boxes.
-
-    Attributes:
-        evaluate_reward: measure the held-out crops with the reward, too, which loads its model.
-    """
-
-    evaluate_reward: bool = False
-
-
-@dataclass
-class GrpoConfig(RunConfig):
-    """Group-relative policy optimisation.
-
-    Attributes:
-        group: samples of each row (G), at least 2.
-        temperature: of sampling and of the scored log-probabilities, > 0.
-        beta: weight of the divergence from the policy that training started from; 0: none, and no
-            second copy of the policy in memory.
-        kl: "k3" estimates it from the drawn factors, "exact" sums over all choices.
-        variant: how factors are averaged, see `losses.policy_loss`.
-        scaling: of advantages, see `losses.advantages`; "batch" is over all processes.
-        num_iterations: optimizer steps on each rollout (mu).
-        clip_low, clip_high: how far a ratio may leave 1; clip_high None: the variant's own. They
-            do something only where num_iterations > 1.
-        patience: steps in a row without any reward before the run stops.
-        baseline_steps: steps between measurements of the gain over no crop and random crops, which
-            cost two more rewards a row; 0: never.
-        picture_steps: steps between pictures of sampled boxes; 0: never.
-        pictures: rows on one of them.
-    """
-
-    group: int = 6
-    temperature: float = 0.8
-    beta: float = 0.01
-    kl: Literal["k3", "exact"] = "k3"
-    variant: Variant = "dr_grpo"
-    scaling: Scaling = "none"
-    num_iterations: int = 1
-    clip_low: float = 0.2
-    clip_high: float | None = None
-    patience: int = 10
-    baseline_steps: int = 10
-    picture_steps: int = 100
-    pictures: int = 8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.group < 2:
-            raise TrainingError(
-                f"group={self.group}: a sample is worth what it earns over the others of its row, "
-                "so a group of one teaches nothing; use 2 or more (the paper's is 6)"
-            )
-        for name in ("num_iterations", "patience", "pictures"):
-            _range(name, getattr(self, name), 1)
-        for name in ("beta", "baseline_steps", "picture_steps", "clip_low"):
-            _range(name, getattr(self, name), 0)
-        if not self.temperature > 0:
-            raise TrainingError(f"temperature={self.temperature} must be above 0")
+        if not 0 <= self.held_out < 1:
+            raise TrainingError(f"data.held_out={self.held_out} must be from 0 to below 1")
 
 
 @dataclass
@@ -296,24 +116,179 @@ class RewardConfig:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+_AT_LEAST = {
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "logging_steps": 1,
+    "num_generations": 2,
+    "num_iterations": 1,
+    "patience": 1,
+    "pictures": 1,
+    "warmup_steps": 0,
+    "max_grad_norm": 0,
+    "weight_decay": 0,
+    "dataloader_num_workers": 0,
+    "beta": 0,
+    "epsilon": 0,
+    "baseline_steps": 0,
+    "picture_steps": 0,
+}
+_ABOVE_0 = ("learning_rate", "num_train_epochs", "temperature")
+
+
+def check_limits(values: Mapping[str, Any]) -> None:
+    """Refuse numbers that can't be.
+
+    Raises:
+        TrainingError: one is out of range.
+    """
+    for name, least in _AT_LEAST.items():
+        if name in values and not values[name] >= least:
+            why = ", as a group of one teaches nothing" if name == "num_generations" else ""
+            raise TrainingError(f"{name}={values[name]} must be at least {least}{why}")
+    for name in _ABOVE_0:
+        if name in values and not values[name] > 0:
+            raise TrainingError(f"{name}={values[name]} must be above 0")
+
+
+@dataclass
+class RunArguments(TrainingArguments):
+    """What SFT and GRPO have in common: `transformers.TrainingArguments`, with our defaults.
+
+    Attributes:
+        per_device_eval_batch_size: 0: as in training.
+        warmup_steps: steps in which the rate rises; below 1, a share of all steps.
+        bf16: None: where the GPU has it.
+        use_cpu: also where there is no accelerator.
+    """
+
+    learning_rate: float = 5e-5
+    per_device_train_batch_size: int = 1
+    per_device_eval_batch_size: int = 0
+    gradient_accumulation_steps: int = 1
+    max_steps: int = -1
+    max_grad_norm: float = 1.0
+    weight_decay: float = 0.0
+    num_train_epochs: float = 1.0
+    warmup_steps: float = 0.03
+    lr_scheduler_type: str = "cosine"
+    seed: int = 0
+    bf16: bool | None = None  # type: ignore[assignment]  # made a bool by __post_init__
+    dataloader_num_workers: int = 2
+    logging_steps: float = 10
+    save_total_limit: int | None = 2
+    report_to: str | list[str] = "none"
+
+    def __post_init__(self) -> None:
+        check_limits(vars(self))
+        self.per_device_eval_batch_size = (
+            self.per_device_eval_batch_size or self.per_device_train_batch_size
+        )
+        gpu = torch.cuda.is_available()
+        self.dataloader_pin_memory = self.dataloader_pin_memory and gpu
+        if self.bf16 is None:
+            self.bf16 = gpu and torch.cuda.is_bf16_supported()
+        # Left to itself, accelerate would let processes on CPUs train without knowing each other.
+        self.use_cpu = self.use_cpu or not getattr(torch, "accelerator", torch.cuda).is_available()
+        if self.warmup_steps < 1 and hasattr(self, "warmup_ratio"):
+            # Before transformers 5, a share had a name of its own.
+            self.warmup_ratio, self.warmup_steps = self.warmup_steps, 0
+        super().__post_init__()
+
+
+@dataclass
+class SftConfig(RunArguments):
+    """Supervised fine-tuning towards a teacher's boxes.
+
+    Attributes:
+        evaluate_reward: measure the held-out crops with the reward, too, which loads its model.
+    """
+
+    evaluate_reward: bool = False
+
+
+@dataclass
+class GrpoConfig(RunArguments):
+    """Group-relative policy optimisation.
+
+    Attributes:
+        num_generations: samples of each row (G), at least 2.
+        temperature: of sampling and of the scored log-probabilities, > 0.
+        beta: weight of the divergence from the policy that training started from; 0: none, and no
+            second copy of the policy in memory.
+        kl: "k3" estimates it from the drawn factors, "exact" sums over all choices.
+        loss_type: how factors are averaged, see `losses.policy_loss`.
+        scale_rewards: of advantages, see `losses.advantages`; "batch" is over all processes.
+        num_iterations: optimizer steps on each rollout (mu).
+        epsilon, epsilon_high: how far a ratio may fall below 1, and exceed it; epsilon_high None:
+            the loss type's own. They do something only where num_iterations > 1.
+        patience: steps in a row without any reward before the run stops.
+        baseline_steps: steps between measurements of the gain over no crop and random crops, which
+            cost two more rewards a row; 0: never.
+        picture_steps: steps between pictures of sampled boxes; 0: never.
+        pictures: rows on one of them.
+    """
+
+    num_generations: int = 6
+    temperature: float = 0.8
+    beta: float = 0.01
+    kl: Literal["k3", "exact"] = "k3"
+    loss_type: Variant = "dr_grpo"
+    scale_rewards: Scaling = "none"
+    num_iterations: int = 1
+    epsilon: float = 0.2
+    epsilon_high: float | None = None
+    patience: int = 10
+    baseline_steps: int = 10
+    picture_steps: int = 100
+    pictures: int = 8
+
+
+def own_defaults(kind: type[RunArguments]) -> dict[str, Any]:
+    """Return the defaults that are ours, by name."""
+    names: set[str] = set()
+    for step in kind.__mro__[: kind.__mro__.index(TrainingArguments)]:
+        names.update(vars(step).get("__annotations__", {}))
+    return {one.name: one.default for one in fields(kind) if one.name in names}
+
+
 @dataclass
 class TrainConfig:
-    """A whole run; see `settings.py`."""
+    """A whole run; see `settings.py`.
+
+    Attributes:
+        policy, data, reward: its parts.
+        sft, grpo: values by name, of `SftConfig` and `GrpoConfig`; made into these by `arguments`,
+            as that chooses this process's device.
+    """
 
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     data: DataConfig = field(default_factory=DataConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
-    sft: SftConfig = field(default_factory=SftConfig)
-    grpo: GrpoConfig = field(default_factory=GrpoConfig)
+    sft: dict[str, Any] = field(default_factory=dict)
+    grpo: dict[str, Any] = field(default_factory=dict)
 
+    def arguments(
+        self, method: Literal["sft", "grpo"], output: Path, *, evaluate: bool
+    ) -> SftConfig | GrpoConfig:
+        """Return the Trainer's arguments.
 
-def _range(
-    name: str, value: float, low: float, high: float | None = None, *, high_open: bool = False
-) -> None:
-    above = high is not None and (value >= high if high_open else value > high)
-    if value < low or above:
-        limits = f"at least {low}" if high is None else f"from {low} to below {high}"
-        raise TrainingError(f"{name}={value} must be {limits}")
+        Args:
+            method: which of the two.
+            output: folder of checkpoints and logs.
+            evaluate: whether there are held-out rows.
+
+        Raises:
+            TrainingError: values don't go together.
+        """
+        kind: type[SftConfig | GrpoConfig] = SftConfig if method == "sft" else GrpoConfig
+        values = {**getattr(self, method), "output_dir": str(output)}
+        if not evaluate:
+            values["eval_strategy"] = "no"
+        try:
+            return kind(**values)
+        except (ValueError, TypeError) as error:
+            raise TrainingError(f"{method}: {error}") from error
 
 
 def unknown_key(name: str, key: str, known: Iterable[Any], what: str) -> TrainingError:

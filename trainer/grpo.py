@@ -3,7 +3,7 @@
 One optimizer step, in this order: every micro-batch's rollouts, drawn with the policy as it is;
 one call of the reward for all of them; advantages over all processes; then the micro-batches'
 losses. A process owns whole groups. Rollouts depend on (seed, epoch, row, sample) alone, see
-`loading.rollout_noise`.
+`batching.rollout_noise`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler
-from transformers import TrainingArguments
 
 from cropzoom.data.row import Row
 from cropzoom.errors import TrainingError
@@ -52,8 +51,7 @@ class GrpoTrainer(PolicyTrainer):
         policy: trained in place, without dropout; usually the result of SFT.
         rows: at least one.
         reward: what a crop is worth; never a part of the policy.
-        args: `transformers.TrainingArguments`, see `config.GrpoConfig.arguments`.
-        config: the method's own settings.
+        args: the Trainer's and the method's.
         eval_rows: held out; None or empty: no evaluation.
 
     Raises:
@@ -65,14 +63,14 @@ class GrpoTrainer(PolicyTrainer):
         policy: Policy,
         rows: Sequence[Row],
         reward: Reward,
-        args: TrainingArguments,
-        config: GrpoConfig,
+        args: GrpoConfig,
         *,
         eval_rows: Sequence[Row] | None = None,
     ) -> None:
-        self.config = config
-        reference = copy.deepcopy(policy).requires_grad_(False).eval() if config.beta else None
+        self.config = args
+        reference = copy.deepcopy(policy).requires_grad_(False).eval() if args.beta else None
         super().__init__(policy, rows, args, eval_rows=eval_rows, reward=reward)
+        self.reward: Reward = reward
         self.reference = None if reference is None else reference.to(args.device)
         self.monitor = health.Monitor()
         self._window: list[dict[str, Tensor]] = []
@@ -128,7 +126,7 @@ class GrpoTrainer(PolicyTrainer):
         window, boxes = [], []
         for sample in samples:
             noise = rollout_noise(
-                sample["rows"], config.group, policy.noise_length, self.args.seed, epoch
+                sample["rows"], config.num_generations, policy.noise_length, self.args.seed, epoch
             )
             inputs = self._prepare_inputs(sample["batch"])
             with torch.no_grad(), self.compute_loss_context_manager():
@@ -147,7 +145,7 @@ class GrpoTrainer(PolicyTrainer):
         # Over all processes, so that scaling by the batch means the whole step's batch.
         everyone = self.gathered(earned)
         self._check_rewards(everyone)
-        gains = losses.advantages(everyone, config.scaling)
+        gains = losses.advantages(everyone, config.scale_rewards)
         first = len(rows) * self.accelerator.process_index
         own = gains[first : first + len(rows)].split([len(sample["rows"]) for sample in samples])
         for part, gain in zip(window, own, strict=True):
@@ -207,7 +205,7 @@ class GrpoTrainer(PolicyTrainer):
     def _draw(self, rows: Sequence[Row], boxes: Tensor, rewards: Tensor, step: int) -> None:
         shown = slice(0, self.config.pictures)
         sheet = pictures.grid(rows[shown], boxes[shown], rewards[shown])
-        pictures.save_grid(sheet, Path(self.args.output_dir) / "pictures", step)
+        pictures.save_grid(sheet, Path(str(self.args.output_dir)) / "pictures", step)
         for callback in self.callback_handler.callbacks:
             writer = getattr(callback, "tb_writer", None)
             if writer is not None:
@@ -243,11 +241,10 @@ class GrpoTrainer(PolicyTrainer):
         if self.reference is not None:
             with torch.no_grad(), self.accelerator.autocast():
                 reference: Scores = self.reference("score", *scoring)
-            divergence = (
-                losses.kl_exact(scores.log_distribution, reference.log_distribution)
-                if exact
-                else losses.kl_k3(scores.logp, reference.logp)
-            )
+            if scores.log_distribution is not None and reference.log_distribution is not None:
+                divergence = losses.kl_exact(scores.log_distribution, reference.log_distribution)
+            else:
+                divergence = losses.kl_k3(scores.logp, reference.logp)
         # Used once, rollouts are of the very policy that is scored: a ratio of exactly 1.
         once = config.num_iterations == 1
         loss = losses.policy_loss(
@@ -255,9 +252,9 @@ class GrpoTrainer(PolicyTrainer):
             scores.logp.detach() if once else rollout["logp"],
             rollout["advantages"],
             rollout["mask"],
-            variant=config.variant,
-            clip_low=config.clip_low,
-            clip_high=config.clip_high,
+            variant=config.loss_type,
+            clip_low=config.epsilon,
+            clip_high=config.epsilon_high,
             max_length=self.accelerator.unwrap_model(self.model).noise_length,
             num_items=self._drawn_in_step,
             parts=self.accelerator.num_processes,
@@ -272,7 +269,7 @@ class GrpoTrainer(PolicyTrainer):
             "policy/clipped_high": float(loss.clipped_high),
         }
         self.note(per_factor, weight=max(1, int(rollout["mask"].sum())))
-        if config.variant == "dapo":
+        if config.loss_type == "dapo":
             return loss.total
         return loss.total * self.share_of_step(inputs, num_items_in_batch)
 

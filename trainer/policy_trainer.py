@@ -55,6 +55,7 @@ class PolicyTrainer(Trainer):
             that don't know of each other.
     """
 
+    model: Any
     # `compute_loss` returns this micro-batch's share of the step's mean, see `share_of_step`.
     loss_is_scaled_for_ga = True
 
@@ -98,7 +99,7 @@ class PolicyTrainer(Trainer):
         if started != together:
             raise TrainingError(
                 f"started as one of {started} processes, but {together} train together: they would "
-                "overwrite each other. On CPUs, set trainer.use_cpu=true"
+                "overwrite each other. On CPUs, set use_cpu=true"
             )
         set_seed(args.seed, device_specific=True)
         # Sharded weights are gathered into this one to be saved in the policy's own format.
@@ -123,7 +124,7 @@ class PolicyTrainer(Trainer):
     # Data
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
-        dataset = self.train_dataset if train_dataset is None else train_dataset
+        dataset: Any = self.train_dataset if train_dataset is None else train_dataset
         return self._sampler(len(dataset))
 
     def _sampler(self, length: int) -> Sampler[int]:
@@ -198,7 +199,7 @@ class PolicyTrainer(Trainer):
     ) -> None:
         if not self.args.should_save:
             return
-        folder = Path(output_dir or self.args.output_dir)
+        folder = Path(str(output_dir or self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         policy = self.accelerator.unwrap_model(self.model)
         if self._whole is not None and state_dict:
@@ -242,11 +243,11 @@ class PolicyTrainer(Trainer):
                 tensor.copy_(saved[name])
 
     def _load_best_model(self) -> None:
-        self._load_from_checkpoint(self.state.best_model_checkpoint, self.model)
+        self._load_from_checkpoint(str(self.state.best_model_checkpoint), self.model)
 
     # Evaluation
 
-    def evaluate(
+    def evaluate(  # type: ignore[override]  # rows, not several data sets by name
         self,
         eval_dataset: Sequence[Row] | Dataset[Any] | None = None,
         ignore_keys: list[str] | None = None,
@@ -301,12 +302,12 @@ class PolicyTrainer(Trainer):
 
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the newest complete checkpoint of a run; one cut short by a kill is passed over."""
-    found = []
+    checkpoints = []
     for path in folder.glob("checkpoint-*"):
         number = re.fullmatch(r"checkpoint-(\d+)", path.name)
         if number is not None:
-            found.append((int(number.group(1)), path))
-    for _, path in sorted(found, reverse=True):
+            checkpoints.append((int(number.group(1)), path))
+    for _, path in sorted(checkpoints, reverse=True):
         try:
             # Written last, so a whole one means that all other files are whole.
             json.loads((path / _COMPLETE).read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from cropzoom.data.row import Row
+from cropzoom.files import write_whole
 
 _TILE, _CAPTION = 256, 28
 _BEST, _OTHER, _TRUTH = (20, 150, 60), (220, 120, 40), (40, 90, 220)
@@ -38,12 +40,10 @@ def grid(rows: Sequence[Row], boxes: Tensor, rewards: Tensor) -> Image.Image:
 
 
 def save_grid(sheet: Image.Image, folder: Path, step: int) -> Path:
-    """Write the sheet as `step-000120.png`, beside first, then renamed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step-{step:06d}.png"
-    part = path.with_suffix(".part")
-    sheet.save(part, "PNG")
-    return part.replace(path)
+    """Write the sheet as `step-000120.png`."""
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return write_whole(folder / f"step-{step:06d}.png", buffer.getvalue())
 
 
 def _tile(row: Row, boxes: Tensor, rewards: Tensor) -> Image.Image:

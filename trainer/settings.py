@@ -7,20 +7,57 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from cropzoom.errors import TrainingError
+from cropzoom.files import write_whole
 
-from .config import TrainConfig, unknown_key
-from .recipes import PRESETS
+from .config import (
+    DataConfig,
+    GrpoConfig,
+    PolicyConfig,
+    RewardConfig,
+    SftConfig,
+    TrainConfig,
+    check_limits,
+    own_defaults,
+    unknown_key,
+)
+from .recipes import RECIPES
 
 FILE = "config.yaml"
+_SECTIONS: dict[str, type[Any]] = {
+    "policy": PolicyConfig,
+    "data": DataConfig,
+    "reward": RewardConfig,
+    "sft": SftConfig,
+    "grpo": GrpoConfig,
+}
+# Names of sft and grpo before they were those of TrainingArguments and TRL.
+_RENAMED = {
+    "batch": "per_device_train_batch_size",
+    "accumulation": "gradient_accumulation_steps",
+    "epochs": "num_train_epochs",
+    "warmup": "warmup_steps (below 1: a share of the steps)",
+    "schedule": "lr_scheduler_type",
+    "precision": "bf16 (true, false, or null: where the GPU has it)",
+    "workers": "dataloader_num_workers",
+    "log_steps": "logging_steps",
+    "keep": "save_total_limit",
+    "trainer": "no key any more: what it held stands in the section itself",
+    "group": "num_generations",
+    "variant": "loss_type",
+    "scaling": "scale_rewards",
+    "clip_low": "epsilon",
+    "clip_high": "epsilon_high",
+}
 
 
 def resolve(
@@ -47,19 +84,20 @@ def resolve(
     content = _read(file) if file else {}
     chosen = preset or content.pop("preset", None) or "paper"
     content.pop("preset", None)
-    if chosen not in PRESETS:
-        raise unknown_key(f"preset {chosen!r}", str(chosen), PRESETS, "a preset")
-    layers: list[Mapping[str, Any]] = [PRESETS[chosen], content]
+    if chosen not in RECIPES:
+        raise unknown_key(f"preset {chosen!r}", str(chosen), RECIPES, "a preset")
+    ours = {"sft": own_defaults(SftConfig), "grpo": own_defaults(GrpoConfig)}
+    layers: list[Mapping[str, Any]] = [ours, RECIPES[chosen], content]
     layers += [_setting(text) for text in settings]
     for name, value in flags.items():
         section, _, key = name.partition("__")
         if value is not None:
             layers.append({section: {key: value}})
-    config = _build(TrainConfig, _merged(layers), "")
+    config = _build(layers)
     earlier = _earlier_policy(Path(config.policy.model))
     if earlier:
-        layers.insert(1, {"policy": earlier})
-        config = _build(TrainConfig, _merged(layers), "")
+        layers.insert(2, {"policy": earlier})
+        config = _build(layers)
     return config
 
 
@@ -77,8 +115,29 @@ def _earlier_policy(folder: Path) -> dict[str, Any]:
 
 def differences(first: TrainConfig, second: TrainConfig) -> list[str]:
     """Name the keys in which two configurations differ, with both values."""
-    a, b = dict(_flat(_plain(first))), dict(_flat(_plain(second)))
+    a, b = (
+        {
+            f"{section}.{key}": value
+            for section, values in dataclasses.asdict(config).items()
+            for key, value in values.items()
+        }
+        for config in (first, second)
+    )
     return [f"{key}: {a.get(key)!r} / {b.get(key)!r}" for key in a | b if a.get(key) != b.get(key)]
+
+
+def save_config(config: TrainConfig, folder: Path) -> Path:
+    """Write config.yaml into a folder, made where missing."""
+    return write_whole(folder / FILE, yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read what `save_config` wrote, or any file of the same form on top of the defaults.
+
+    Raises:
+        TrainingError: unreadable, or a key or value that can't be.
+    """
+    return resolve(None, path)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -99,22 +158,13 @@ def _setting(text: str) -> dict[str, Any]:
     if not (equals and dot and key):
         raise TrainingError(f"setting {text!r} must have the form section.key=value")
     try:
-        parsed = yaml.safe_load(value)
+        entry = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise TrainingError(f"setting {text!r}: the value is no YAML: {error}") from error
-    *path, last = key.split(".")
-    # grpo.trainer.run_name=x reaches into a field that holds a mapping.
-    entry: Any = {last: parsed}
-    for part in reversed(path):
+    # data.columns.question=x reaches into a field that holds a mapping.
+    for part in reversed(key.split(".")):
         entry = {part: entry}
     return {section: entry}
-
-
-def _merged(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        _merge(merged, layer)
-    return merged
 
 
 def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
@@ -125,85 +175,47 @@ def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
             into[key] = copy.deepcopy(value)
 
 
-T = TypeVar("T")
+def _build(layers: Sequence[Mapping[str, Any]]) -> TrainConfig:
+    """Make a configuration of plain values, checking names, types and limits."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        _merge(merged, layer)
+    sections: dict[str, Any] = {}
+    for section, values in merged.items():
+        if section not in _SECTIONS:
+            raise unknown_key(str(section), str(section), _SECTIONS, "a section")
+        kind = _SECTIONS[section]
+        checked = _checked(section, values, typing.get_type_hints(kind))
+        if section in ("sft", "grpo"):
+            check_limits(checked)
+            sections[section] = checked
+        else:
+            sections[section] = kind(**checked)
+    return TrainConfig(**sections)
 
 
-def _build(kind: type[T], values: Mapping[str, Any], prefix: str) -> T:
-    """Make a dataclass of plain values, checking names and types."""
+def _checked(section: str, values: Any, hints: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(values, Mapping):
-        raise TrainingError(f"{prefix[:-1]} must hold keys and values, not {values!r}")
-    hints = typing.get_type_hints(kind)
-    made = {}
+        raise TrainingError(f"{section} must hold keys and values, not {values!r}")
+    checked = {}
     for key, value in values.items():
-        name = f"{prefix}{key}"
-        if key not in hints:
-            raise unknown_key(name, str(key), hints, "a key" if prefix else "a section")
-        hint = hints[key]
-        nested = dataclasses.is_dataclass(hint)
-        made[key] = _build(hint, value, f"{name}.") if nested else _typed(name, value, hint)
-    return kind(**made)
+        name = f"{section}.{key}"
+        if key in hints:
+            checked[key] = _typed(name, value, hints[key])
+        elif section in ("sft", "grpo") and key in _RENAMED:
+            raise TrainingError(f"{name} is now {_RENAMED[key]}")
+        else:
+            raise unknown_key(name, str(key), hints, "a key")
+    return checked
 
 
 def _typed(name: str, value: Any, hint: Any) -> Any:
-    origin, options = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in options:
-            return None
-        return _typed(name, value, next(o for o in options if o is not type(None)))
-    if origin is Literal:
-        if value in options:
-            return value
-        raise TrainingError(f"{name}={value!r} must be one of {', '.join(map(repr, options))}")
-    if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_typed(name, item, options[0]) for item in value)
-    if origin is dict and isinstance(value, Mapping):
-        return {str(k): _typed(f"{name}.{k}", v, options[1]) for k, v in value.items()}
-    if hint is Any:
-        return value
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if hint is float:
-        if whole or isinstance(value, float):
-            return float(value)
-        if isinstance(value, str):
-            # YAML takes 1e-5 for a text: it wants a point.
-            try:
-                return float(value)
-            except ValueError:
-                pass
-    elif hint is int:
-        if whole:
-            return value
-    elif isinstance(hint, type) and isinstance(value, hint):
-        return value
-    wanted = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
-    raise TrainingError(f"{name}={value!r} must be of type {wanted}")
-
-
-def save_config(config: TrainConfig, folder: Path) -> Path:
-    """Write config.yaml into a folder, beside first, then renamed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE
-    part = path.with_suffix(".part")
-    part.write_text(yaml.safe_dump(_plain(config), sort_keys=False), encoding="utf-8")
-    return part.replace(path)
-
-
-def load_config(path: Path) -> TrainConfig:
-    """Read what `save_config` wrote, or any file of the same form on top of the defaults.
-
-    Raises:
-        TrainingError: unreadable, or a key or value that can't be.
-    """
-    return resolve(None, path)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _flat(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for section, values in content.items():
-        for key, value in values.items():
-            yield f"{section}.{key}", value
+    if hint is float and isinstance(value, str):
+        # YAML takes 1e-5 for a text: it wants a point.
+        with suppress(ValueError):
+            value = float(value)
+    try:
+        return TypeAdapter(hint).validate_python(value, strict=True)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise TrainingError(f"{name}={value!r} is refused: {reason}") from error

@@ -30,7 +30,7 @@ class SftTrainer(PolicyTrainer):
     Args:
         policy: trained in place, with its dropout.
         rows: those without a box are left out, and counted in a warning.
-        args: `transformers.TrainingArguments`, see `config.SftConfig.arguments`.
+        args: the Trainer's, such as a `config.SftConfig`.
         eval_rows: held out; those without a box count for area and reward only.
         reward: what evaluation measures crops with; None: geometry only.
 

@@ -18,8 +18,9 @@ from accelerate.utils import set_seed
 from cropzoom.data.columns import ColumnMap
 from cropzoom.data.rows import Rows, load_rows, split_rows
 from cropzoom.errors import DataError, TrainingError
+from cropzoom.files import write_whole
 
-from .config import DataConfig, PolicyConfig, RewardConfig, TrainConfig
+from .config import DataConfig, GrpoConfig, PolicyConfig, RewardConfig, TrainConfig
 from .grpo import GrpoTrainer
 from .policies import load_policy
 from .policies.policy import Policy
@@ -51,22 +52,20 @@ def run(method: Literal["sft", "grpo"], config: TrainConfig, output: Path) -> di
             folder holds a run of another configuration.
     """
     _check_folder(config, output)
-    settings = config.sft if method == "sft" else config.grpo
     rows = read_rows(config.data, need_box=method == "sft")
     train, held_out = hold_out(rows, config.data)
-    args = settings.arguments(output, evaluate=held_out is not None)
+    args = config.arguments(method, output, evaluate=held_out is not None)
     # Before the models: it chooses this process's GPU.
     logger.info("training on %s", args.device)
-    set_seed(settings.seed)
+    set_seed(args.seed)
     policy = make_policy(config.policy)
     trainer: PolicyTrainer
-    if method == "sft":
-        reward = build_reward(config.reward) if config.sft.evaluate_reward else None
-        trainer = SftTrainer(policy, train, args, eval_rows=held_out, reward=reward)
+    if isinstance(args, GrpoConfig):
+        reward = build_reward(config.reward)
+        trainer = GrpoTrainer(policy, train, reward, args, eval_rows=held_out)
     else:
-        trainer = GrpoTrainer(
-            policy, train, build_reward(config.reward), args, config.grpo, eval_rows=held_out
-        )
+        measure = build_reward(config.reward) if args.evaluate_reward else None
+        trainer = SftTrainer(policy, train, args, eval_rows=held_out, reward=measure)
     # All have looked at the folder before the first writes to it.
     trainer.accelerator.wait_for_everyone()
     if args.should_save:
@@ -89,9 +88,7 @@ def run(method: Literal["sft", "grpo"], config: TrainConfig, output: Path) -> di
         "log": [entry for entry in trainer.state.log_history if "loss" in entry][-1:],
     }
     if args.should_save:
-        part = output / f"{SUMMARY}.part"
-        part.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-        part.replace(output / SUMMARY)
+        write_whole(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
     return summary
 
 

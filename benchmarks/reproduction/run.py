@@ -207,24 +207,26 @@ def best_boxes(policy: Policy, rows: Sequence[Row]) -> Tensor:
 def train_sft(settings: Settings, seed: int, folder: Path) -> None:
     """Teach a policy the teacher's boxes, and save it."""
     args = SftConfig(
+        output_dir=str(folder / "trainer"),
         learning_rate=settings.sft_rate,
-        batch=settings.sft_batch,
+        per_device_train_batch_size=settings.sft_batch,
         max_steps=settings.sft_steps,
         weight_decay=0.03,
         seed=seed,
-        precision="fp32",
-        workers=0,
-        log_steps=50,
+        bf16=False,
+        dataloader_num_workers=0,
+        logging_steps=50,
         save_steps=500,
-        keep=1,
-        trainer={"disable_tqdm": True, "adam_beta2": 0.97},
+        save_total_limit=1,
+        disable_tqdm=True,
+        adam_beta2=0.97,
     )
     policy = build_policy(seed)
     curve = Curve(list(PageRows(f"curve-{seed}", settings.curve[0])), settings.sft_steps // 10, ())
     trainer = SftTrainer(
         policy,
         taught_rows(f"sft-{seed}", settings.sft_pages),
-        args.arguments(folder / "trainer", evaluate=False),
+        args,
     )
     _train(trainer, policy, curve, folder)
 
@@ -239,22 +241,24 @@ def train_grpo(
 ) -> None:
     """Let an SFT policy learn from a reader (`READER` when None), by the reward of that name, and
     save it."""
-    config = GrpoConfig(
+    args = GrpoConfig(
+        output_dir=str(folder / "trainer"),
         learning_rate=settings.grpo_rate,
-        batch=settings.grpo_batch,
+        per_device_train_batch_size=settings.grpo_batch,
         max_steps=settings.grpo_steps,
-        group=settings.group,
+        num_generations=settings.group,
         temperature=1.0,
         beta=settings.beta,
-        scaling="batch",
+        scale_rewards="batch",
         seed=seed,
-        precision="fp32",
-        workers=0,
-        log_steps=10,
+        bf16=False,
+        dataloader_num_workers=0,
+        logging_steps=10,
         save_steps=50,
-        keep=1,
+        save_total_limit=1,
         baseline_steps=0,
-        trainer={"disable_tqdm": True, "adam_beta2": 0.97},
+        disable_tqdm=True,
+        adam_beta2=0.97,
     )
     rewards = {reward.name: reward for reward in rewards_of(vlm or load_vlm(READERS / READER))}
     rows, every = settings.curve
@@ -263,8 +267,7 @@ def train_grpo(
         policy,
         PageRows(f"grpo-{seed}", settings.grpo_steps * settings.grpo_batch),
         rewards[name],
-        config.arguments(folder / "trainer", evaluate=False),
-        config,
+        args,
     )
     curve = Curve(list(PageRows(f"curve-{seed}", rows)), every, tuple(rewards.values()))
     _train(trainer, policy, curve, folder)

@@ -150,16 +150,17 @@ class Clock(TrainerCallback):
 def teach(folder: Path, rows: list[Row], steps: int, out: Path) -> tuple[Path, Path]:
     """Teach the text policy to write boxes; return its folder, and that of a pointer on it."""
     policy = load_policy(folder, "text", constrained=False)
-    config = SftConfig(
+    args = SftConfig(
+        output_dir=str(out / "run"),
         learning_rate=3e-3,
-        batch=4,
+        per_device_train_batch_size=4,
         max_steps=steps,
-        workers=0,
-        log_steps=10,
-        save_steps=0,
-        trainer=QUIET,
+        dataloader_num_workers=0,
+        logging_steps=10,
+        save_strategy="no",
+        **QUIET,
     )
-    SftTrainer(policy, rows, config.arguments(out / "run", evaluate=False)).train()
+    SftTrainer(policy, rows, args).train()
     policy.save_pretrained(out / "text")
     load_policy(out / "text", "pointer").save_pretrained(out / "pointer")
     return out / "text", out / "pointer"
@@ -168,21 +169,21 @@ def teach(folder: Path, rows: list[Row], steps: int, out: Path) -> tuple[Path, P
 def ours(folder: Path, rows: list[Row], reward: Timed, options: Settings, scratch: Path) -> Clock:
     """One round of our trainer with the policy in the folder."""
     torch.manual_seed(0)
-    config = GrpoConfig(
+    args = GrpoConfig(
+        output_dir=str(scratch),
         learning_rate=1e-5,
-        batch=options.prompts,
+        per_device_train_batch_size=options.prompts,
         max_steps=options.steps + 1,
-        group=options.group,
+        num_generations=options.group,
         temperature=1.0,
         beta=0.0,
-        workers=0,
-        save_steps=0,
+        dataloader_num_workers=0,
+        save_strategy="no",
         baseline_steps=0,
         picture_steps=0,
-        trainer=QUIET,
+        **QUIET,
     )
-    args = config.arguments(scratch, evaluate=False)
-    trainer = GrpoTrainer(load_policy(folder), rows, reward, args, config)
+    trainer = GrpoTrainer(load_policy(folder), rows, reward, args)
     clock = Clock(reward)
     trainer.add_callback(clock)
     trainer.train()

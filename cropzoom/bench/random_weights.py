@@ -208,7 +208,7 @@ def random_checkpoint(name: str, folder: Path, questions: Iterable[str]) -> Path
     """
     if name not in ARCHITECTURES:
         raise OptionsError(f"architecture {name!r} must be one of {', '.join(ARCHITECTURES)}")
-    from cropzoom.trainer.policies.vlm_policy import PROMPT
+    from cropzoom.trainer.vlm import PROMPT
 
     out = folder / "checkpoint"
     if not out.exists():
@@ -287,6 +287,7 @@ def _in_int8(fused: Path, out: Path) -> None:
 def _without_fused(fused: Path, out: Path) -> None:
     """Make a cropper of the same files but the graph with fused attention."""
     from cropzoom.cropper.folder import MANIFEST_NAME
+    from cropzoom.cropper.manifest import sealed
     from cropzoom.cropper.smolvlm.vlm_spec import FUSED_DECODER
     from cropzoom.export.staging import new_folder
 
@@ -299,5 +300,5 @@ def _without_fused(fused: Path, out: Path) -> None:
             # Not a link: onnx_ir refuses to read files that have two names.
             shutil.copy(fused / name, folder / name)
         content["name"] = "text plain"
-        text = json.dumps(content, indent=1, ensure_ascii=False)
+        text = json.dumps(sealed(content), indent=1, ensure_ascii=False)
         (folder / MANIFEST_NAME).write_text(text, encoding="utf-8")

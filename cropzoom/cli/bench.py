@@ -230,14 +230,9 @@ def _against(
 
 
 def _write(path: Path, result: Mapping[str, Any]) -> None:
-    from cropzoom.errors import CropZoomError
+    from cropzoom.files import write_whole
 
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        raise CropZoomError(f"can't write {path}: {error}; choose another --output") from error
+    write_whole(path, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
 
 def _show(out: Output, result: Mapping[str, Any]) -> None:

@@ -145,18 +145,30 @@ def _annotated(picture: Image.Image, crops: list[Crop]) -> Image.Image:
 
 
 def _write_picture(path: Path, picture: Image.Image, option: str = "--out") -> None:
+    import io
+
+    from PIL import Image
+
     from cropzoom.errors import CropZoomError
 
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    data = io.BytesIO()
     try:
-        picture.save(path)
-    except (OSError, ValueError) as error:
-        raise CropZoomError(f"can't write {path}: {error}; choose another {option}") from error
+        picture.save(data, kind or path.suffix)
+    except (OSError, ValueError, KeyError) as error:
+        raise CropZoomError(
+            f"can't write {path}: Pillow writes no {path.suffix!r}; choose another {option}"
+        ) from error
+    _write(path, data.getvalue(), option)
 
 
-def _write(path: Path, data: bytes) -> None:
-    from cropzoom.errors import CropZoomError
+def _write(path: Path, data: bytes, option: str = "--out") -> None:
+    from cropzoom.errors import CropZoomError, DataError
+    from cropzoom.files import write_whole
 
+    if not path.parent.is_dir():
+        raise CropZoomError(f"can't write {path}: there is no such folder; choose another {option}")
     try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise CropZoomError(f"can't write {path}: {error}; choose another --out") from error
+        write_whole(path, data)
+    except DataError as error:
+        raise CropZoomError(f"{error}, with {option}") from error

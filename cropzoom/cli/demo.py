@@ -63,7 +63,8 @@ def _demo(
     from cropzoom.demo.ask_samples import ask_all
     from cropzoom.demo.demo_page import results_page
     from cropzoom.demo.server import StandInServer
-    from cropzoom.errors import CropZoomError
+    from cropzoom.errors import CropZoomError, DataError
+    from cropzoom.files import write_whole
     from cropzoom.reading.standin import StandIn
     from cropzoom.samples import load_samples
 
@@ -92,9 +93,9 @@ def _demo(
             progress.update(task, description=f"Asked {len(results)} of {count}")
     html = results_page(results, model=model, cropper=cropper, side=side, stand_in=stand_in)
     try:
-        page.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise CropZoomError(f"can't write {page}: {error}; choose another --output") from error
+        write_whole(page, html)
+    except DataError as error:
+        raise CropZoomError(f"{error}, with --output") from error
     plain = sum(asked.plain.right for asked in results)
     zoomed = sum(asked.zoomed.right for asked in results)
     out.table(

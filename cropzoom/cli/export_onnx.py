@@ -123,7 +123,7 @@ def require_export() -> None:
     """
     from cropzoom.errors import MissingDependencyError
 
-    for package in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime"):
+    for package in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "jinja2"):
         try:
             importlib.import_module(package)
         except ImportError as error:
@@ -161,12 +161,13 @@ def _export(
                 f"{checkpoint} is a nano, which is exported in fp32 and has no "
                 f"{', '.join(wrong) or 'other precision'}"
             )
+        net: Any
         net_options: dict[str, Any] = {}
         if run:
             net, training, meanings = load_checkpoint(Path(checkpoint))
             net_options["meanings"] = meanings
         else:
-            policy = load_policy(checkpoint)
+            policy: Any = load_policy(checkpoint)
             net, training = policy.net, {"checkpoint": folder.name}
             net_options = {key: getattr(policy, key) for key in ("scale", "pad_px")}
             if policy.price is not None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import json
+import signal
+import sys
+import threading
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,6 +21,7 @@ from rich.text import Text
 
 from cropzoom.errors import CropZoomError
 
+_DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
@@ -34,6 +41,15 @@ class Output:
         self._errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
     def __enter__(self) -> Output:
+        for stream in (sys.stdout, sys.stderr):
+            # A name that the terminal's encoding lacks is shown by its numbers.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        if threading.current_thread() is threading.main_thread():
+            # Working folders are cleared away by whoever made them, on the way out.
+            with contextlib.suppress(ValueError, AttributeError):
+                if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                    signal.signal(signal.SIGTERM, _leave)
         return self
 
     def __exit__(
@@ -42,6 +58,8 @@ class Output:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None and not isinstance(error, CropZoomError) and _disk_is_full(error):
+            error = CropZoomError(f"the disk is full: {error}; make room, or choose another place")
         if isinstance(error, CropZoomError):
             if self.as_json:
                 self.json({"error": {"type": type(error).__name__, "message": str(error)}})
@@ -89,3 +107,21 @@ class Output:
             transient=True,
             disable=self.as_json or not self._errors.is_terminal,
         )
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    """Tell whether a full disk is behind an error; the libraries that write have their own."""
+    cause: BaseException | None = error
+    while cause is not None:
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number in _DISK_FULL or "No space left on device" in str(cause):
+            return True
+        # What torch.save says of it.
+        if isinstance(cause, RuntimeError) and "PytorchStreamWriter failed writing" in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

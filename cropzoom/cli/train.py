@@ -49,7 +49,7 @@ ConfigFlag = Annotated[
 ]
 SetFlag = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any other key, such as grpo.group=8."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Another key, such as grpo.num_generations=8."),
 ]
 
 

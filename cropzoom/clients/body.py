@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
+from cropzoom.clients.additions import Rewritten
 from cropzoom.clients.budget import Limits
 from cropzoom.clients.dialects import DIALECTS, Dialect, Endpoint
 from cropzoom.clients.memory import Memory
-from cropzoom.clients.rewriting import Rewritten, Settings, rewrite
+from cropzoom.clients.rewriting import Settings, rewrite
 from cropzoom.errors import CropZoomError, RequestError
 from cropzoom.options import ZoomOptions
 from cropzoom.report import Reason, ZoomReport

@@ -46,10 +46,12 @@ class Cost:
     Args:
         pixels: of the crop.
         bytes: of its part, as sent.
+        pictures: 1, or 0 for a crop that is put on a picture which goes out anyway.
     """
 
     pixels: int
     bytes: int
+    pictures: int = 1
 
 
 class Budget:
@@ -74,9 +76,14 @@ class Budget:
         most = _lower(options.max_body_bytes, limits.body_bytes)
         self._body_room = None if most is None else most - body_bytes(body)
 
+    @property
+    def full(self) -> bool:
+        """Whether the server takes no more pictures, and that alone."""
+        return self._room is not None and self._room < 1
+
     def spend(self, cost: Cost) -> tuple[Reason, str] | None:
         """Take what a crop costs; return the reason why not where too little is left."""
-        if self._room is not None and self._room < 1:
+        if self._room is not None and self._room < cost.pictures:
             return Reason.LIMIT, (
                 f"the server takes {self._limits.pictures} pictures in a request, as it said"
             )
@@ -85,17 +92,17 @@ class Budget:
         if self._body_room is not None and self._body_room < cost.bytes:
             return Reason.LIMIT, "the request's body would become larger than it may be"
         for left, needed, name in (
-            (self._pictures, 1, "max_added_pictures"),
+            (self._pictures, cost.pictures, "max_added_pictures"),
             (self._pixels, cost.pixels, "max_added_pixels"),
             (self._bytes, cost.bytes, "max_added_bytes"),
         ):
             if left < needed:
                 return Reason.BUDGET, f"{name} is spent on other crops of this request"
-        self._pictures -= 1
+        self._pictures -= cost.pictures
         self._pixels -= cost.pixels
         self._bytes -= cost.bytes
         if self._room is not None:
-            self._room -= 1
+            self._room -= cost.pictures
         if self._pixel_room is not None:
             self._pixel_room -= cost.pixels
         if self._body_room is not None:

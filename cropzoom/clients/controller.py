@@ -17,12 +17,12 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from cropzoom.clients.body import failure, rewrite_body
-from cropzoom.clients.budget import body_bytes
+from cropzoom.clients.budget import Limits, body_bytes
 from cropzoom.clients.dialects import Endpoint
 from cropzoom.clients.refusals import LearntLimits, Size, is_refusal, learnt
 from cropzoom.errors import OptionsError
 from cropzoom.options import OPTION_NAMES, ZoomOptions
-from cropzoom.report import Reason, ZoomReport
+from cropzoom.report import Reason, Usage, ZoomReport
 from cropzoom.zoom import Zoom
 
 logger = logging.getLogger("cropzoom")
@@ -66,6 +66,7 @@ class Controller:
         self.on_report = on_report
         self.strict = strict
         self.limits = LearntLimits()
+        self._usage = Usage()
         self._logged: set[str] = set()
         self._logging = threading.Lock()
 
@@ -87,6 +88,12 @@ class Controller:
         `on_report` to see all calls.
         """
         return _reports.get(self)
+
+    @property
+    def usage(self) -> Usage:
+        """Sums over the calls made so far, in all threads and tasks."""
+        with self._logging:
+            return self._usage
 
     @contextmanager
     def override(self, *, enabled: bool | None = None, **changes: Any) -> Iterator[Controller]:
@@ -168,16 +175,21 @@ class Controller:
         """
         if not self.enabled:
             return Call(self, body, dict(body), off_report(), server)
-        new, report = rewrite_body(
-            body,
-            zoom=self.zoom,
-            endpoint=endpoint,
-            options=self.options,
-            strict=self.strict,
-            limits=self.limits.of(server),
-            until=until,
-        )
-        return Call(self, body, new, report, server)
+
+        def within(limits: Limits) -> tuple[dict[str, Any], ZoomReport]:
+            return rewrite_body(
+                body,
+                zoom=self.zoom,
+                endpoint=endpoint,
+                options=self.options,
+                strict=self.strict,
+                limits=limits,
+                until=until,
+            )
+
+        known = self.limits.of(server)
+        new, report = within(known)
+        return Call(self, body, new, report, server, lambda limits: within(known.lowered(limits)))
 
     def deadline(self, timeout: float | None = None) -> float | None:
         """Return when a request made now stops waiting for crops, as `time.monotonic` counts.
@@ -206,6 +218,8 @@ class Controller:
         Call it in the caller's thread and task, for `last_report` belongs to these.
         """
         _reports.set(self, report)
+        with self._logging:
+            self._usage = self._usage.plus(report)
         self._log(report)
         if self.on_report is None:
             return
@@ -234,14 +248,17 @@ class Controller:
 class Call:
     """One request on its way: as the caller made it, as it is sent, and what came of it.
 
-    Send `new`; where the server refuses it, send `body` instead:
+    Send `new` as long as it is `changed`; where the server refuses it, what to send next is there:
 
-        try:
-            answer = send(call.new)
-        except StatusError as error:
-            if not (call.changed and call.refused(error.status, error.words)):
-                raise
-        answer = send(call.body)
+        while call.changed:
+            try:
+                answer = send(call.new)
+                break
+            except StatusError as error:
+                if not call.refused(error.status, error.words):
+                    raise
+        else:
+            answer = send(call.body)
         call.accepted()
 
     and `publish()` in the end, whatever happened.
@@ -252,6 +269,7 @@ class Call:
         new: with crops.
         report: of the rewriting.
         server: stands for the server and the model.
+        within: rewrites the body again, within further limits; None where that makes no sense.
     """
 
     def __init__(
@@ -261,22 +279,28 @@ class Call:
         new: dict[str, Any],
         report: ZoomReport,
         server: object,
+        within: Callable[[Limits], tuple[dict[str, Any], ZoomReport]] | None = None,
     ) -> None:
         self._controller = controller
         self.body = body
         self.new = new
         self.report = report
         self._server = server
-        self._refusal: tuple[int, str] | None = None
-        self._sent = report
+        self._within = within
+        self._refusal: tuple[int, str, Size] | None = None
 
     @property
     def changed(self) -> bool:
-        """Whether anything was added."""
-        return bool(self.report.crops)
+        """Whether anything was added to what is sent next."""
+        return self.new is not self.body and any(
+            self.new.get(key) is not value for key, value in self.body.items()
+        )
 
     def refused(self, status: int, words: str) -> bool:
-        """Tell whether to send the request once more, as the caller made it.
+        """Tell whether to send the request once more; `new` is then what to send.
+
+        A server that takes so many pictures and no more gets the crops on a canvas with their
+        image; whatever it says to that, the request as the caller made it comes last.
 
         Args:
             status: the HTTP status that it was answered with.
@@ -284,15 +308,30 @@ class Call:
         """
         if not self.changed or not is_refusal(status, words):
             return False
-        self._refusal = status, words
+        refused, first = self.report, self._refusal is None
+        if first:
+            taken, sent = _sizes(self.report, self.body, self.new)
+            self._refusal = status, words, sent
+            limits, _ = learnt(status, words, sent, taken)
+            if limits.pictures is not None and self._within is not None:
+                self.new, self.report = self._within(limits)
+                if self.changed:
+                    return True
+        self.new = dict(self.body)
         detail = f"the server refused the request with its crops ({status}): {words[:500]}"
         self.report = replace(
-            self.report,
+            refused,
             images=tuple(
-                replace(image, crops=(), reason=Reason.REFUSED, detail=detail)
+                replace(
+                    image,
+                    crops=(),
+                    reason=Reason.REFUSED,
+                    detail=detail,
+                    tokens_sent=image.tokens_given,
+                )
                 if image.crops
                 else image
-                for image in self.report.images
+                for image in refused.images
             ),
             reason=Reason.REFUSED,
             detail=detail,
@@ -300,11 +339,12 @@ class Call:
         return True
 
     def accepted(self) -> None:
-        """Learn from a refusal, now that the server has taken the request as the caller made it."""
+        """Learn from a refusal, now that the server has taken the request in another form."""
         if self._refusal is None:
             return
-        taken, sent = _sizes(self._sent, self.body, self.new)
-        self._controller.limits.add(self._server, *learnt(*self._refusal, sent, taken))
+        status, words, sent = self._refusal
+        taken, _ = _sizes(self.report, self.body, self.new)
+        self._controller.limits.add(self._server, *learnt(status, words, sent, taken))
 
     def publish(self) -> None:
         """Make the report known; in the caller's thread and task."""
@@ -316,10 +356,11 @@ def _sizes(
 ) -> tuple[Size, Size]:
     """Return the sizes of a request as the caller made it, and with crops."""
     own = [image for image in report.images if image.reason is not Reason.FILE_PART]
+    beside = [crop for crop in report.crops if crop.place is None or crop.place.crop_at is None]
     pixels = sum(image.size[0] * image.size[1] for image in own if image.size is not None)
     return (
         Size(len(own), pixels, body_bytes(body)),
-        Size(len(own) + len(report.crops), pixels + report.pixels_added, body_bytes(new)),
+        Size(len(own) + len(beside), pixels + report.pixels_added, body_bytes(new)),
     )
 
 

@@ -84,10 +84,16 @@ class Conversation:
 
 @dataclass(slots=True)
 class Insertion:
-    """Parts to put before and after a piece."""
+    """Parts to put before and after a piece, and one in its place."""
 
     before: list[Any] = field(default_factory=list)
     after: list[Any] = field(default_factory=list)
+    instead: Any = None
+
+    def around(self, part: Any) -> list[Any]:
+        """Return what stands where a part stood."""
+        middle = part if self.instead is None else self.instead
+        return [*self.before, middle, *self.after]
 
 
 def passages(messages: Iterator[tuple[str, Sequence[Piece]]]) -> tuple[Passage, ...]:
@@ -128,7 +134,7 @@ def _applied(node: Any, tree: Mapping[Any, Any], text_part: Callable[[str], Any]
             value = node[key]
             if isinstance(change, Insertion):
                 part = text_part(value) if isinstance(value, str) else value
-                copy[key] = [*change.before, part, *change.after]
+                copy[key] = change.around(part)
             else:
                 copy[key] = _applied(value, change, text_part)
         return copy
@@ -138,7 +144,7 @@ def _applied(node: Any, tree: Mapping[Any, Any], text_part: Callable[[str], Any]
         if change is None:
             parts.append(value)
         elif isinstance(change, Insertion):
-            parts += [*change.before, value, *change.after]
+            parts += change.around(value)
         else:
             parts.append(_applied(value, change, text_part))
     return parts

@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 
 from cropzoom.clients.conversation import Conversation, Path, Piece, passages
 from cropzoom.clients.sources import OFF_HINT, Fetched, bytes_at, is_remote, skip
-from cropzoom.images import ImageSource
+from cropzoom.images import Encoded, ImageSource
 from cropzoom.report import Reason
-from cropzoom.zoom import Zoomed
 
 Endpoint = Literal["chat/completions", "responses"]
 
@@ -59,8 +58,16 @@ class Dialect(ABC):
         return None
 
     @abstractmethod
-    def crop_part(self, zoomed: Zoomed, part: Any) -> Any:
+    def crop_part(self, image: Encoded, part: Any) -> Any:
         """Return the part that shows a crop, in the manner of the part that holds its source."""
+
+    def substitute(self, image: Encoded, part: Any) -> Any:
+        """Return the part that goes out in place of one, all else about it as it was."""
+        return {**part, **self.crop_part(image, part)}
+
+    def detail(self, part: Any) -> str | None:
+        """Return at which level of detail a part is to be seen, None for the model's own."""
+        return None
 
     @abstractmethod
     def text_part(self, text: str) -> Any:
@@ -179,9 +186,14 @@ class OpenAIDialect(Dialect):
             )
         return source
 
-    def crop_part(self, zoomed: Zoomed, part: Any) -> Any:
+    def detail(self, part: Any) -> str | None:
         given = part.get("image_url")
-        url: Any = zoomed.image.data_uri()
+        level = part.get("detail") or (given.get("detail") if isinstance(given, Mapping) else None)
+        return level if isinstance(level, str) else None
+
+    def crop_part(self, image: Encoded, part: Any) -> Any:
+        given = part.get("image_url")
+        url: Any = image.data_uri()
         if isinstance(given, Mapping):
             url = {"url": url, **_detail(given)}
         kind = {"type": part["type"]} if "type" in part else {}

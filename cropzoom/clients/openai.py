@@ -80,15 +80,16 @@ class ZoomOpenAI(CropZoom, OpenAI):
             until = self.cropzoom.deadline(_seconds(options, self))
             call = self.cropzoom.call(*request, _server(self, request), until)
             try:
-                if not call.changed:
-                    return super().request(cast_to, options, *args, **kwargs)
-                try:
+                while call.changed:
                     changed = _with_body(options, *request, call.new)
-                    return super().request(cast_to, changed, *args, **kwargs)
-                except APIStatusError as error:
-                    if not call.refused(error.status_code, _words(error)):
-                        raise
-                answer = super().request(cast_to, options, *args, **kwargs)
+                    try:
+                        answer = super().request(cast_to, changed, *args, **kwargs)
+                        break
+                    except APIStatusError as error:
+                        if not call.refused(error.status_code, _words(error)):
+                            raise
+                else:
+                    answer = super().request(cast_to, options, *args, **kwargs)
                 call.accepted()
                 return answer
             finally:
@@ -147,15 +148,16 @@ class ZoomAsyncOpenAI(CropZoom, AsyncOpenAI):
                 return await super().request(cast_to, options, *args, **kwargs)
             call = await _call(self, options, request)
             try:
-                if not call.changed:
-                    return await super().request(cast_to, options, *args, **kwargs)
-                try:
+                while call.changed:
                     changed = _with_body(options, *request, call.new)
-                    return await super().request(cast_to, changed, *args, **kwargs)
-                except APIStatusError as error:
-                    if not call.refused(error.status_code, _words(error)):
-                        raise
-                answer = await super().request(cast_to, options, *args, **kwargs)
+                    try:
+                        answer = await super().request(cast_to, changed, *args, **kwargs)
+                        break
+                    except APIStatusError as error:
+                        if not call.refused(error.status_code, _words(error)):
+                            raise
+                else:
+                    answer = await super().request(cast_to, options, *args, **kwargs)
                 call.accepted()
                 return answer
             finally:

@@ -31,10 +31,9 @@ from cropzoom.clients.prompts import Markers
 from cropzoom.clients.rewriting import Settings, rewrite
 from cropzoom.clients.sources import Fetched, bytes_at, decode_base64, is_remote, skip
 from cropzoom.errors import ClientError, RequestError
-from cropzoom.images import ImageSource, load_image
+from cropzoom.images import Encoded, ImageSource, load_image
 from cropzoom.options import ZoomOptions
 from cropzoom.report import Reason, ZoomReport
-from cropzoom.zoom import Zoomed
 
 _TASKS = {
     "image-text-to-text": "ImageTextToTextPipeline",
@@ -224,8 +223,12 @@ class _Chats(OpenAIDialect):
             )
         return _image_source(part[keys[0]], files)
 
-    def crop_part(self, zoomed: Zoomed, part: Any) -> Any:
-        return {"type": "image", "image": _picture(zoomed)}
+    def crop_part(self, image: Encoded, part: Any) -> Any:
+        return {"type": "image", "image": _picture(image)}
+
+    def substitute(self, image: Encoded, part: Any) -> Any:
+        # A block holds exactly one of its keys.
+        return self.crop_part(image, part)
 
 
 def _rewrite(
@@ -317,7 +320,10 @@ class _PromptRewriting:
         new = [part["image"] for part in changed["messages"][0]["content"][:-1]]
         counts = [0] * len(images)
         for image in report.images:
-            counts[image.index] = len(image.crops)
+            # Those on a canvas are no images of their own.
+            counts[image.index] = sum(
+                crop.place is None or crop.place.crop_at is None for crop in image.crops
+            )
         return markers.insert(prompt, counts, self._options.label), new, report
 
 
@@ -365,8 +371,8 @@ def _grouped(images: Any, counts: Sequence[int]) -> list[list[Any]] | None:
     return groups if [len(group) for group in groups] == list(counts) else None
 
 
-def _picture(zoomed: Zoomed) -> Image.Image:
-    picture = Image.open(io.BytesIO(zoomed.image.data))
+def _picture(encoded: Encoded) -> Image.Image:
+    picture = Image.open(io.BytesIO(encoded.data))
     picture.load()
     return picture
 

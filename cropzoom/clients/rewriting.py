@@ -12,6 +12,9 @@ The rules, in one place:
   starts with the exact parts of the one before, crops included, and prompt caches stay whole. What
   was sent for a turn is remembered: a crop that was late is not put in when the turn is sent again,
   and other options, schemas or limits hold from the last turn on.
+- In the modes "replace" and "stitch" an image of the turn that asks makes room for a thumbnail,
+  with its crops beside it or on it. An image without a sure crop stays; where an earlier turn sent
+  only its thumbnail, the turn that needs it whole brings it again.
 - Images in other messages and in computer screenshots stay untouched. Nothing given is changed in
   place.
 
@@ -20,85 +23,39 @@ Images are worked on one after the other, so memory holds one decoded image at a
 
 from __future__ import annotations
 
-import hashlib
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cropzoom.clients.budget import Budget, Cost, Limits
-from cropzoom.clients.conversation import Conversation, Insertion, Passage, Path, Piece, spliced
+from cropzoom.clients.additions import (
+    Addition,
+    Rewritten,
+    Swap,
+    inserted,
+    joined,
+    settled,
+    skipped,
+)
+from cropzoom.clients.budget import Budget, Limits
+from cropzoom.clients.conversation import Conversation, Passage
 from cropzoom.clients.dialects import Dialect
-from cropzoom.clients.memory import Memory
-from cropzoom.clients.sources import OFF_HINT, Fetched, SkipError, encoded_length
-from cropzoom.errors import ImageError, RequestError
-from cropzoom.images import ImageSource, OpenedImage
+from cropzoom.clients.memory import Digests, Memory
+from cropzoom.clients.modes import Substitute, on_canvas, with_thumbnail
+from cropzoom.clients.pictures import Picture, Pictures
+from cropzoom.clients.sources import OFF_HINT, Fetched, SkipError
+from cropzoom.errors import RequestError
 from cropzoom.options import ZoomOptions
 from cropzoom.questions import Asking, Turn, asking, readable
-from cropzoom.report import CropReport, ImageReport, Reason, ZoomReport
+from cropzoom.report import ImageReport, Reason, ZoomReport
 from cropzoom.zoom import Zoom, Zoomed, crop_report
 
 # With more images than these in a turn, its question is taken to be answered on one of them.
 _FEW_IMAGES = 3
 # Two crops of one image that share so much show the same.
 _SAME_PLACE = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """A crop in its place: what is sent for it, and what the report says.
-
-    Args:
-        image: number of its source in the request.
-        path: of the piece beside it.
-        after: whether it comes after that piece, else before it.
-        parts: as the dialect spells them.
-        report: of the crop.
-    """
-
-    image: int
-    path: Path
-    after: bool
-    parts: tuple[Any, ...]
-    report: CropReport
-
-    @property
-    def cost(self) -> Cost:
-        """What it adds to the request."""
-        report = self.report
-        return Cost(report.width * report.height, encoded_length(report.bytes))
-
-
-@dataclass(frozen=True, slots=True)
-class Rewritten:
-    """What became of one turn.
-
-    Args:
-        additions: the crops put in, best first.
-        reports: of the images that it asks about.
-        questions: what they were searched for.
-        reason: why they were not searched, where they were not.
-    """
-
-    additions: tuple[Addition, ...]
-    reports: tuple[ImageReport, ...]
-    questions: tuple[str, ...] = ()
-    reason: Reason | None = None
-
-    @property
-    def bytes(self) -> int:
-        """About how much memory it takes."""
-        return 1000 + sum(addition.cost.bytes + 500 for addition in self.additions)
-
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    """A picture of the request: its number, where it stands and in which turn."""
-
-    index: int
-    at: int
-    piece: Piece
+# Crops that stand for their image may be so large, px.
+_FULL_CROP_SIDE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +99,7 @@ def rewrite(
         return body, _report(start, reason=error.reason, detail=str(error))
     run = _Rewriting(body, dialect, conversation, settings)
     turns = run.turns()
-    insertions: dict[Path, Insertion] = {}
-    for turn in turns:
-        for addition in turn.additions:
-            place = insertions.setdefault(addition.path, Insertion())
-            side = place.after if addition.after else place.before
-            # Copies: the caller may change what it is given, and the memory keeps these.
-            side += [dict(part) if isinstance(part, dict) else part for part in addition.parts]
-    if insertions:
-        body = spliced(body, insertions, dialect.text_part)
-    return body, run.report(turns, start)
+    return inserted(body, turns, dialect), run.report(turns, start)
 
 
 class _Rewriting:
@@ -169,20 +117,19 @@ class _Rewriting:
         self._settings = settings
         self._options = settings.options
         self._turns: list[Turn] = [passage.turn() for passage in conversation.passages]
-        pictures = [
-            (at, piece)
-            for at, passage in enumerate(conversation.passages)
-            for piece in passage.pieces
-            if piece.picture is not None
-        ]
-        self._pictures = [_Picture(n, at, piece) for n, (at, piece) in enumerate(pictures)]
-        self._files = Fetched(self._options, settings.until)
-        self._sources: dict[int, ImageSource | SkipError] = {}
+        model = body.get("model")
+        self._pictures = Pictures(
+            conversation.passages,
+            dialect,
+            Fetched(self._options, settings.until),
+            model if isinstance(model, str) else None,
+        )
         self._shown: list[Addition] = []
+        self._swaps: dict[int, Swap] = {}
         limits = settings.limits
         if limits.pixels is not None:
-            limits = replace(limits, pixels=limits.pixels - self._own_pixels())
-        self._budget = Budget(self._options, limits, self._count(), body)
+            limits = replace(limits, pixels=limits.pixels - self._pictures.pixels())
+        self._budget = Budget(self._options, limits, self._pictures.count(), body)
 
     def turns(self) -> list[Rewritten]:
         """Return what becomes of each turn that asks about images."""
@@ -192,8 +139,10 @@ class _Rewriting:
             for at, passage in enumerate(passages)
             if (pictures := self._asked_about(at, passage))
         ]
-        self._fetch_ahead([picture for _, pictures in asking_turns for picture in pictures])
-        digests = _Digests(self._dialect.name, passages) if self._settings.memory else None
+        self._pictures.fetch_ahead(
+            [picture for _, pictures in asking_turns for picture in pictures]
+        )
+        digests = Digests(self._dialect.name, passages) if self._settings.memory else None
         turns: list[Rewritten] = []
         for number, (at, pictures) in enumerate(asking_turns):
             last = number == len(asking_turns) - 1
@@ -208,10 +157,12 @@ class _Rewriting:
             if self._settings.memory:
                 self._settings.memory.put(key, turn, turn.bytes)
             self._shown += turn.additions
+            for swap in turn.swaps:
+                self._swaps[swap.image] = swap
             turns.append(turn)
         return turns
 
-    def _asked_about(self, at: int, passage: Passage) -> list[_Picture]:
+    def _asked_about(self, at: int, passage: Passage) -> list[Picture]:
         """Return the images that a turn asks about."""
         if passage.role != "user" and not (passage.role == "tool" and self._options.tool_results):
             return []
@@ -229,28 +180,93 @@ class _Rewriting:
         role = self._conversation.passages[at].role
         return role == "user" or (role == "tool" and self._options.tool_results)
 
-    def _fetch_ahead(self, pictures: Sequence[_Picture]) -> None:
-        addresses = (self._dialect.address(picture.piece.picture) for picture in pictures)
-        self._files.ahead(address for address in addresses if address is not None)
-
-    def _turn(self, at: int, pictures: Sequence[_Picture], *, last: bool) -> Rewritten:
+    def _turn(self, at: int, pictures: Sequence[Picture], *, last: bool) -> Rewritten:
         found = self._asking(at, last=last)
         if not found.questions:
             reason = found.reason or Reason.NO_QUESTION
-            skipped = tuple(_skipped(picture, reason, _WHY[reason]) for picture in pictures)
-            return Rewritten((), skipped, (), reason)
-        candidates: list[tuple[_Picture, Zoomed]] = []
+            unsearched = tuple(skipped(picture, reason, _WHY[reason]) for picture in pictures)
+            # Words without a question, such as thanks, need no image.
+            whole = pictures if reason is not Reason.NO_QUESTION else []
+            return Rewritten((), unsearched, (), reason, tuple(self._again(at, whole, [])))
+        candidates: list[tuple[Picture, Zoomed]] = []
         reports: list[ImageReport] = []
         for picture in pictures:
             zoomed, report = self._crop(picture, found.questions)
             candidates += [(picture, crop) for crop in zoomed]
             reports.append(report)
         additions, refused = self._chosen(at, candidates, many=len(pictures) > _FEW_IMAGES)
+        additions, swaps = self._swapped(at, pictures, candidates, additions, refused)
+        swaps += self._again(at, pictures, additions)
         return Rewritten(
             tuple(additions),
-            tuple(_settled(report, additions, refused) for report in reports),
+            tuple(settled(report, additions, refused) for report in reports),
             found.questions,
+            swaps=tuple(swaps),
         )
+
+    def _swapped(
+        self,
+        at: int,
+        pictures: Sequence[Picture],
+        candidates: Sequence[tuple[Picture, Zoomed]],
+        additions: Sequence[Addition],
+        refused: dict[int, tuple[Reason, str]],
+    ) -> tuple[list[Addition], list[Swap]]:
+        """Put thumbnails in the place of the turn's own images; return what is added then."""
+        kept, swaps = list(additions), []
+        for picture in pictures:
+            own = [item for item in kept if item.image == picture.index]
+            stitched = any(not item.parts for item in own)
+            if not own or picture.at != at or not (stitched or self._options.mode == "replace"):
+                continue
+            boxes = [item.report.box for item in own]
+            crops = [
+                zoomed
+                for source, zoomed in candidates
+                if source is picture and zoomed.crop.box in boxes
+            ]
+            substitute = self._substitute(picture, crops, stitched=stitched)
+            kept = [item for item in kept if item.image != picture.index]
+            if substitute is None:
+                detail = "a thumbnail and its crops would cost as much as the image itself"
+                refused[picture.index] = Reason.BUDGET, detail
+                continue
+            part = self._dialect.substitute(substitute.image, picture.piece.picture)
+            tokens = self._pictures.view(picture).tokens(substitute.image)
+            swaps.append(Swap(picture.index, picture.piece.path, part, tokens))
+            kept += [
+                self._addition(at, picture, crop, beside=substitute.beside)
+                for crop in substitute.crops
+            ]
+        return kept, swaps
+
+    def _substitute(
+        self, picture: Picture, crops: Sequence[Zoomed], *, stitched: bool
+    ) -> Substitute | None:
+        source, view = self._pictures.source(picture), self._pictures.view(picture)
+        options = self._options
+        if isinstance(source, SkipError):
+            return None
+        if not stitched:
+            return with_thumbnail(source, crops, view, options)
+        forced = options.mode != "stitch"
+        return on_canvas(source, crops, view, options, at_any_cost=forced)
+
+    def _again(
+        self, at: int, pictures: Sequence[Picture], additions: Sequence[Addition]
+    ) -> list[Swap]:
+        """Bring images again whose thumbnails an earlier turn sent, where no crop is sure now."""
+        served = {addition.image for addition in additions}
+        swaps = []
+        for picture in pictures:
+            earlier = self._swaps.get(picture.index)
+            path = self._conversation.passages[at].place_of_question()
+            if earlier is None or earlier.again or picture.index in served or path is None:
+                continue
+            part = picture.piece.picture
+            tokens = self._pictures.tokens(picture) or 0
+            swaps.append(Swap(picture.index, path, part, tokens, again=True))
+        return swaps
 
     def _asking(self, at: int, *, last: bool) -> Asking:
         """Return what a turn asks that the cropper can read."""
@@ -271,58 +287,37 @@ class _Rewriting:
             return Asking((), Reason.OTHER_SCRIPT)
         return replace(found, questions=questions)
 
-    def _crop(
-        self, picture: _Picture, questions: Sequence[str]
-    ) -> tuple[list[Zoomed], ImageReport]:
+    def _crop(self, picture: Picture, questions: Sequence[str]) -> tuple[list[Zoomed], ImageReport]:
         start = time.perf_counter()
         settings = self._settings
-        source = self._source(picture)
+        source = self._pictures.source(picture)
         if isinstance(source, SkipError):
             if settings.strict:
                 raise source.error from source.error.__cause__
             elapsed = (time.perf_counter() - start) * 1000
-            return [], _skipped(picture, source.reason, str(source.error), elapsed)
+            return [], skipped(picture, source.reason, str(source.error), elapsed)
+        options = self._options
+        if options.mode != "add":
+            # What the thumbnail does not show, the crop shows in full.
+            largest = max(options.max_crop_side, _FULL_CROP_SIDE)
+            options = replace(options, target_side=0, max_crop_side=largest)
+        elif options.target_side is None and (size := self._pictures.size(picture)):
+            seen = self._pictures.view(picture).of(size)
+            if seen.full:
+                detail = f"{self._pictures.model} sees its {size[0]}x{size[1]} px in full"
+                report = skipped(picture, Reason.IMAGE_SMALL, detail)
+                return [], replace(report, size=size)
         return settings.zoom.crops(
             source,
             questions,
             index=picture.index,
-            options=self._options,
+            options=options,
             strict=settings.strict,
             until=settings.until,
         )
 
-    def _count(self) -> int:
-        """Return how many pictures the server counts in the caller's request."""
-        notes = [picture.piece.why_not for picture in self._pictures]
-        return sum(note is None or note[0] is not Reason.FILE_PART for note in notes)
-
-    def _own_pixels(self) -> int:
-        """Return the pixels of the caller's own pictures, as far as they are at hand."""
-        pixels = 0
-        for picture in self._pictures:
-            source = self._source(picture) if picture.piece.why_not is None else None
-            if source is None or isinstance(source, SkipError):
-                continue
-            try:
-                width, height = OpenedImage(source, max_pixels=sys.maxsize).header_size
-            except ImageError:
-                continue
-            pixels += width * height
-        return pixels
-
-    def _source(self, picture: _Picture) -> ImageSource | SkipError:
-        if picture.index not in self._sources:
-            try:
-                source: ImageSource | SkipError = self._dialect.source(
-                    picture.piece.picture, self._files
-                )
-            except SkipError as error:
-                source = error
-            self._sources[picture.index] = source
-        return self._sources[picture.index]
-
     def _chosen(
-        self, at: int, candidates: Sequence[tuple[_Picture, Zoomed]], *, many: bool
+        self, at: int, candidates: Sequence[tuple[Picture, Zoomed]], *, many: bool
     ) -> tuple[list[Addition], dict[int, tuple[Reason, str]]]:
         """Spend the budget on the surest; return these, and why an image goes without."""
         additions: list[Addition] = []
@@ -343,8 +338,13 @@ class _Rewriting:
                 surer = "other images of the turn have surer crops"
                 refused.setdefault(index, (Reason.BUDGET, surer))
                 continue
-            addition = self._addition(at, picture, zoomed)
-            why_not = self._budget.spend(addition.cost)
+            alone = not any(item.image == index for item in additions)
+            # A canvas instead of a second picture, where the server takes no second one.
+            needed = self._budget.full and picture.at == at and alone
+            stitched = (self._options.mode == "stitch" and picture.at == at) or needed
+            stitched = stitched or any(item.image == index and not item.parts for item in additions)
+            addition = self._addition(at, picture, zoomed, beside=not stitched)
+            why_not = self._spend(picture, addition, additions)
             if why_not is not None:
                 refused.setdefault(index, why_not)
                 continue
@@ -353,10 +353,29 @@ class _Rewriting:
             additions.append(addition)
         return additions, refused
 
-    def _addition(self, at: int, picture: _Picture, zoomed: Zoomed) -> Addition:
-        part = self._dialect.crop_part(zoomed, picture.piece.picture)
-        label = self._options.label
-        parts = (part,) if label is None else (self._dialect.text_part(label), part)
+    def _spend(
+        self, picture: Picture, addition: Addition, additions: Sequence[Addition]
+    ) -> tuple[Reason, str] | None:
+        """Take what a crop costs; return the reason why not where too little is left."""
+        most = self._options.budget
+        if self._options.mode == "add" and most is not None and addition.parts:
+            own = [item for item in additions if item.image == picture.index]
+            sizes = [(item.report.width, item.report.height) for item in (*own, addition)]
+            tokens = (self._pictures.tokens(picture) or 0) + sum(
+                self._pictures.view(picture).of(size).tokens for size in sizes
+            )
+            if tokens > most:
+                return Reason.BUDGET, f"the image and its crops would cost {tokens} tokens"
+        return self._budget.spend(addition.cost)
+
+    def _addition(
+        self, at: int, picture: Picture, zoomed: Zoomed, *, beside: bool = True
+    ) -> Addition:
+        parts: tuple[Any, ...] = ()
+        if beside:
+            parts = (self._dialect.crop_part(zoomed.image, picture.piece.picture),)
+            if self._options.label is not None:
+                parts = (self._dialect.text_part(self._options.label), *parts)
         own = picture.at == at
         path = picture.piece.path if own else self._conversation.passages[at].place_of_question()
         if path is None:
@@ -374,11 +393,15 @@ class _Rewriting:
                 kept.append(addition)
             else:
                 refused.setdefault(addition.image, why_not)
+        # A thumbnail without its crops would be less than the image.
+        swaps = tuple(swap for swap in turn.swaps if swap.image not in refused)
+        lost = {swap.image for swap in turn.swaps} - {swap.image for swap in swaps}
+        kept = [addition for addition in kept if addition.image not in lost or addition.parts]
         reports = tuple(
-            replace(_settled(report, kept, refused), milliseconds=0.0, cached=True)
+            replace(settled(report, kept, refused), milliseconds=0.0, cached=True)
             for report in turn.reports
         )
-        return replace(turn, additions=tuple(kept), reports=reports)
+        return replace(turn, additions=tuple(kept), reports=reports, swaps=swaps)
 
     def report(self, turns: Sequence[Rewritten], start: float) -> ZoomReport:
         """Return the report of the request."""
@@ -386,15 +409,15 @@ class _Rewriting:
         for turn in turns:
             for report in turn.reports:
                 earlier = images.get(report.index)
-                images[report.index] = report if earlier is None else _joined(earlier, report)
+                images[report.index] = report if earlier is None else joined(earlier, report)
         searched = [turn for turn in turns if turn.questions]
         for picture in self._pictures:
             why_not = picture.piece.why_not
             if why_not is None and picture.index not in images and not self._zoomed(picture.at):
                 why_not = Reason.NOT_USER_MESSAGE, _TOOL_OFF
             if why_not is not None:
-                images[picture.index] = _skipped(picture, *why_not)
-        reports = tuple(images[index] for index in sorted(images))
+                images[picture.index] = skipped(picture, *why_not)
+        reports = tuple(self._counted(images[index], turns) for index in sorted(images))
         question = "\n".join(searched[-1].questions) if searched else None
         if searched:
             return _report(start, reports, question)
@@ -403,6 +426,24 @@ class _Rewriting:
         if self._settings.strict and reason not in (Reason.WHOLE_PICTURE, Reason.OTHER_SCRIPT):
             raise RequestError(f"nothing to zoom: {detail}")
         return _report(start, reports, None, reason, detail)
+
+    def _counted(self, report: ImageReport, turns: Sequence[Rewritten]) -> ImageReport:
+        """Return an image's report with the tokens that it costs as given and as sent."""
+        picture = self._pictures[report.index]
+        before = self._pictures.tokens(picture, report.size)
+        if before is None:
+            return report
+        after, view = before, self._pictures.view(picture)
+        for turn in turns:
+            for swap in turn.swaps:
+                if swap.image == report.index:
+                    after = after + swap.tokens if swap.again else swap.tokens
+            after += sum(
+                view.of((item.report.width, item.report.height)).tokens
+                for item in turn.additions
+                if item.image == report.index and item.parts
+            )
+        return replace(report, tokens_given=before, tokens_sent=after)
 
     def _nothing(
         self, turns: Sequence[Rewritten], reports: Sequence[ImageReport]
@@ -441,36 +482,6 @@ def _texts(given: object) -> list[str]:
     return list(given)
 
 
-def _settled(
-    report: ImageReport, additions: Sequence[Addition], refused: Mapping[int, tuple[Reason, str]]
-) -> ImageReport:
-    """Return an image's report with the crops that were really added."""
-    crops = tuple(item.report for item in additions if item.image == report.index)
-    if crops or not report.crops:
-        return replace(report, crops=crops)
-    reason, detail = refused.get(report.index, (Reason.BUDGET, ""))
-    return replace(report, crops=(), reason=reason, detail=detail)
-
-
-def _joined(earlier: ImageReport, later: ImageReport) -> ImageReport:
-    """Return one report of an image that several turns ask about."""
-    crops = earlier.crops + later.crops
-    return replace(
-        later,
-        size=later.size or earlier.size,
-        crops=crops,
-        reason=None if crops else later.reason,
-        milliseconds=earlier.milliseconds + later.milliseconds,
-        cached=earlier.cached and later.cached,
-    )
-
-
-def _skipped(
-    picture: _Picture, reason: Reason, detail: str, milliseconds: float = 0.0
-) -> ImageReport:
-    return ImageReport(picture.index, None, (), reason, milliseconds, False, detail)
-
-
 def _report(
     start: float,
     images: tuple[ImageReport, ...] = (),
@@ -480,41 +491,3 @@ def _report(
 ) -> ZoomReport:
     elapsed = (time.perf_counter() - start) * 1000
     return ZoomReport(images, question, reason, elapsed, detail)
-
-
-class _Digests:
-    """Digests of a conversation up to each turn, each made of the one before."""
-
-    def __init__(self, name: str, passages: Sequence[Passage]) -> None:
-        self._passages = passages
-        self._hash = hashlib.sha256(name.encode())
-        self._done = 0
-
-    def up_to(self, at: int) -> bytes:
-        """Return the digest of what turn `at` depends on; ask in rising order."""
-        update: Callable[[bytes], None] = self._hash.update
-        for passage in self._passages[self._done : at + 1]:
-            for piece in passage.pieces:
-                update(f"\0{passage.role}\0{piece.path!r}\0{piece.sole}\0".encode())
-                _feed(update, piece.text if piece.picture is None else piece.picture)
-        self._done = max(self._done, at + 1)
-        return self._hash.digest()
-
-
-def _feed(update: Callable[[bytes], None], value: object) -> None:
-    if isinstance(value, str):
-        update(b"s%d:" % len(value))
-        update(value.encode("utf-8", "surrogatepass"))
-    elif isinstance(value, Mapping):
-        update(b"{")
-        for key, item in value.items():
-            _feed(update, key)
-            _feed(update, item)
-        update(b"}")
-    elif isinstance(value, (list, tuple)):
-        update(b"[")
-        for item in value:
-            _feed(update, item)
-        update(b"]")
-    else:
-        update(repr(value).encode("utf-8", "surrogatepass"))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
-from cropzoom.errors import CropZoomError, FetchError, ImageError, RequestError
+from cropzoom.errors import CropZoomError, ImageError, RequestError
 from cropzoom.images import decode_data_uri
 from cropzoom.options import ZoomOptions
 from cropzoom.report import Reason
 
 OFF_HINT = "or send it within `client.cropzoom.override(enabled=False)`"
-# Downloads of one request that run side by side.
-_MOST_FETCHES = 8
 
 
 class SkipError(Exception):
@@ -43,11 +40,20 @@ class Fetched:
         """Download what will be asked for."""
         if not self._options.fetch_images:
             return
-        missing = [address for address in dict.fromkeys(addresses) if address not in self._files]
-        if len(missing) < 2:
-            return
-        with ThreadPoolExecutor(min(len(missing), _MOST_FETCHES), "cropzoom-fetch") as pool:
-            self._files.update(zip(missing, pool.map(self._fetch, missing), strict=True))
+        from cropzoom.fetch import fetch_images
+
+        options, until = self._options, self._until
+        missing = [a for a in map(str.strip, addresses) if a not in self._files]
+        images = fetch_images(
+            missing, timeout=options.fetch_timeout, max_bytes=options.max_fetch_bytes, until=until
+        )
+        for address, image in images.items():
+            if isinstance(image, bytes):
+                self._files[address] = image
+                continue
+            late = until is not None and time.monotonic() >= until
+            reason = Reason.DEADLINE if late else Reason.FETCH_FAILED
+            self._files[address] = SkipError(reason, image)
 
     def get(self, address: str) -> bytes:
         """Return the file at an address.
@@ -61,31 +67,11 @@ class Fetched:
                 "an image is given by its address and fetch_images is off; "
                 f"send a data URI, set fetch_images=True, {OFF_HINT}",
             )
-        if address not in self._files:
-            self._files[address] = self._fetch(address)
+        self.ahead([address])
         file = self._files[address]
         if isinstance(file, SkipError):
             raise file
         return file
-
-    def _fetch(self, address: str) -> bytes | SkipError:
-        from cropzoom.fetch import fetch_image
-
-        timeout = self._options.fetch_timeout
-        if self._until is not None:
-            timeout = min(timeout, self._until - time.monotonic())
-        if timeout <= 0:
-            late = f"{address[:80]!r} was not there before the deadline"
-            return SkipError(Reason.DEADLINE, FetchError(late))
-        try:
-            return fetch_image(address, timeout=timeout, max_bytes=self._options.max_fetch_bytes)
-        except FetchError as error:
-            return SkipError(Reason.FETCH_FAILED, error)
-        except Exception as error:
-            # An address may be malformed in ways that only the network's modules notice.
-            return SkipError(
-                Reason.FETCH_FAILED, FetchError(f"can't fetch {address[:80]!r}: {error!r}")
-            )
 
 
 def is_remote(address: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -122,9 +123,20 @@ def read_manifest(folder: Folder) -> AnyManifest:
     data = folder.read(MANIFEST_NAME, limit=_MAX_MANIFEST_BYTES)
     try:
         plain = json.loads(bytes(data))
+        # Folders of before do not have it.
+        whole = not isinstance(plain, dict) or (
+            plain.get("checksum", "") in ("", sealed(plain)["checksum"])
+        )
     except (ValueError, RecursionError) as error:
         raise CropperError(f"{where} is not JSON: {error}") from error
     top = Section(where, "", plain)
+    if "checksum" in top:
+        top.take("checksum")
+    if not whole:
+        raise CropperError(
+            f"{where} is not as it was written: fetch or export the cropper again, or take its "
+            "`checksum` out if the change is yours"
+        )
     schema = top.take("schema")
     if type(schema) is not int or schema != SCHEMA:
         raise CropperError(
@@ -155,6 +167,16 @@ def read_manifest(folder: Folder) -> AnyManifest:
         manifest = _pointer(top, common)
     top.finish()
     return manifest
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a `cropper.json` says with the checksum of it all: SHA-256 of its sorted JSON.
+
+    It tells a file that was damaged from one that is whole; it is no signature.
+    """
+    rest = {name: value for name, value in content.items() if name != "checksum"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return {**rest, "checksum": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def read_files(folder: Folder, manifest: Manifest) -> dict[str, Content]:

@@ -11,6 +11,7 @@ bytes, onnx.proto the fields.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,9 @@ _CHILDREN: dict[str, dict[int, str]] = {
         23: "SparseTensorProto",
     },
 }
+# Fields that hold a tensor's values, and the most values in a byte: four bits are the smallest.
+_VALUES = (4, 5, 6, 7, 9, 10, 11)
+_VALUES_A_BYTE = 2
 _DIMS, _DATA_TYPE, _NAME, _EXTERNAL_DATA, _DATA_LOCATION = 1, 2, 8, 13, 14
 _EXTERNAL = 1
 _DTYPES: dict[int, np.dtype[Any]] = {
@@ -85,8 +89,8 @@ def external_tensors(model: bytes) -> list[ExternalTensor]:
     """Return the initializers whose data stands outside an ONNX file.
 
     Raises:
-        ValueError: it is not an ONNX file, or refers to outside data elsewhere than in the
-            initializers of its main graph.
+        ValueError: it is not an ONNX file, has a tensor that claims more values than it holds, or
+            refers to outside data elsewhere than in the initializers of its main graph.
     """
     if model[4:8] == b"ORTM":
         raise ValueError("it is in ONNX Runtime's own format, not an ONNX file")
@@ -123,9 +127,12 @@ def _external(data: memoryview) -> ExternalTensor | None:
     dims: list[int] = []
     dtype = place = 0
     name = ""
+    values = 0
     keys: dict[str, str] = {}
     for number, value in _fields(data):
-        if number == _DIMS:
+        if number in _VALUES:
+            values += _VALUES_A_BYTE * (len(value) if isinstance(value, memoryview) else 1)
+        elif number == _DIMS:
             dims += [value] if isinstance(value, int) else _packed(value)
         elif number == _DATA_TYPE and isinstance(value, int):
             dtype = value
@@ -139,6 +146,8 @@ def _external(data: memoryview) -> ExternalTensor | None:
                 raise ValueError(f"{name!r} names its outside data twice")
             keys[entry.get(1, "")] = entry.get(2, "")
     if place != _EXTERNAL:
+        if math.prod(dims) > values:
+            raise ValueError(f"{name!r} claims {math.prod(dims):,} values, which are not there")
         return None
     if dtype not in _DTYPES:
         raise ValueError(f"{name!r} has outside data of type {dtype}, which is not supported")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from cropzoom.errors import ImageError
 from cropzoom.geometry import Box
-from cropzoom.images import ImageSource, load_image
+from cropzoom.images import ImageSource, is_plain, load_image
 
 
 class BadRow(Exception):
@@ -87,12 +87,18 @@ class Row:
         return self.image() if callable(self.image) else self.image
 
     def load(self) -> Image.Image:
-        """Decode the picture: upright RGB, of the caller's own.
+        """Decode the picture: upright RGB. It may be the row's own: don't change it.
+
+        A PIL image that is upright RGB already is given as it is, so that all of a training step
+        use one copy.
 
         Raises:
             ImageError: it is missing, broken or over the pixel limit.
         """
         try:
-            return load_image(self.picture())
+            picture = self.picture()
+            if isinstance(picture, Image.Image) and picture.mode == "RGB" and is_plain(picture):
+                return picture
+            return load_image(picture)
         except BadRow as error:
             raise ImageError(f"the picture of row {self.id!r}: {error}") from error

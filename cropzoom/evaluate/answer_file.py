@@ -111,9 +111,6 @@ class ResultFile(JsonLog):
             self.close()
             raise
 
-    def __enter__(self) -> ResultFile:
-        return self
-
     def add_outcome(self, outcome: Outcome) -> None:
         """Append an outcome; it is with the operating system when this returns."""
         self.add({"kind": "outcome", **asdict(outcome)})

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from itertools import islice
 from typing import Any
-
-from PIL import Image
 
 from cropzoom.data.row import BadRow, Row
 from cropzoom.data.test_set import TestSet
-from cropzoom.demo.demo_page import STYLE
 from cropzoom.errors import ImageError
 from cropzoom.evaluate.answer_file import Key, Outcome
 from cropzoom.geometry import Box
-from cropzoom.images import encode_crop
+from cropzoom.templates import picture, render
 
 EXAMPLES = 24
 _MAX_LISTED = 100
@@ -23,31 +19,8 @@ _PICTURE_SIDE = 640
 _CROP_SIDE = 480
 _MAX_TEXT = 300
 
-_OWN_STYLE = """
-h2 { margin: 44px 0 14px } h3 { font-size: 17px; margin: 26px 0 8px }
-.scroll { overflow-x: auto; background: var(--card); border-radius: 16px; box-shadow: var(--shade);
-  padding: 8px 20px }
-table { border-collapse: collapse; width: 100%; font-size: 14.5px;
-  font-variant-numeric: tabular-nums }
-th, td { text-align: right; padding: 9px 10px; border-bottom: 1px solid var(--line);
-  white-space: nowrap }
-th { color: var(--soft); font-weight: 500 } th:first-child, td:first-child { text-align: left }
-tr:last-child td { border-bottom: 0 } td small { color: var(--soft) }
-.bar { position: relative; display: block; height: 14px; width: 160px; background: var(--page);
-  border-radius: 4px; overflow: hidden }
-.bar i { position: absolute; inset: 0 auto 0 0; background: var(--accent); opacity: .75 }
-.bar b { position: absolute; top: 6px; height: 2px; background: var(--ink) }
-ul.problems { font-size: 14px; color: var(--soft) } .problems code { color: var(--ink) }
-.example { background: var(--card); border-radius: 20px; box-shadow: var(--shade); padding: 22px;
-  margin-bottom: 22px; display: grid; gap: 24px; align-items: start;
-  grid-template-columns: minmax(0, 4fr) minmax(0, 5fr) }
-@media (max-width: 800px) { .example { grid-template-columns: minmax(0, 1fr) } }
-.example .crop { max-width: 100%; border: 1px solid var(--line); border-radius: 8px }
-.example dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 14px; margin: 0 }
-.example dt { color: var(--soft) } .example dd { margin: 0; overflow-wrap: anywhere }
-.tag { font: 700 12px/20px system-ui, sans-serif; padding: 0 8px; border-radius: 6px;
-  background: var(--bad-bg); color: var(--bad) }
-"""
+Cell = dict[str, Any]
+"""`text`, and `small` after it; or `bar`, an estimate to draw."""
 
 
 def report_page(
@@ -64,122 +37,129 @@ def report_page(
         test: the rows, whose pictures are fetched again for the examples.
         outcomes: of `evaluate`.
         examples: most failures shown with their pictures; each is some 100 KB.
+
+    Raises:
+        MissingDependencyError: jinja2 is not installed.
     """
     targets: Mapping[str, Mapping[str, Any]] = summary["targets"]
-    sections = "".join(_target(name, figures) for name, figures in targets.items())
-    shown = list(_examples(test, outcomes, targets, examples))
-    harness = summary["harness"]
-    metric = f"{summary['metric']}, as {harness}" if harness else summary["metric"]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>cropzoom eval: {escape(summary['data'])}</title>"
-        f"<style>{STYLE}{_OWN_STYLE}</style></head><body><main>"
-        f"<h1>{escape(summary['data'])}</h1>"
-        f'<p class="lead">{summary["rows"]} questions. Score: {escape(metric)}. '
-        "Intervals: 95 %, by drawing whole pictures.</p>"
-        f"{sections}{_problems(summary)}"
-        + (f"<h2>Wrong with the crop</h2>{''.join(shown)}" if shown else "")
-        + "</main></body></html>\n"
+    failures = sorted(_failures(test, outcomes, targets), key=lambda failure: not failure[1])
+    return render(
+        "report.html.j2",
+        summary=summary,
+        targets=[_target(name, figures) for name, figures in targets.items()],
+        problems=[
+            *({"target": "", **problem} for problem in summary["problem_rows"]),
+            *summary["failed"],
+        ],
+        listed=_MAX_LISTED,
+        text=_MAX_TEXT,
+        examples=[_example(*failure) for failure in islice(failures, examples)],
     )
 
 
-def _target(name: str, figures: Mapping[str, Any]) -> str:
-    html = f"<h2>Target <code>{escape(name)}</code></h2>" + _table(
-        ["crop", "score", "", "against none", "p", "broke", "mended", "of the gap", "failed"],
-        [_gains(cropper, found) for cropper, found in figures.items()],
-    )
-    html += "<h3>The crops, and what they cost</h3>" + _table(
-        ["crop", "added", "mean area", "centre in region", "ms an answer", "ms of it crop",
-         "prompt tokens", "$ an answer", "$"],
-        [_costs(cropper, found) for cropper, found in figures.items()],
-    )  # fmt: skip
+def _target(name: str, figures: Mapping[str, Any]) -> dict[str, Any]:
+    gains = ["crop", "score", "", "against none", "p", "broke", "mended", "of the gap", "failed"]
+    costs = ["crop", "added", "mean area", "centre in region", "ms an answer", "ms of it crop",
+             "prompt tokens", "$ an answer", "$"]  # fmt: skip
+    groups = {}
     for key, title in (("by_size", "By size of the answer"), ("by_category", "By category")):
-        groups: dict[str, int] = {}
+        labels: dict[str, int] = {}
         for cropper in figures.values():
             for label, group in cropper.get(key, {}).items():
-                groups[label] = max(groups.get(label, 0), group["rows"])
-        if len(groups) > 1:
-            lines = [
-                [escape(cropper)]
-                + [
-                    _percent(found[key][label]["score"]) if label in found.get(key, {}) else ""
-                    for label in groups
+                labels[label] = max(labels.get(label, 0), group["rows"])
+        if len(labels) > 1:
+            rows = [
+                [
+                    _cell(cropper),
+                    *(
+                        _cell(_percent(entry.get(key, {}).get(label, {}).get("score")))
+                        for label in labels
+                    ),
                 ]
-                for cropper, found in figures.items()
+                for cropper, entry in figures.items()
             ]
-            heads = [f"{escape(label)}<br>{count} questions" for label, count in groups.items()]
-            html += f"<h3>{title}</h3>" + _table(["crop", *heads], lines)
-    return html
+            heads = [_cell(label, f"{count} questions") for label, count in labels.items()]
+            groups[title] = _table([_cell("crop"), *heads], rows)
+    return {
+        "name": name,
+        "gains": _table(map(_cell, gains), [_gains(*item) for item in figures.items()]),
+        "costs": _table(map(_cell, costs), [_costs(*item) for item in figures.items()]),
+        "groups": groups,
+    }
 
 
-def _gains(cropper: str, found: Mapping[str, Any]) -> list[str]:
-    paired = found.get("against_none")
-    cycles = found.get("cycle_accuracy")
-    changes = ["", "", "", ""]
+def _gains(cropper: str, entry: Mapping[str, Any]) -> list[Cell]:
+    paired = entry.get("against_none")
+    cycles = entry.get("cycle_accuracy")
+    score = _estimate(entry["score"])
+    if cycles is not None:
+        score["small"] += f", by cycle {_percent(cycles)}"
+    changes = [_cell()] * 4
     if paired:
         changes = [
             _estimate(paired["difference"], signed=True),
-            f"{paired['p']:.2g}",
+            _cell(f"{paired['p']:.2g}"),
             *(
-                f"{paired[name]} <small>{_percent(paired[f'{name}_share']['mean'])}</small>"
+                _cell(str(paired[name]), _percent(paired[f"{name}_share"]["mean"]))
                 for name in ("broken", "mended")
             ),
         ]
     return [
-        f"<b>{escape(cropper)}</b>",
-        _estimate(found["score"])
-        + (f"<br><small>by cycle {_percent(cycles)}</small>" if cycles is not None else ""),
-        _bar(found["score"]),
+        _cell(cropper),
+        score,
+        _bar(entry["score"]),
         *changes,
-        _estimate(found["gap_closed"]) if "gap_closed" in found else "",
-        str(found["failed"] or ""),
+        _estimate(entry["gap_closed"]) if "gap_closed" in entry else _cell(),
+        _cell(str(entry["failed"] or "")),
     ]
 
 
-def _costs(cropper: str, found: Mapping[str, Any]) -> list[str]:
+def _costs(cropper: str, entry: Mapping[str, Any]) -> list[Cell]:
     crop = cropper != "none"
-    spent = found.get("dollars")
-    return [
-        f"<b>{escape(cropper)}</b>",
-        _percent(found["with_crop"]) if crop else "",
-        _percent(found["mean_area"]),
-        _percent(found["centre_in_region"]),
-        _number(found["milliseconds"]),
-        _number(found["crop_milliseconds"]) if crop else "",
-        _number(found["prompt_tokens"]),
-        "" if spent is None else f"{found['dollars_per_answer']:.2g}",
+    spent = entry.get("dollars")
+    texts = [
+        cropper,
+        _percent(entry["with_crop"]) if crop else "",
+        _percent(entry["mean_area"]),
+        _percent(entry["centre_in_region"]),
+        _number(entry["milliseconds"]),
+        _number(entry["crop_milliseconds"]) if crop else "",
+        _number(entry["prompt_tokens"]),
+        "" if spent is None else f"{entry['dollars_per_answer']:.2g}",
         "" if spent is None else f"{spent:.2f}",
     ]
+    return [_cell(text) for text in texts]
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table; columns that are empty in every row are left out."""
-    kept = [at for at in range(len(heads)) if any(row[at] for row in rows)]
-    head = "".join(f"<th>{heads[at]}</th>" for at in kept)
-    body = "".join(
-        "<tr>{}</tr>".format("".join(f"<td>{row[at]}</td>" for at in kept)) for row in rows
-    )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+def _table(
+    heads: Iterator[Cell] | Sequence[Cell], rows: Sequence[Sequence[Cell]]
+) -> dict[str, Any]:
+    """Return a table without the columns that are empty in every row."""
+    heads = list(heads)
+    kept = [at for at in range(len(heads)) if any(row[at] != _cell() for row in rows)]
+    return {
+        "heads": [heads[at] for at in kept],
+        "rows": [[row[at] for at in kept] for row in rows],
+    }
 
 
-def _estimate(found: Mapping[str, Any], *, signed: bool = False) -> str:
-    if found["mean"] is None:
-        return ""
-    low, high = found["interval"]
-    mean = f"{found['mean']:+.1%}" if signed else f"{found['mean']:.1%}"
-    sides = "" if low is None else f" <small>{low:.1%} to {high:.1%}</small>"
-    return mean + sides
+def _cell(text: str = "", small: str = "") -> Cell:
+    return {"text": text, "small": small, "bar": None}
 
 
-def _bar(found: Mapping[str, Any]) -> str:
-    if found["mean"] is None or found["interval"][0] is None:
-        return ""
-    low, high = found["interval"]
-    return (
-        f'<span class="bar"><i style="width:{found["mean"]:.1%}"></i>'
-        f'<b style="left:{low:.1%};width:{high - low:.1%}"></b></span>'
-    )
+def _bar(estimate: Mapping[str, Any]) -> Cell:
+    if estimate["mean"] is None or estimate["interval"][0] is None:
+        return _cell()
+    low, high = estimate["interval"]
+    return _cell() | {"bar": {"mean": estimate["mean"], "low": low, "high": high}}
+
+
+def _estimate(estimate: Mapping[str, Any], *, signed: bool = False) -> Cell:
+    if estimate["mean"] is None:
+        return _cell()
+    low, high = estimate["interval"]
+    mean = f"{estimate['mean']:+.1%}" if signed else f"{estimate['mean']:.1%}"
+    return _cell(mean, "" if low is None else f"{low:.1%} to {high:.1%}")
 
 
 def _percent(share: float | None) -> str:
@@ -190,44 +170,16 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"
 
 
-def _problems(summary: Mapping[str, Any]) -> str:
-    lines = [
-        f"<code>{escape(problem['row'])}</code> {escape(problem['kind'])}: "
-        f"{escape(problem['detail'][:_MAX_TEXT])}"
-        for problem in summary["problem_rows"]
-    ]
-    lines += [
-        f"<code>{escape(failure['row'])}</code> {escape(failure['target'])}, "
-        f"{escape(failure['cropper'])}: {escape(failure['kind'])}: "
-        f"{escape(failure['detail'][:_MAX_TEXT])}"
-        for failure in summary["failed"]
-    ]
-    if not lines:
-        return ""
-    more = len(lines) - _MAX_LISTED
-    shown = "".join(f"<li>{line}</li>" for line in lines[:_MAX_LISTED])
-    rest = f"<li>and {more} more, in summary.json</li>" if more > 0 else ""
-    return (
-        f'<h2>Not asked or not answered: {len(lines)}</h2><ul class="problems">{shown}{rest}</ul>'
-    )
+Failure = tuple[Outcome, bool, Row, "Outcome | None"]
+"""What went wrong, whether it was right without the crop, its row, and the answer without."""
 
 
-@dataclass(frozen=True)
-class _Failure:
-    row: Row
-    without: Outcome | None
-    outcome: Outcome
-    broken: bool
-
-
-def _examples(
+def _failures(
     test: TestSet,
     outcomes: Mapping[Key, Outcome],
     targets: Mapping[str, Mapping[str, Any]],
-    limit: int,
-) -> Iterator[str]:
-    """Yield the failures of real croppers, those first that were right without the crop."""
-    found: list[_Failure] = []
+) -> Iterator[Failure]:
+    """Yield the failures of real croppers."""
     for row in test.rows:
         for target, croppers in targets.items():
             without = outcomes.get((row.id, target, "none"))
@@ -236,56 +188,33 @@ def _examples(
                 blind = cropper.partition(":")[0] in ("none", "random", "centre", "oracle")
                 if blind or outcome is None or outcome.score is None or outcome.right:
                     continue
-                broken = without is not None and without.right
-                found.append(_Failure(row, without, outcome, broken))
-    found.sort(key=lambda failure: not failure.broken)
-    for failure in found[:limit]:
-        yield _example(failure)
+                yield outcome, without is not None and without.right, row, without
 
 
-def _example(failure: _Failure) -> str:
-    row, outcome = failure.row, failure.outcome
+def _example(outcome: Outcome, broken: bool, row: Row, without: Outcome | None) -> dict[str, Any]:
     boxes = [Box(*box) for box in outcome.boxes]
+    shown: dict[str, Any] = {"picture": "", "crops": [], "problem": ""}
     try:
         image = row.load()
     except (BadRow, ImageError) as error:
-        picture, crop = f"<p>{escape(str(error)[:_MAX_TEXT])}</p>", ""
+        shown["problem"] = str(error)
     else:
-        places = "".join(_place(box) for box in boxes)
-        shown = f'<img src="{_shrunk(image)}" alt="">'
-        picture = f'<div class="shot">{shown}{places}</div>'
-        crop = "".join(
-            f'<p><img class="crop" src="{_cut(image, box)}" alt=""></p>' for box in boxes
-        )
-    said = [("expected", " | ".join(dict.fromkeys(row.answers)))]
-    if failure.without is not None and failure.without.reply is not None:
-        said.append(("without a crop", failure.without.reply))
-    said.append((f"with {outcome.cropper}", outcome.reply or ""))
-    if not boxes:
-        said.append(("no crop", outcome.reason or ""))
+        shown["picture"] = picture(image, _PICTURE_SIDE)
+        shown["crops"] = [picture(image, _CROP_SIDE, box) for box in boxes]
+    facts = {"expected": " | ".join(dict.fromkeys(row.answers))}
+    if without is not None and without.reply is not None:
+        facts["without a crop"] = without.reply
+    facts[f"with {outcome.cropper}"] = outcome.reply or ""
+    if boxes:
+        facts["confidence"] = f"{outcome.confidences[0]:.2f}"
     else:
-        said.append(("confidence", f"{outcome.confidences[0]:.2f}"))
-    facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v[:_MAX_TEXT])}</dd>" for k, v in said)
-    tag = ' <span class="tag">right without the crop</span>' if failure.broken else ""
-    asked = escape((row.plain or row.question)[:_MAX_TEXT])
-    return (
-        f'<div class="example">{picture}<div><p><b>{asked}</b>{tag}<br><small>'
-        f"{escape(outcome.target)}, row {escape(row.id)}</small></p>{crop}"
-        f"<dl>{facts}</dl></div></div>"
-    )
-
-
-def _place(box: Box) -> str:
-    place = f"left:{box.x0:.3%};top:{box.y0:.3%};width:{box.width:.3%};height:{box.height:.3%}"
-    return f'<div class="box" style="{place}"></div>'
-
-
-def _shrunk(image: Image.Image) -> str:
-    whole = Box(0, 0, 1, 1)
-    return encode_crop(
-        image, whole, min_side=0, max_side=_PICTURE_SIDE, photographic=True
-    ).data_uri()
-
-
-def _cut(image: Image.Image, box: Box) -> str:
-    return encode_crop(image, box, min_side=0, max_side=_CROP_SIDE, photographic=True).data_uri()
+        facts["no crop"] = outcome.reason or ""
+    return {
+        **shown,
+        "boxes": boxes,
+        "question": row.plain or row.question,
+        "broken": broken,
+        "target": outcome.target,
+        "row": row.id,
+        "facts": facts,
+    }

@@ -8,6 +8,7 @@ from typing import Any
 
 from cropzoom.export.ladder import Ladder
 from cropzoom.export.staging import CARD_NAME
+from cropzoom.templates import render
 
 
 def write_card(folder: Path, content: Mapping[str, Any], ladder: Ladder | None) -> None:
@@ -18,46 +19,6 @@ def write_card(folder: Path, content: Mapping[str, Any], ladder: Ladder | None) 
         content: of its manifest.
         ladder: of its verification; None where it was not verified.
     """
-    name, kind = content["name"], content["kind"]
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    lines = [
-        "---",
-        "library_name: cropzoom",
-        "tags: [cropzoom, onnx, vision-language, crop]",
-        "---",
-        f"# {name}",
-        "",
-        f"A crop policy of kind `{kind}` as ONNX graphs ({content['precision']}, "
-        f"{size / 1e6:.0f} MB): image and question in, the region that answers the question out. "
-        "It runs without torch:",
-        "",
-        "```python",
-        "from cropzoom import CropZoom, load_cropper",
-        "",
-        f'client = CropZoom(client, load_cropper("path/to/{name}"))',
-        "```",
-        "",
-        "## Where it comes from",
-        "",
-        *(f"- {key}: {value}" for key, value in content["training"].items()),
-        "",
-        "## Against the torch model",
-        "",
-    ]
-    if ladder is None:
-        lines.append("Not verified: exported with `--no-verify`.")
-    else:
-        lines += [
-            f"On {len(ladder.boxes)} bundled questions, {ladder.precision} on {ladder.device} "
-            "against fp32 in torch; more in `parity.json`.",
-            "",
-            "| rung | measure | value | limit |",
-            "|---|---|---|---|",
-            *(
-                f"| {rung.name} | {rung.measure} | {rung.value:.3g} | "
-                f"{'>=' if rung.at_least else '<='} {rung.limit:g} |"
-                for rung in ladder.rungs
-            ),
-        ]
-    lines += ["", "What the policy is good at, and what it was never shown, its makers know.", ""]
-    (folder / CARD_NAME).write_text("\n".join(lines), encoding="utf-8")
+    card = render("cropper_card.md.j2", **content, megabytes=size / 1e6, ladder=ladder)
+    (folder / CARD_NAME).write_text(card, encoding="utf-8")

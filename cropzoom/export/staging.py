@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cropzoom.cropper.folder import MANIFEST_NAME
-from cropzoom.cropper.manifest import SCHEMA
+from cropzoom.cropper.manifest import SCHEMA, sealed
 from cropzoom.errors import ExportError
 
 CARD_NAME = "README.md"
@@ -70,7 +70,7 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
         if path.is_file() and name not in (MANIFEST_NAME, CARD_NAME):
             files[name] = {"sha256": _sha256(path), "bytes": path.stat().st_size}
     whole = {"schema": SCHEMA, **content, "files": files}
-    text = json.dumps(whole, indent=1, ensure_ascii=False)
+    text = json.dumps(sealed(whole), indent=1, ensure_ascii=False)
     (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
 
 

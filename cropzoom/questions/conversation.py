@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cropzoom.questions import phrases
+from cropzoom.questions import set_phrases
 from cropzoom.questions import words as vocabulary
 from cropzoom.questions.fields import MOST_FIELDS, of_schema
-from cropzoom.questions.prompt import Kind, Reading, read
+from cropzoom.questions.objects import without_article
+from cropzoom.questions.prompt import read
+from cropzoom.questions.sentence import Kind, Reading
 from cropzoom.questions.words import fold, words_of
 from cropzoom.report import Reason
 
@@ -73,8 +75,11 @@ def asking(turns: Sequence[Turn], at: int, schemas: Sequence[Mapping[str, Any]] 
         return Asking((), Reason.NO_QUESTION)
     standing = _standing(turns, at)
     if reading.kind is Kind.WEAK:
-        best = standing if standing.kind >= Kind.REQUEST else reading
-        return Asking(_in_context(best.questions, turns, before))
+        # An agent's tools say what it may do, not what to look for.
+        forms = _fields([schema for schema in schemas if not _of_tool(schema)])
+        if standing.kind >= Kind.REQUEST:
+            return Asking(standing.questions)
+        return Asking(forms or _in_context(reading.questions, turns, before))
     if reading.kind is not Kind.DATA:
         for number in reversed(before):
             earlier = _reading(turns, number)
@@ -108,9 +113,9 @@ def _reading(turns: Sequence[Turn], number: int) -> Reading:
         return Reading(Kind.EMPTY)
     text = _text(turn)
     answered = any(other.role in ("assistant", "tool") for other in turns[:number])
-    if answered and turn.role == "user" and _complains(text):
-        return Reading(Kind.AGAIN)
     reading = read(text)
+    if answered and reading.kind is not Kind.QUESTION and _complains(text):
+        return Reading(Kind.AGAIN)
     if reading.kind is Kind.AGAIN and not answered:
         return Reading(Kind.WEAK, (text,))
     return reading
@@ -136,10 +141,14 @@ def _fields(schemas: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(fields)[:MOST_FIELDS]
 
 
+def _of_tool(schema: Mapping[str, Any]) -> bool:
+    return not {"function", "parameters", "input_schema"}.isdisjoint(schema)
+
+
 def _complains(text: str) -> bool:
     """Tell whether a program says that it could not use an answer."""
     folded = " ".join(fold(text[:_MOST_COMPLAINT]).split())
-    return any(phrase in folded for phrase in phrases.COMPLAINTS)
+    return any(phrase in folded for phrase in set_phrases.COMPLAINTS)
 
 
 def _in_context(
@@ -169,7 +178,7 @@ def _completed(question: str, turns: Sequence[Turn], before: Sequence[int]) -> s
         if len(names) > 1 and names[0] in vocabulary.ASKING and names[1] in vocabulary.COPULAS:
             return f"{earlier[: frame[1][2]]} {rest}"
         break
-    return rest
+    return without_article(rest)
 
 
 def _after_lead(question: str) -> str:
@@ -178,7 +187,7 @@ def _after_lead(question: str) -> str:
     names = tuple(word for word, _, _ in words)
     lengths = (
         len(phrase)
-        for phrase in phrases.FOLLOWING
+        for phrase in set_phrases.FOLLOWING
         if names[: len(phrase)] == phrase and len(names) > len(phrase)
     )
     cut = max(lengths, default=0)

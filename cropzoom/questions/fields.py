@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cropzoom.questions.labels import HOLLOW_FIELDS
+from cropzoom.questions.labels import FIELD_COLUMNS, HOLLOW_FIELDS, TAGS_QUESTION
 from cropzoom.questions.words import ANSWERS, ASKING_FIRST, fold, words_of
 
 MOST_FIELDS = 24
@@ -15,7 +15,12 @@ _MOST_OBJECTS = 8
 _MOST_DEPTH = 4
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _KEY = re.compile(r"""["']([^"'\n{}\[\]:,]{1,60})["']\s{0,8}:""")
-_AFTER_NAME = re.compile(r"\s[-–—=]+\s|:\s|:$|\s?\(|\s?\[|\s?<|\t")
+AFTER_NAME = re.compile(r"\s[-–—=]+\s|:\s|:$|\s?\(|\s?\[|\s?<|\t")
+_DEFINITION = re.compile(
+    r"""\s{0,40}(?:[-*]\s{0,4})?["'`]?([A-Za-z][\w-]{1,40})["'`]?\??\s{0,4}[:=]\s{0,4}["'<]?"""
+    r"(?:str|string|int|integer|float|number|bool|boolean|date|datetime|Decimal|decimal|Optional|"
+    r"list|List|array|null|None|text)\b"
+)
 _DECODER = json.JSONDecoder()
 
 
@@ -23,6 +28,8 @@ def readable_name(name: str) -> str:
     """Spell a field's name as words: 'invoice_number' and 'invoiceNumber' -> 'invoice number'."""
     spaced = re.sub(r"[_\-./]+", " ", name[:80])
     words = _CAMEL.sub(" ", spaced).split()
+    if len(words) == 1:
+        return words[0]
     return " ".join(word if word.isupper() else word.lower() for word in words)
 
 
@@ -126,12 +133,29 @@ def cut_json(text: str) -> tuple[str, list[str]]:
         value, stop = _object_at(text, start)
         rest.append(text[place:start])
         place = stop
-        if isinstance(value, Mapping):
+        question = _question_in(value)
+        if question:
+            rest.append(f"\nQuestion: {question}\n")
+        elif isinstance(value, Mapping):
             fields += of_schema(value) or _keys(value, 0)
         else:
             fields += [name for key in _KEY.findall(text[start:stop]) if (name := _named(key))]
+            fields += definitions(re.split(r"[{};,\n]", text[start:stop]))
     rest.append(text[place:])
     return "\n".join(rest), list(_unique(fields))[:MOST_FIELDS]
+
+
+def _question_in(value: Any) -> str:
+    """Return the question of '{"task": "vqa", "question": "What is it?"}'."""
+    if isinstance(value, Mapping):
+        for key, text in value.items():
+            if (
+                fold(key[:40]) in TAGS_QUESTION
+                and isinstance(text, str)
+                and len(words_of(text)) > 1
+            ):
+                return " ".join(text.split())
+    return ""
 
 
 def _object_at(text: str, start: int) -> tuple[Any, int]:
@@ -157,6 +181,20 @@ def _keys(sample: Mapping[str, Any], depth: int) -> list[str]:
     return names
 
 
+def definitions(lines: Sequence[str]) -> list[str]:
+    """Return the fields of 'due_date: str', 'total?: number' and the like, one a line."""
+    matches = (_DEFINITION.match(line[:200]) for line in lines)
+    return [name for match in matches if match and (name := _named(match[1]))]
+
+
+def of_table(rows: Sequence[str]) -> list[str]:
+    """Return the first column of a Markdown table of fields, none of another table."""
+    cells = [row.strip().strip("|").split("|", 1)[0].strip() for row in rows]
+    if len(cells) < 3 or cells[1].strip(":-") or not FIELD_COLUMNS & {fold(cells[0])}:
+        return []
+    return of_items(cells[2:])
+
+
 def _named(key: str) -> str:
     return "" if fold(key) in HOLLOW_FIELDS else readable_name(key)
 
@@ -168,9 +206,9 @@ def of_items(items: Sequence[str]) -> list[str]:
         if "?" in item:
             fields.append(item.strip())
             continue
-        name = _AFTER_NAME.split(item.strip(" `*\"'"), maxsplit=1)[0]
+        name = AFTER_NAME.split(item.strip(" `*\"'"), maxsplit=1)[0]
         name = name.strip(" `*\"'.,;")
-        if name:
+        if name and fold(name) not in HOLLOW_FIELDS:
             fields.append(readable_name(name) if " " not in name else name)
     return list(_unique(fields))
 

@@ -8,10 +8,11 @@ LABELS_QUESTION = word_set("""
     question query q task request problem ask instruction user human prompt
     frage aufgabe question tâche pregunta tarea domanda compito vraag taak opdracht pergunta tarefa
     pytanie zadanie вопрос задача задание ερώτηση εργασία fråga spørgsmål otázka
+    質問 問題 问题 질문 سؤال प्रश्न soru kysymys întrebare kérdés
 """)
 LABELS_ANSWER = word_set("""
     answer a response assistant ai bot reply solution antwort réponse respuesta risposta antwoord
-    resposta odpowiedź ответ απάντηση svar
+    resposta odpowiedź ответ απάντηση svar 回答 答え 答案 답변
 """)
 LABELS_EXAMPLE = word_set("""
     example examples sample samples demonstration shot beispiel beispiele exemple exemples ejemplo
@@ -21,7 +22,7 @@ LABELS_EXAMPLE = word_set("""
 LABELS_RULES = word_set("""
     rule rules guideline guidelines requirement requirements constraint constraints note notes
     important format output style remember hint hints role context background system schema json
-    tone tips tip warning persona objective scoring expected
+    tone tips tip warning persona objective scoring expected ocr transcript passage
     regel regeln hinweis hinweise wichtig ausgabe rolle kontext ausgabeformat antwortformat
     règle règles remarque consignes contrainte contraintes contexte rôle sortie
     regla reglas nota notas importante formato contexto rol salida
@@ -44,9 +45,12 @@ LABELS_FIELDS = word_set("""
     vragen perguntas pytania вопросы ερωτήσεις information informationen informations
 """)
 
+FIELD_COLUMNS = word_set("""
+    field fields name key attribute column property item feld champ campo veld pole поле πεδίο
+""")
 TAGS_QUESTION = word_set("""
     question query user_question user_query q ask user_request request problem user_input
-    input_question frage pregunta domanda vraag pergunta pytanie
+    input_question s_question frage pregunta domanda vraag pergunta pytanie
 """)
 TAGS_DROP = word_set("""
     example examples rules rule format output_format output response answer context role persona

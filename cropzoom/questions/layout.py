@@ -9,7 +9,7 @@ from enum import Enum
 
 from cropzoom.questions import labels
 from cropzoom.questions import words as vocabulary
-from cropzoom.questions.fields import cut_json, of_items
+from cropzoom.questions.fields import AFTER_NAME, cut_json, definitions, of_items, of_table
 from cropzoom.questions.words import fold, words_of
 
 _TAG = re.compile(r"<(/?)([A-Za-z][\w.-]{0,40})((?:\s[^<>\n]{0,200})?)(/?)>")
@@ -19,7 +19,10 @@ _TOKEN = re.compile(
 _BULLET = re.compile(r"(?:[-*+•▪◦‣–·]|\(?\d{1,3}[.):]|\(?[A-Za-z][.)]|\[[ x]?\])\s+(?=\S)")
 _OPTION = re.compile(r"(?:[-*•]\s{0,4})?(?:\(?([A-Ha-h1-8])[.):]|\(([A-Ha-h1-8])\))\s{0,8}(?=\S)")
 _INLINE_OPTIONS = re.compile(r"\s\(?[Aa][.)]\s{0,4}[^\n]{1,200}?\s\(?[Bb][.)]\s")
-_SENTENCE_END = re.compile(r"[.!?;。！？；…]+[\"'”’»)\]]{0,3}(?=\s|$)|\n")
+# Not from within a run of marks: that would take quadratic time.
+_SENTENCE_END = re.compile(r"(?<![.!?;。！？；…])[.!?;。！？；…]+[\"'”’»)\]]{0,3}(?=\s|$)|\n")
+_SOLVED = re.compile(r"[?？][\"'”’»`]?\s{0,4}(?:->|=>|→|⇒|—>)")
+_CLASS = re.compile(r"(?:class|interface|type)\s{1,4}\w{1,60}(?:\(\w{0,60}\))?\s?[:={]")
 _GREEK = re.compile(r"[Ͱ-Ͽ]")
 
 
@@ -97,7 +100,8 @@ def without_code(text: str) -> tuple[str, list[str]]:
     plain = "\n".join(pieces[0::2])
     if not plain.strip():
         return code, []
-    return plain, cut_json(code)[1] if code else []
+    keys = cut_json(code)[1] or definitions(code.split("\n"))
+    return plain, keys
 
 
 def lay_out(text: str) -> Layout:
@@ -129,8 +133,16 @@ def lay_out(text: str) -> Layout:
             _place_list(layout, lead, list(items), section)
             items.clear()
 
-    for raw in text.split("\n"):
+    lines = text.split("\n")
+    layout.keys += of_table([line for line in lines if line.lstrip().startswith("|")])
+    for raw in lines:
         line = raw.strip()
+        if line.startswith("|"):
+            continue
+        defined = definitions([line])
+        if defined or _CLASS.match(line):
+            layout.keys += defined
+            continue
         if not line:
             blank = True
             close_paragraph()
@@ -140,9 +152,7 @@ def lay_out(text: str) -> Layout:
             continue
         bullet = _BULLET.match(line)
         body = line[bullet.end() :] if bullet else line
-        label, rest, heading = _label(body, bare=bullet is None)
-        if label is Section.FIELDS and bullet and not rest:
-            label = None
+        label, rest, heading = _label(body) if bullet is None else (None, "", False)
         if label is not None:
             close_paragraph()
             close_list()
@@ -167,7 +177,9 @@ def lay_out(text: str) -> Layout:
             close_list()
             section = Section.TEXT
         blank = False
-        if section is Section.QUESTION:
+        if _SOLVED.search(line):
+            layout.aside.append(line)
+        elif section is Section.QUESTION:
             if not _is_option(line):
                 question.append(body)
         elif section in (Section.RULES, Section.EXAMPLE, Section.ANSWER, Section.OPTIONS):
@@ -193,19 +205,27 @@ def _place_list(layout: Layout, lead: str, lines: list[str], section: Section) -
     asking = sum(body.rstrip().endswith("?") for body in bodies)
     options = sum(_is_option(line) for line in lines) == len(lines) >= 2
     leads = {word for word, _, _ in words_of(lead)}
-    wants = leads & (vocabulary.FINDING | labels.LABELS_FIELDS)
+    wants = leads & _WANTS
     if asking:
         layout.lists.extend(body for body in bodies if body.rstrip().endswith("?"))
-    elif lead.endswith("?") and options and not (leads <= vocabulary.LEADS | vocabulary.FINDING):
+    elif lead.endswith("?") and options and not leads <= _LEADS:
         return
     elif section is Section.FIELDS or (wants and lead.endswith((":", "?", "."))):
-        plain = [body for body in bodies if not _rules_only(body)]
-        layout.lists.extend(of_items(plain))
+        layout.lists.extend(of_items([body for body in bodies if not _is_rule(body)]))
     elif options and layout.text:
         return
     else:
         for body in bodies:
             layout.text.extend(sentences(body))
+
+
+_WANTS = vocabulary.FINDING | labels.LABELS_FIELDS
+_LEADS = vocabulary.LEADS | vocabulary.FINDING
+
+
+def _is_rule(item: str) -> bool:
+    """Tell 'Use null where a value is missing' from 'due_date: string or null'."""
+    return _rules_only(AFTER_NAME.split(item, maxsplit=1)[0])
 
 
 def _rules_only(text: str) -> bool:
@@ -216,16 +236,18 @@ def _is_option(line: str) -> bool:
     return _OPTION.match(line) is not None
 
 
-def _label(line: str, *, bare: bool) -> tuple[Section | None, str, bool]:
+def _label(line: str) -> tuple[Section | None, str, bool]:
     """Return the section that a line opens, what follows on it, and whether it is a heading."""
     stripped = line.lstrip("#")
     heading = stripped is not line and line.startswith("#")
     plain = stripped.strip().strip("*_").strip()
     name, colon, rest = plain.partition(":")
     name = name.strip("*_ []<>=-")
-    words = [word for word, _, _ in words_of(name)]
+    words = [word.rstrip("0123456789") or word for word, _, _ in words_of(name)]
     bold = line.startswith("**") and line.endswith("**")
     if (not colon and not heading and not bold) or not 1 <= len(words) <= 8 or "?" in name:
+        return None, "", False
+    if len(words) > 2 and words[0] in vocabulary.WHOLE:
         return None, "", False
     rest = rest.strip().strip("*_").strip()
     if heading and not colon:
@@ -269,8 +291,8 @@ def sentences(text: str) -> list[str]:
             length = end.start() - text.rfind("\n", 0, end.start())
             if length > 50 and text[end.end() : end.end() + 1].islower():
                 continue
-        elif (mark.startswith(";") and not greek) or (
-            mark[0] == "." and not _ends(text, start, end.start(), end.end())
+        elif (mark[0] == ";" and not greek) or (
+            mark[0] == "." and _goes_on(text, start, end.start(), end.end())
         ):
             continue
         part = text[start : end.end()].strip()
@@ -282,11 +304,19 @@ def sentences(text: str) -> list[str]:
     return parts
 
 
-def _ends(text: str, start: int, stop: int, after: int) -> bool:
-    """Tell whether a full stop ends a sentence."""
+def _goes_on(text: str, start: int, stop: int, after: int) -> bool:
+    """Tell whether a sentence goes on behind a full stop."""
     place = stop
     while place > start and text[place - 1].isalnum() and stop - place < 8:
         place -= 1
-    word = fold(text[place:stop])
     following = text[after : after + 3].lstrip()[:1]
-    return word not in labels.ABBREVIATIONS and not following.isdigit()
+    if fold(text[place:stop]) in labels.ABBREVIATIONS or following.isdigit():
+        return True
+    # A question that has not come to its mark yet: "How much is the Serv. Charge?"
+    first = words_of(text[start : start + 40])
+    mark = _LAST_MARK.search(text, after, after + 80)
+    asks = bool(first) and first[0][0] in vocabulary.ASKING
+    return asks and mark is not None and mark[0] == "?"
+
+
+_LAST_MARK = re.compile(r"[?!\n]")

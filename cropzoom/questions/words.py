@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TypeAlias
 
+Words: TypeAlias = list[tuple[str, int, int]]
 _WORD = re.compile(r"[^\W_]+")
 _MOST_WORDS = 64
+_MOST_LETTERS = 40
 
 
 def fold(text: str) -> str:
     """Lower case without diacritics: 'Zürich' -> 'zurich'."""
+    if text.isascii():
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
-def words_of(text: str) -> list[tuple[str, int, int]]:
+def words_of(text: str) -> Words:
     """The first words of a text, folded, with where they start and stop; "what's" is two."""
-    words = []
+    words: Words = []
     for match in _WORD.finditer(text):
-        words.append((fold(match[0]), match.start(), match.end()))
+        words.append((fold(match[0][:_MOST_LETTERS]), match.start(), match.end()))
         if len(words) == _MOST_WORDS:
             break
     return words
@@ -90,13 +95,15 @@ POLITE = word_set("""
 FUNCTION = word_set("""
     a an the this that these those it its is are was were be been being am do does did done have
     has had can could will would shall should may might must i me my mine we us our you your yours
-    he she they them their his her of in on at by for from to with without into onto about as and
+    he she they them their his her of in on at by for from to with without into onto about as
+    and every
     or but so if then than now here there not s t re ve ll d m also just only one two both each
     any some such what which who where how when
     der die das den dem des ein eine einen einem einer ist sind war hat haben kann können könnten
     könntest kannst du sie ihr ihnen mir mich dir ich wir uns mein meine dein deine ihre sein zu zum
     zur am im ins auf an aus von vom bei mit für über und oder aber so dann nun jetzt hier da dort
-    nicht nur es was wer wie wo
+    nicht nur es was wer wie wo dieses diesem dieser diesen diese siehst
+    vor
     le la les l un une des du de d ce cet cette ces c est sont était a ont peut peux pouvez
     pourriez pourrais tu vous je me moi nous mon ma mes ton votre vos son sa ses il elle on dans sur
     par pour avec et ou mais alors donc maintenant ici y en qu que qui quoi se trouve
@@ -104,6 +111,7 @@ FUNCTION = word_set("""
     su sus tu te lo en con por para y e o pero entonces ahora aquí hay qué este esta estos estas
     esto se
     il lo gli i uno una di del della dello dei delle al allo alla nel nella nello sul sulla sono
+    nell dell all sull dall sulle nelle
     è ha hanno può puoi potresti potrebbe io mi mio tuo suo noi ci si che cosa ed ma allora ora qui
     c questo questa questi queste
     de het een dit dat deze die zijn was heeft kan kun kunt zou je jij u ik mij me mijn ons wij er
@@ -124,7 +132,7 @@ PICTURE = word_set("""
     page pages screenshot screenshots scan scans file files attachment attachments attached pdf
     figure visual screen slide scene shot img doc docs
     text texts content contents information info data details detail everything anything something
-    thing things whole entire full complete all key main point points words visible
+    thing things whole entire full complete all visible
     bild bilder foto fotos dokument dokumente seite seiten anhang datei text inhalt inhalte
     informationen daten alles gesamte gesamten ganze ganzen abbildung angehängte angehängten
     beigefügte beigefügten alle
@@ -149,18 +157,27 @@ PICTURE = word_set("""
 """The picture or all that is in it: what such a word names is not a place to look at."""
 
 PAPERS = word_set("""
-    invoice invoices receipt receipts bill bills label ticket tickets form letter statement report
-    contract card chart diagram graph certificate order slip passport menu plate meter sign poster
-    rechnung rechnungen quittung beleg belege kassenbon formular brief schein vertrag
-    facture factures reçu ticket formulaire lettre étiquette contrat
-    factura facturas recibo recibos formulario carta etiqueta billete contrato
-    fattura fatture scontrino ricevuta modulo lettera biglietto contratto
+    invoice invoices receipt receipts bill bills form letter statement report contract chart
+    diagram graph certificate
+    rechnung rechnungen quittung beleg belege kassenbon formular brief vertrag
+    facture factures reçu formulaire lettre contrat
+    factura facturas recibo recibos formulario carta contrato
+    fattura fatture scontrino ricevuta modulo lettera contratto
     factuur facturen bon kassabon formulier brief
-    fatura faturas recibo nota formulário carta bilhete
+    fatura faturas recibo nota formulário carta
     faktura faktury fakturze paragon paragonie paragonu rachunek
-    счет счёт чек чеке счета счете квитанция квитанции накладная билет
-    τιμολόγιο τιμολογίου απόδειξη απόδειξης εισιτήριο
+    счет счёт чек чеке счета счете квитанция квитанции накладная
+    τιμολόγιο τιμολογίου απόδειξη απόδειξης
 """)
+
+THINGS = word_set("""
+    label labels ticket tickets card cards order slip passport menu plate meter sign signs poster
+    package packaging display dashboard table box nameplate boarding pass timetable app website
+    schein etikett fahrkarte schild karte anzeige étiquette billet carte panneau etiqueta billete
+    tarjeta cartel biglietto etichetta cartello kaartje bord bilhete placa etykieta bilet билет
+    этикетка табличка εισιτήριο ετικέτα πινακίδα
+""")
+"""What a picture may be of, or show among other things."""
 
 TELLING = word_set("""
     tell show give say let know answer answering answers look looking see seeing view read reading
@@ -198,16 +215,18 @@ TELLING = word_set("""
     знать узнать найди найдите задача пользователь помочь подскажите подскажи
     πες πείτε δείξε δείξτε δώσε δώστε απάντησε απαντήστε ερώτηση ερωτήσεις ακόλουθη παρακάτω
     κοίτα κοιτάξτε δες δείτε διάβασε διαβάστε σύμφωνα βάση θέλω χρειάζομαι ξέρω μάθω βρες βρείτε
-    svara frågan följande titta se
+    svara frågan följande titta se resme resim soru soruyu yanıtlayın cevapla bak bakın söyle göre
+    подивіться відповідь запитання
 """)
 """What stands around a question: asking to be told, where to look, that a question follows."""
 
-LEADS = POLITE | FUNCTION | PICTURE | PAPERS | TELLING
+LEADS = POLITE | FUNCTION | PICTURE | PAPERS | THINGS | TELLING
 
 FINDING = word_set("""
     find extract get identify locate determine retrieve fetch read report list state name provide
     give tell return show output enter fill copy pull capture need want know look search pick
-    collect obtain grab lookup output mention specify detect recognize recognise note extracting
+    collect obtain grab process handle complete output mention specify detect recognize recognise
+    note extracting
     finde finden suche extrahiere extrahieren entnimm nenne nennen gib lies ermittle ermitteln
     bestimme angeben zeige brauche liste auslesen
     trouve trouvez extrais extraire extrayez donne donnez indique indiquez cherche relève relevez
@@ -266,7 +285,8 @@ WHOLE = word_set("""
     describe description caption captions transcribe transcription ocr summarize summarise summary
     translate translation convert explain explanation compare comparison paraphrase narrate
     digitize digitise recreate reproduce analyze analyse analysis interpret critique alt tag
-    depict discuss review illustrate vectorize parse classify categorize categorise markdown
+    depict discuss review illustrate vectorize render turn tldr tl
+    vat samen parse classify categorize categorise markdown
     overview gist classification
     beschreibe beschreiben beschreibung bildunterschrift transkribiere transkribieren abschreiben
     fasse zusammen zusammenfassung zusammenfassen übersetze übersetzen übersetzung vergleiche
@@ -293,24 +313,61 @@ WHOLE = word_set("""
 """)
 """Verbs and nouns of tasks for which the whole picture is needed."""
 
-WHOLE_FILLERS = word_set("""
+SHOWING = word_set("""
+    difference differences similarities unterschied unterschiede différences diferencias differenze
+    happening happens going say says written mean means kind type sort look looks like about contain
+    contains includes represent represents depict depicts show shows shown show see seen interesting
+    unusual notable wrong funny special happened displayed depicted visible
+    zu sehen gezeigt steht zeigt geschrieben art passiert abgebildet siehst enthält
+    voit voir vois voyez montre écrit genre représente passe contient
+    ve ves ver muestra dice escrito tipo representa pasa contiene aparece
+    vede vedi mostra dice scritto tipo rappresenta succede contiene
+    zie ziet zien staat toont geschreven soort gebeurt bevat
+    vê mostra diz escrito tipo representa acontece contém aparece
+    widać widzisz przedstawia napisane rodzaj dzieje zawiera
+    видишь видите видно изображено написано показано происходит тип вид
+    βλέπεις βλέπετε δείχνει γράφει είδος συμβαίνει
+""")
+"""What a picture as a whole does: 'What does it show?'"""
+
+PRONOUNS = word_set(
+    "this that it these das dies ceci cela ca ça esto eso questo dit dat isto isso to это τουτο "
+    "αυτο qu"
+)
+
+WHAT = word_set(
+    "what which was welche welcher welches quoi quel quelle quels quelles que qué cuál che cosa "
+    "quale wat welke welk qual o co jaki jaka jakie что какой какая какое какие τι ποιο vad vilken "
+    "hvad hva"
+)
+
+WHOLE_FILLERS = SHOWING | word_set("""
     detailed detail short brief concise long accessible one sentence sentences word words paragraph
-    simple literal exact careful faithful different happening happens going say says written mean
-    means kind type sort category look looks like made title subject topic about feature features
-    contain contains includes wrong special interesting funny unusual happened represent
-    represents depict depicts show shows shown see seen below above it
-    zu sehen gezeigt steht zeigt geschrieben art kurz genau ausführlich passiert
-    voit voir montre écrit détail genre représente passe
-    ve ver muestra dice escrito detalle tipo representa pasa
-    vede vedi mostra dice scritto dettaglio tipo rappresenta succede
-    zie zien staat toont geschreven detail soort gebeurt
-    vê mostra diz escrito detalhe tipo representa acontece
-    widać widzisz przedstawia napisane szczegółowo rodzaj dzieje
-    видишь видите видно изображено написано показано подробно происходит тип вид
-    βλέπεις βλέπετε δείχνει γράφει λεπτομερώς είδος συμβαίνει
+    simple literal exact careful faithful different key main point points feature features layout
+    below above kurz genau ausführlich détail detalle dettaglio detail detalhe szczegółowo подробно
+    λεπτομερώς
 """)
 
-AND = word_set("and or und oder et ou y e o u ed en of i oraz lub и или και ή och og plus sowie")
+LANGUAGES = word_set("""
+    english german french spanish italian dutch portuguese polish russian greek chinese japanese
+    englisch englische deutsch deutsche anglais français inglés español inglese italiano engels
+    nederlands inglês português angielski polski английский русский αγγλικά ελληνικά
+    html latex svg code equations tables
+""")
+"""What is translated or converted to."""
+
+
+"""Verbs of how to answer."""
+
+REPLYING = word_set(
+    "return reply respond answer output give write format put present convert provide print send "
+    "create make produce generate perform run "
+    "antworte gib gebe schreibe réponds renvoie retourne donne responde devuelve escribe rispondi "
+    "restituisci geef antwoord responda retorne odpowiedz zwróć ответь верни απάντησε"
+)
+"""Verbs of how to answer."""
+
+AND = word_set("and or und oder et ou y e o u ed en i oraz lub и или και ή och og plus sowie")
 """Words between the last two of several fields; and those that begin a follow-up."""
 
 COPULAS = word_set("is are was were ist sind war lautet est sont es son è é são jest είναι är er")

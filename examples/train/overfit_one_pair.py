@@ -40,11 +40,11 @@ from cropzoom.trainer.policies.torch_pointing import log_spaced, settle
 # Few cells and distances: so all boxes can be tried, and the second best is clearly worse.
 COARSE: dict[str, Any] = {"subcells": 1, "width": 32, "reach": (0.08, 0.5, 4)}
 HABITS: dict[str, dict[str, Any]] = {
-    "pointer": {"learning_rate": 2e-3, "beta": 0.0, "schedule": "constant"},
+    "pointer": {"learning_rate": 2e-3, "beta": 0.0, "lr_scheduler_type": "constant"},
     # Digits one after the other: a policy that settles on a first digit too soon can't leave it,
     # 29 is one percent from 30 but two digits away. The divergence from a start near uniform keeps
     # it trying.
-    "text": {"learning_rate": 1e-3, "beta": 0.02, "kl": "exact", "schedule": "cosine"},
+    "text": {"learning_rate": 1e-3, "beta": 0.02, "kl": "exact", "lr_scheduler_type": "cosine"},
 }
 
 
@@ -120,27 +120,25 @@ def overfit(policy: Policy, row: Row, steps: int, seed: int = 0, **options: Any)
         seed: of the rollouts.
         options: of `GrpoConfig`, instead of those in `HABITS`.
     """
-    config = GrpoConfig(
-        **{
-            "seed": seed,
-            "batch": 1,
-            "group": 64,
-            "temperature": 1.0,
-            "max_steps": steps,
-            "warmup": 0.0,
-            "workers": 0,
-            "log_steps": 1,
-            "save_steps": 0,
-            "baseline_steps": 0,
-            "picture_steps": 0,
-            "trainer": {"disable_tqdm": True},
-            **HABITS[policy.kind],
-            **options,
-        }
-    )
+    config: dict[str, Any] = {
+        "seed": seed,
+        "per_device_train_batch_size": 1,
+        "num_generations": 64,
+        "temperature": 1.0,
+        "max_steps": steps,
+        "warmup_steps": 0.0,
+        "dataloader_num_workers": 0,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "baseline_steps": 0,
+        "picture_steps": 0,
+        "disable_tqdm": True,
+        **HABITS[policy.kind],
+        **options,
+    }
     with tempfile.TemporaryDirectory() as scratch:
-        args = config.arguments(Path(scratch), evaluate=False)
-        trainer = GrpoTrainer(policy, [row], TargetIou(), args, config)
+        args = GrpoConfig(output_dir=scratch, **config)
+        trainer = GrpoTrainer(policy, [row], TargetIou(), args)
         # One row is one prompt over and over: what is said about dead groups is the aim here.
         trainer.monitor.signs = ()
         curve = Curve(policy, row, best_of_all(policy, row))

@@ -19,6 +19,7 @@ from cropzoom.bench.cold_start import cold, peak_rss
 from cropzoom.bench.measure import Picture
 from cropzoom.cli import app
 from cropzoom.cropper.folder import MANIFEST_NAME, find_folder
+from cropzoom.cropper.manifest import sealed
 from cropzoom.errors import CropZoomError
 from cropzoom.images import OpenedImage
 from cropzoom.samples import load_samples
@@ -47,7 +48,7 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / MANIFEST_NAME
     said = json.loads(path.read_text())
     said["image"]["longest_edge"] = 64
-    path.write_text(json.dumps(said))
+    path.write_text(json.dumps(sealed(said)))
     return folder
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 from typer.testing import CliRunner
 
 from cropzoom.cli import app
+from cropzoom.cli.output import Output
 from cropzoom.images import load_image
 
 runner = CliRunner()
@@ -111,6 +116,75 @@ def test_errors_are_one_message_and_exit_code_1(
     else:
         assert message in done.stderr
         assert done.stdout == ""
+
+
+def test_a_full_disk_leaves_the_old_files_and_ends_in_one_message(
+    cropper: Path, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bytes = Path.write_bytes
+
+    def half(path: Path, data: bytes) -> int:
+        write_bytes(path, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    old = [tmp_path / name for name in ("out.png", "out-crop.png")]
+    for path in old:
+        path.write_bytes(b"old")
+    monkeypatch.setattr(Path, "write_bytes", half)
+    arguments = [str(page), "dark", "-o", str(old[0]), "--cropper", str(cropper)]
+    done = runner.invoke(app, ["crop", *arguments])
+    assert (done.exit_code, "No space left" in done.stderr) == (1, True)
+    assert isinstance(done.exception, SystemExit)
+    assert [path.read_bytes() for path in old] == [b"old", b"old"]
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("[enforce fail] PytorchStreamWriter failed writing file data/1"),
+        Exception("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_whatever_a_library_says_of_a_full_disk(error: Exception) -> None:
+    with pytest.raises(typer.Exit), Output(as_json=False):
+        try:
+            raise error
+        except Exception as cause:
+            raise RuntimeError("saving failed") from cause
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGTERM there")
+def test_a_command_that_is_told_to_end_clears_its_work_away(tmp_path: Path) -> None:
+    code = (
+        "import sys, tempfile, time; from cropzoom.cli.output import Output\n"
+        "with Output(False), tempfile.TemporaryDirectory(dir=sys.argv[1]):\n"
+        "    print('ready', flush=True); time.sleep(30)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+    child.terminate()
+    child.communicate(timeout=20)
+    assert child.returncode == 143
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("encoding", "name"), [("cp1252", "請求書"), ("ascii", "Rechnung März")])
+def test_any_encoding_of_the_output(
+    cropper: Path, page: Path, tmp_path: Path, encoding: str, name: str
+) -> None:
+    page.rename(tmp_path / f"{name}.png")
+    command = ["crop", f"{name}.png", "What is dark?", "--cropper", str(cropper)]
+    done = subprocess.run(
+        [sys.executable, "-m", "cropzoom", *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert name.encode(encoding, "backslashreplace").split(b"-")[0] in done.stdout
 
 
 def checks_of(stdout: str) -> dict[str, dict[str, str]]:

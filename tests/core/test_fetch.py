@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from cropzoom import FetchError
-from cropzoom.fetch import _fetch, fetch_image, is_public
+from cropzoom.fetch import _fetch, fetch_image, fetch_images, is_public
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -116,6 +116,13 @@ def get(
         ("2002:7f00:1::", False),
         ("2001:0:0:1::1", False),
         ("2001:db8::1", False),
+        ("168.63.129.16", False),
+        ("192.88.99.1", False),
+        ("::ffff:168.63.129.16", False),
+        ("64:ff9b::a83f:8110", False),
+        ("2606:2800:220:1:0:5efe:10.0.0.1", False),
+        ("2606:2800:220:1:200:5efe:7f00:1", False),
+        ("2606:2800:220:1:0:5efe:93.184.216.34", True),
     ],
 )
 def test_public_addresses(address: str, public: bool) -> None:
@@ -366,3 +373,48 @@ def test_a_tls_handshake_that_never_comes() -> None:
         pytest.raises(FetchError, match=r"more than 0\.3 s"),
     ):
         get(f"https://127.0.0.1:{silent.getsockname()[1]}/", timeout=0.3)
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://x:99999999/", "//[::1", "\\\\x["])
+def test_a_redirect_to_a_malformed_address(location: str) -> None:
+    answers: dict[str, Answer] = {"/a": lambda h: send(h, b"", 302, Location=location)}
+    with server(answers) as host, pytest.raises(FetchError, match="can't fetch"):
+        get(f"http://{host}/a")
+
+
+def test_a_resolver_that_hangs_leaves_few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: gate.wait(20) and [])
+    before = threading.active_count()
+    try:
+        for number in range(30):
+            with pytest.raises(FetchError, match="more than"):
+                get(f"http://host{number % 15}.example/", timeout=0.02)
+        assert threading.active_count() - before <= 10
+    finally:
+        gate.set()
+
+
+def test_images_of_a_request_are_fetched_side_by_side_and_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str] = []
+    barrier = threading.Barrier(3)
+
+    def slow(url: str, *, timeout: float, max_bytes: int) -> bytes:
+        seen.append(url)
+        if url == "bad":
+            raise FetchError("can't fetch 'bad': no")
+        if url == "never":
+            time.sleep(timeout + 1)
+        else:
+            barrier.wait(5)
+        return url.encode()
+
+    monkeypatch.setattr("cropzoom.fetch.fetch_image", slow)
+    start = time.monotonic()
+    images = fetch_images(["a", "b", "a", "c", "bad", "never"], timeout=1, max_bytes=9)
+    assert time.monotonic() - start < 4
+    assert sorted(seen) == ["a", "b", "bad", "c", "never"]
+    assert [images[url] for url in "abc"] == [b"a", b"b", b"c"]
+    assert all(isinstance(images[url], FetchError) for url in ("bad", "never"))

@@ -104,7 +104,7 @@ def test_hidden_pixels_stay_hidden() -> None:
     assert [shown.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (204, 204, 204)]
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_rotation(kind: str, orientation: int) -> None:
     exif = Image.Exif()
@@ -300,3 +300,30 @@ def test_no_metadata_reaches_a_crop() -> None:
         load_image(data), Box(0, 0, 1, 1), min_side=0, max_side=500, photographic=True
     )
     assert b"SECRET" not in crop.data
+
+
+def test_a_large_deep_or_transparent_picture_is_worked_on_in_strips(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ramp = np.arange(64 * 48, dtype=np.float32).reshape(48, 64)
+    layered = noise(64, 48)
+    layered.putalpha(Image.fromarray((ramp % 256).astype(np.uint8)))
+    pictures = [
+        Image.fromarray(ramp),
+        Image.fromarray(ramp / ramp.max()),
+        Image.fromarray((ramp - 7).astype(np.int32)),
+        Image.fromarray((ramp * 20).astype(np.uint16)),
+        layered,
+    ]
+    whole = [load_image(picture).tobytes() for picture in pictures]
+    monkeypatch.setattr("cropzoom.images._STRIP_PIXELS", 64 * 5)
+    assert [load_image(picture).tobytes() for picture in pictures] == whole
+
+
+def test_pixels_that_cost_more_count_more() -> None:
+    picture = Image.new("RGB", (100, 100))
+    for kind, times in (("PNG", 1), ("WEBP", 2), ("JPEG2000", 4)):
+        data = encoded(picture, kind)
+        assert load_image(data, max_pixels=10_000 * times).size == (100, 100)
+        with pytest.raises(ImageTooLargeError, match="100x100 px"):
+            load_image(data, max_pixels=10_000 * times - 1)

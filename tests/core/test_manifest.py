@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from cropzoom import CropperError, MissingDependencyError
 from cropzoom.cropper.folder import Folder, find_folder
-from cropzoom.cropper.manifest import read_manifest, read_model
+from cropzoom.cropper.manifest import read_manifest, read_model, sealed
 
 MODEL = build_model()
 Change = Callable[[dict[str, Any]], object]
@@ -228,3 +229,38 @@ def test_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     found = find_folder("org/name")
     assert read_model(found, read_manifest(found)) == MODEL
     assert json.loads((found.path / "cropper.json").read_text())["name"] == "darkest"
+
+
+def test_a_damaged_manifest_is_refused(tmp_path: Path) -> None:
+    content = manifest_for(MODEL)
+    folder = write_cropper(tmp_path, MODEL, sealed(content))
+    assert read_manifest(find_folder(folder)).name == "darkest"
+    path = folder / "cropper.json"
+    whole = path.read_bytes()
+    as_written = read_manifest(find_folder(folder))
+    for at in range(0, len(whole), 3):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        try:
+            manifest = read_manifest(find_folder(folder))
+        except CropperError:
+            continue
+        # A blank that became another blank, say.
+        assert manifest == as_written
+    path.write_bytes(whole.replace(b'"quantile": 0.7', b'"quantile": 0.8'))
+    with pytest.raises(CropperError, match=r"not as it was written.*export the cropper again"):
+        read_manifest(find_folder(folder))
+
+
+def test_the_bundled_manifest_is_sealed() -> None:
+    content = json.loads((find_folder("nano").path / "cropper.json").read_text())
+    assert content == sealed(content)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("name", ["cropper.json", "model.onnx"])
+def test_a_named_pipe_does_not_hang_the_load(tmp_path: Path, name: str) -> None:
+    folder = write_cropper(tmp_path, MODEL)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(CropperError, match=f"{name} is not a regular file"):
+        read(folder)

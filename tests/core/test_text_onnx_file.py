@@ -154,6 +154,18 @@ def test_odd_tensors_are_refused() -> None:
         odd.array(bytes(64))
 
 
+def test_values_that_are_claimed_must_be_there() -> None:
+    for kind in (TensorProto.FLOAT, TensorProto.INT4, TensorProto.INT64, TensorProto.STRING):
+        claims = TensorProto(name="w", data_type=kind, dims=[1 << 20, 1 << 20])
+        with pytest.raises(ValueError, match="claims 1,099,511,627,776 values"):
+            external_tensors(model(claims).SerializeToString())
+    arrays = [np.zeros((0, 3), np.float32), np.ones((), np.int64), np.arange(6) > 2]
+    held = [numpy_helper.from_array(array, f"v{i}") for i, array in enumerate(arrays)]
+    typed = onnx.helper.make_tensor("t", TensorProto.INT8, [3], [1, 2, 3])
+    small = onnx.helper.make_tensor("s", TensorProto.INT4, [5], [1, 2, 3, 4, 5])
+    assert external_tensors(model(*held, typed, small).SerializeToString()) == []
+
+
 @pytest.mark.parametrize("data", [b"", b"\xff" * 40, b"    ORTM" + bytes(20), b"{}", b"\x3a\x7f"])
 def test_what_is_no_onnx_file(data: bytes) -> None:
     with pytest.raises(ValueError):

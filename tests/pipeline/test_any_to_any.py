@@ -27,7 +27,7 @@ def test_chats_and_prompts(plain: Any, photo: Image.Image) -> None:
     pipe = CropZoom(plain, FixedCropper())
     assert isinstance(pipe, type(plain)) and isinstance(pipe, CropZoom)
     crop = {"type": "image", "image": crop_by_hand(photo)}
-    question = {"type": "text", "text": "What is it?"}
+    question = {"type": "text", "text": "What is the total?"}
     chat = [{"role": "user", "content": [{"type": "image", "image": photo}, question]}]
     hand = [{"role": "user", "content": [chat[0]["content"][0], crop, question]}]
 
@@ -36,11 +36,11 @@ def test_chats_and_prompts(plain: Any, photo: Image.Image) -> None:
     assert made["generated_text"][-1] == expected["generated_text"][-1]
     assert made["input_text"] is chat and made["generated_text"][0] is chat[0]
 
-    made = pipe(images=photo, text="<image>What is it?", **FEW)[0]
+    made = pipe(images=photo, text="<image>What is the total?", **FEW)[0]
     both = [photo, crop["image"]]
-    expected = plain(images=both, text="<image><image>What is it?", **FEW)[0]
-    assert made["input_text"] == "<image>What is it?"
+    expected = plain(images=both, text="<image><image>What is the total?", **FEW)[0]
+    assert made["input_text"] == "<image>What is the total?"
     assert made["generated_text"] == expected["generated_text"].replace("<image>", "", 1)
 
-    answer = pipe.ask(photo, "What is it?", **FEW)
+    answer = pipe.ask(photo, "What is the total?", **FEW)
     assert answer == plain(text=hand, return_full_text=False, **FEW)[0]["generated_text"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cropzoom.errors import TrainingError
-from cropzoom.trainer.config import GrpoConfig, SftConfig
-from cropzoom.trainer.recipes import PRESETS
+from cropzoom.trainer import settings as settings_module
+from cropzoom.trainer.config import GrpoConfig, own_defaults
+from cropzoom.trainer.recipes import RECIPES
 from cropzoom.trainer.settings import differences, load_config, resolve, save_config
 
 
@@ -29,29 +31,43 @@ def test_paper_is_the_paper() -> None:
         "{question}\nOutline the region in the image that would help answer this question."
     )
     assert policy.longest_edge == 2048
-    assert (sft.learning_rate, sft.batch, sft.accumulation) == (5e-5, 2, 8)
-    assert (grpo.learning_rate, grpo.group, grpo.temperature, grpo.beta) == (5e-6, 6, 0.8, 0.01)
-    assert (grpo.accumulation, grpo.max_grad_norm, grpo.warmup, grpo.epochs) == (16, 0.1, 0.03, 1)
-    assert (grpo.schedule, grpo.variant, grpo.scaling) == ("cosine", "dr_grpo", "none")
+    assert sft["learning_rate"] == 5e-5 and grpo["learning_rate"] == 5e-6
+    assert sft["per_device_train_batch_size"] == 2 and sft["gradient_accumulation_steps"] == 8
+    assert grpo["gradient_accumulation_steps"] == 16 and grpo["max_grad_norm"] == 0.1
+    assert (grpo["num_generations"], grpo["temperature"], grpo["beta"]) == (6, 0.8, 0.01)
+    assert (grpo["warmup_steps"], grpo["num_train_epochs"]) == (0.03, 1)
+    assert (grpo["loss_type"], grpo["scale_rewards"]) == ("dr_grpo", "none")
+    assert grpo["lr_scheduler_type"] == "cosine"
     assert resolve() == config
 
 
 def test_arguments_reach_the_trainer(tmp_path: Path) -> None:
-    config = resolve("paper", settings=["grpo.trainer.run_name=x", "grpo.report_to=[tensorboard]"])
-    args = config.grpo.arguments(tmp_path, evaluate=True)
+    config = resolve("paper", settings=["grpo.run_name=x", "grpo.report_to=[tensorboard]"])
+    args = config.arguments("grpo", tmp_path, evaluate=True)
+    assert isinstance(args, GrpoConfig) and args.output_dir == str(tmp_path)
     assert args.learning_rate == 5e-6 and args.max_grad_norm == 0.1
     assert args.gradient_accumulation_steps == 16 and args.per_device_train_batch_size == 1
+    assert args.per_device_eval_batch_size == 1
     assert args.lr_scheduler_type == "cosine" and args.get_warmup_steps(1000) == 30
     assert args.num_train_epochs == 1 and args.run_name == "x"
     assert args.report_to == ["tensorboard"] and args.eval_strategy == "steps"
-    assert config.sft.arguments(tmp_path, evaluate=False).eval_strategy == "no"
-    with pytest.raises(TrainingError, match=r"trainer\.run_nam is not .*'run_name'"):
-        SftConfig(trainer={"run_nam": "x"}).arguments(tmp_path, evaluate=False)
-    with pytest.raises(TrainingError, match=r"trainer\.learning_rate has a field of its own"):
-        SftConfig(trainer={"learning_rate": 1.0}).arguments(tmp_path, evaluate=False)
+    assert config.arguments("sft", tmp_path, evaluate=False).eval_strategy == "no"
+    clash = resolve(settings=["sft.load_best_model_at_end=true", "sft.save_steps=7"])
+    with pytest.raises(TrainingError, match=r"sft: .*load_best_model_at_end"):
+        clash.arguments("sft", tmp_path, evaluate=True)
 
 
-@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize(("old", "new"), settings_module._RENAMED.items())
+def test_old_names_are_refused_with_the_new_one(tmp_path: Path, old: str, new: str) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(f"grpo: {{{old}: 1}}")
+    with pytest.raises(TrainingError, match=rf"grpo\.{old} is now {re.escape(new)}"):
+        resolve(file=file)
+    # What is named as new is a key.
+    assert new.split()[0] in {**own_defaults(GrpoConfig), "no": 0} or hasattr(GrpoConfig, new)
+
+
+@pytest.mark.parametrize("preset", sorted(RECIPES))
 def test_a_saved_configuration_gives_the_same_run(preset: str, tmp_path: Path) -> None:
     config = resolve(
         preset,
@@ -65,25 +81,28 @@ def test_a_saved_configuration_gives_the_same_run(preset: str, tmp_path: Path) -
     # All of it is written: a later change of a preset changes nothing.
     written = yaml.safe_load(path.read_text())
     for section in dataclasses.fields(config):
-        names = {field.name for field in dataclasses.fields(getattr(config, section.name))}
-        assert set(written[section.name]) == names
+        values = getattr(config, section.name)
+        names = values if isinstance(values, dict) else vars(values)
+        assert set(written[section.name]) == set(names)
+    assert set(written["grpo"]) >= set(own_defaults(GrpoConfig))
 
 
 def test_flags_win_over_file_over_preset(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
-        "preset: modern\ngrpo: {group: 12, temperature: 0.5, clip_high: null}\n"
-        "sft: {trainer: {run_name: a, project: p}}\n"
+        "preset: modern\ngrpo: {num_generations: 12, temperature: 0.5, epsilon_high: null}\n"
+        "sft: {run_name: a, project: p}\n"
     )
-    config = resolve(None, file, ["grpo.group=3", "sft.trainer.run_name=b"], policy__kind="nano")
+    config = resolve(None, file, ["grpo.num_generations=3", "sft.run_name=b"], policy__kind="nano")
     modern = resolve("modern")
-    assert (config.grpo.group, config.grpo.temperature, config.grpo.clip_high) == (3, 0.5, None)
-    assert config.grpo.learning_rate == modern.grpo.learning_rate
-    assert config.sft.trainer == {"run_name": "b", "project": "p"}
+    grpo = config.grpo
+    assert (grpo["num_generations"], grpo["temperature"], grpo["epsilon_high"]) == (3, 0.5, None)
+    assert grpo["learning_rate"] == modern.grpo["learning_rate"]
+    assert (config.sft["run_name"], config.sft["project"]) == ("b", "p")
     assert (config.policy.kind, config.policy.model) == ("nano", "nano")
     # A preset named on the command line wins over the file's.
     paper = resolve("paper", file)
-    assert paper.grpo.learning_rate == 5e-6 and paper.grpo.group == 12
+    assert paper.grpo["learning_rate"] == 5e-6 and paper.grpo["num_generations"] == 12
     # What is not given is not a flag.
     assert resolve("modern", policy__kind=None) == modern
 
@@ -93,22 +112,22 @@ def test_flags_win_over_file_over_preset(tmp_path: Path) -> None:
     [
         ("grpo.betta=1", r"grpo\.betta is not a key; did you mean 'beta'"),
         ("gpro.beta=1", r"gpro is not a section; did you mean 'grpo'"),
-        ("grpo.zzz=1", r"grpo\.zzz is not a key; there are: accumulation"),
-        ("grpo.beta=much", r"grpo\.beta='much' must be of type float"),
-        ("grpo.group=2.5", r"grpo\.group=2\.5 must be of type int"),
-        ("grpo.group=true", r"grpo\.group=True must be of type int"),
-        ("grpo.kl=k2", r"grpo\.kl='k2' must be one of 'k3', 'exact'"),
-        ("grpo.group=1", "a group of one teaches nothing"),
+        ("grpo.zzz=1", r"grpo\.zzz is not a key; there are: accelerator_config"),
+        ("grpo.beta=much", r"grpo\.beta='much' is refused: .*valid number"),
+        ("grpo.num_generations=2.5", r"grpo\.num_generations=2\.5 is refused: .*valid integer"),
+        ("grpo.num_generations=true", r"grpo\.num_generations=True is refused"),
+        ("grpo.kl=k2", r"grpo\.kl='k2' is refused: .*'k3' or 'exact'"),
+        ("grpo.num_generations=1", "a group of one teaches nothing"),
         ("grpo.temperature=0", "temperature=0.0 must be above 0"),
-        ("sft.learning_rate=-1", "learning_rate=-1.0 .* must be above 0"),
-        ("sft.batch=0", "batch=0 must be at least 1"),
-        ("sft.warmup=1", r"warmup=1\.0 must be from 0 to below 1"),
+        ("sft.learning_rate=-1", "learning_rate=-1.0 must be above 0"),
+        ("sft.per_device_train_batch_size=0", "batch_size=0 must be at least 1"),
+        ("sft.fsdp=3", r"sft\.fsdp=3 is refused"),
         ("data.held_out=1", r"data\.held_out=1\.0 must be"),
-        ("data.columns=[a]", r"data\.columns=\['a'\] must be of type dict"),
-        ("policy.model=3", r"policy\.model=3 must be of type str"),
+        ("data.columns=[a]", r"data\.columns=\['a'\] is refused: .*dictionary"),
+        ("policy.model=3", r"policy\.model=3 is refused: .*valid string"),
         ("policy=3", "must have the form section.key=value"),
         ("policy.kind", "must have the form section.key=value"),
-        ("sft.trainer={", "the value is no YAML"),
+        ("sft.fsdp_config={", "the value is no YAML"),
     ],
 )
 def test_what_is_wrong_is_named(setting: str, message: str) -> None:
@@ -149,4 +168,3 @@ def test_differences_name_the_keys() -> None:
     first, second = resolve("paper"), resolve("paper", settings=["grpo.beta=0.5"])
     assert differences(first, first) == []
     assert differences(first, second) == ["grpo.beta: 0.01 / 0.5"]
-    assert isinstance(first.grpo, GrpoConfig)

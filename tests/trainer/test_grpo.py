@@ -42,7 +42,7 @@ class Fixed:
 def drawn(policy: ToyPolicy, rows: list[Row], trainer: Any) -> Any:
     """The rollout that a trainer makes at its first step."""
     config = trainer.config
-    noise = rollout_noise(rows, config.group, policy.noise_length, trainer.args.seed, 0)
+    noise = rollout_noise(rows, config.num_generations, policy.noise_length, trainer.args.seed, 0)
     return policy.sample(policy.collate(rows), noise, config.temperature)
 
 
@@ -55,18 +55,18 @@ def test_one_step_is_the_closed_form_gradient(tmp_path: Path, scaling: str) -> N
         Fixed(rewards),
         rows=toy_rows(1),
         policy=ToyPolicy(1),
-        group=4,
+        num_generations=4,
         temperature=0.7,
-        scaling=scaling,
+        scale_rewards=scaling,
         beta=0.0,
         learning_rate=1.0,
-        schedule="constant",
-        batch=1,
-        accumulation=1,
+        lr_scheduler_type="constant",
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=1,
         max_steps=1,
         max_grad_norm=0.0,
         baseline_steps=0,
-        trainer={"optim": "sgd", "disable_tqdm": True, "use_cpu": True},
+        optim="sgd",
     )
     before = ToyPolicy(1)
     rollout = drawn(before, toy_rows(1), trainer)
@@ -91,11 +91,11 @@ def test_batch_and_accumulation_are_interchangeable(tmp_path: Path, variant: str
     for batch, accumulation in ((4, 1), (2, 2), (1, 4)):
         trainer = grpo(
             tmp_path,
-            batch=batch,
-            accumulation=accumulation,
-            variant=variant,
-            scaling="batch",
-            epochs=2.0,
+            per_device_train_batch_size=batch,
+            gradient_accumulation_steps=accumulation,
+            loss_type=variant,
+            scale_rewards="batch",
+            num_train_epochs=2.0,
             baseline_steps=0,
         )
         trainer.train()
@@ -109,7 +109,7 @@ def test_batch_and_accumulation_are_interchangeable(tmp_path: Path, variant: str
 @pytest.mark.parametrize("iterations", [1, 3])
 def test_a_resumed_run_is_the_same_to_the_bit(tmp_path: Path, iterations: int) -> None:
     """Stopped in the second epoch, and with three iterations, between two uses of rollouts."""
-    options = {"num_iterations": iterations, "scaling": "group", "kl": "exact"}
+    options = {"num_iterations": iterations, "scale_rewards": "group", "kl": "exact"}
     whole = grpo(tmp_path / "whole", **options)
     whole.train()
     stop = 4 if iterations == 1 else 11
@@ -218,23 +218,23 @@ def test_a_reward_of_another_shape_is_refused(tmp_path: Path) -> None:
 
 def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="a group of one teaches nothing"):
-        GrpoConfig(group=1)
+        GrpoConfig(num_generations=1)
     with pytest.raises(TrainingError, match="no rows to train on"):
         grpo(tmp_path, rows=[])
-    args = GrpoConfig(workers=0).arguments(tmp_path, evaluate=False)
+    args = GrpoConfig(output_dir=str(tmp_path), dataloader_num_workers=0)
     args._n_gpu = 2
     from cropzoom.trainer.grpo import GrpoTrainer
 
     with pytest.raises(TrainingError, match="torchrun --nproc-per-node 2"):
-        GrpoTrainer(ToyPolicy(1), toy_rows(1), TargetIou(), args, GrpoConfig())
+        GrpoTrainer(ToyPolicy(1), toy_rows(1), TargetIou(), args)
 
 
 def test_the_divergence_pulls_back_to_the_reference(tmp_path: Path) -> None:
     """With equal rewards only the divergence has a gradient, in both forms."""
     for kl in ("exact", "k3"):
         trainer = grpo(
-            tmp_path, Fixed(torch.zeros(6)), beta=1.0, kl=kl, epochs=20.0, temperature=1.0,
-            policy=ToyPolicy(ROWS, seed=1), baseline_steps=0,
+            tmp_path, Fixed(torch.zeros(6)), beta=1.0, kl=kl, num_train_epochs=20.0,
+            temperature=1.0, policy=ToyPolicy(ROWS, seed=1), baseline_steps=0,
         )  # fmt: skip
         reference = ToyPolicy(ROWS, seed=2).requires_grad_(False)
         trainer.reference = reference
@@ -251,10 +251,10 @@ def test_the_divergence_pulls_back_to_the_reference(tmp_path: Path) -> None:
 
 
 def test_iterations_clip_and_one_does_not(tmp_path: Path) -> None:
-    fast = {"learning_rate": 0.5, "warmup": 0.0, "beta": 0.0}
+    fast = {"learning_rate": 0.5, "warmup_steps": 0.0, "beta": 0.0}
     clipped = {}
     for iterations in (1, 4):
-        trainer = grpo(tmp_path, num_iterations=iterations, epochs=1.0, **fast)
+        trainer = grpo(tmp_path, num_iterations=iterations, num_train_epochs=1.0, **fast)
         trainer.train()
         clipped[iterations] = sum(
             entry.get("policy/clipped_low", 0) + entry.get("policy/clipped_high", 0)
@@ -265,7 +265,7 @@ def test_iterations_clip_and_one_does_not(tmp_path: Path) -> None:
 
 def test_dropout_is_off_and_training_mode_comes_back(tmp_path: Path) -> None:
     still, dropping = (
-        grpo(tmp_path, policy=ToyPolicy(ROWS, dropout=p), epochs=1.0) for p in (0.0, 0.5)
+        grpo(tmp_path, policy=ToyPolicy(ROWS, dropout=p), num_train_epochs=1.0) for p in (0.0, 0.5)
     )
     still.train(), dropping.train()
     for key, value in weights(still).items():
@@ -282,7 +282,7 @@ def test_broken_pictures_are_counted_and_replaced(
     rows[2] = dataclasses.replace(rows[2], image=tmp_path / "cut.png")
     rows[9] = dataclasses.replace(rows[9], image=tmp_path / "missing.png")
     reward = TargetIou()
-    trainer = grpo(tmp_path / "out", reward, rows=rows, epochs=1.0, baseline_steps=0)
+    trainer = grpo(tmp_path / "out", reward, rows=rows, num_train_epochs=1.0, baseline_steps=0)
     trainer.train()
     seen = sorted(row_id for ids, _ in reward.calls for row_id in ids)
     assert seen == sorted([f"toy-{n}" for n in (0, 0, 1, 3, 3, 4, 5, 6, 7, 8)])
@@ -318,8 +318,9 @@ def test_evaluation_compares_with_no_crop_and_random_crops(tmp_path: Path) -> No
 def test_grpo_finds_the_best_of_all_boxes(tmp_path: Path) -> None:
     """Brute force over the toy's grid, for each of ten rows."""
     trainer = grpo(
-        tmp_path, learning_rate=0.3, epochs=60.0, beta=0.0, group=16, schedule="constant",
-        temperature=1.0, batch=5, baseline_steps=0, eval_rows=toy_rows(ROWS),
+        tmp_path, learning_rate=0.3, num_train_epochs=60.0, beta=0.0, num_generations=16,
+        lr_scheduler_type="constant", temperature=1.0, per_device_train_batch_size=5,
+        baseline_steps=0, eval_rows=toy_rows(ROWS),
     )  # fmt: skip
     trainer.train()
     every = torch.cartesian_prod(torch.arange(16), torch.arange(len(SIDES)))
@@ -331,7 +332,7 @@ def test_grpo_finds_the_best_of_all_boxes(tmp_path: Path) -> None:
 
 def test_pictures_are_drawn_and_logged(tmp_path: Path) -> None:
     trainer = grpo(
-        tmp_path, epochs=1.0, picture_steps=2, pictures=3, report_to=("tensorboard",),
+        tmp_path, num_train_epochs=1.0, picture_steps=2, pictures=3, report_to=["tensorboard"],
     )  # fmt: skip
     trainer.train()
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
@@ -346,6 +347,8 @@ def test_pictures_are_drawn_and_logged(tmp_path: Path) -> None:
 
 def test_box_of_a_row_may_be_unknown(tmp_path: Path) -> None:
     rows = [dataclasses.replace(row, box=None) for row in toy_rows(ROWS)]
-    trainer = grpo(tmp_path, Fixed(torch.arange(6.0)), rows=rows, epochs=1.0, baseline_steps=0)
+    trainer = grpo(
+        tmp_path, Fixed(torch.arange(6.0)), rows=rows, num_train_epochs=1.0, baseline_steps=0
+    )
     trainer.train()
     assert "boxes/iou" not in trainer.state.log_history[0]

@@ -41,7 +41,9 @@ def test_two_processes_are_one_with_the_doubled_batch(
     two_processes: Path, tmp_path: Path, name: str
 ) -> None:
     reward = TargetIou()
-    alone = grpo(tmp_path, reward, batch=2, baseline_steps=0, **SCENARIOS[name])
+    alone = grpo(
+        tmp_path, reward, per_device_train_batch_size=2, baseline_steps=0, **SCENARIOS[name]
+    )
     alone.train()
     drawn = by_row(reward)
     halves = [load_file(two_processes / f"{name}-boxes-{rank}.safetensors") for rank in (0, 1)]
@@ -89,7 +91,7 @@ def test_a_killed_run_goes_on_to_the_same_end(tmp_path: Path) -> None:
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    options = {"num_iterations": 2, "epochs": 20.0}
+    options = {"num_iterations": 2, "num_train_epochs": 20.0}
     whole = grpo(tmp_path / "whole", **options)
     whole.train()
     checkpoint = last_checkpoint(folder)
@@ -107,7 +109,7 @@ def test_sharded_weights_train_and_resume_like_whole_ones(
     two_processes: Path, tmp_path: Path
 ) -> None:
     """FSDP2 on two processes: rollouts, loss, the policy's own files, a resume."""
-    alone = grpo(tmp_path, batch=2, baseline_steps=0)
+    alone = grpo(tmp_path, per_device_train_batch_size=2, baseline_steps=0)
     alone.train()
     for name in ("model", "resumed"):
         saved = load_file(two_processes / "sharded" / name / "policy.safetensors")

@@ -40,7 +40,7 @@ def test_a_pointer_learns_one_pair_perfectly(tiny_idefics3: Path) -> None:
 def test_a_text_policy_learns_from_one_pair(tiny_idefics3: Path) -> None:
     """How far it comes in few steps; all the way is the next test."""
     policy = load_policy(tiny_idefics3, "text")
-    curve = overfit(policy, example_row(), steps=40, group=32, beta=0.0)
+    curve = overfit(policy, example_row(), steps=40, num_generations=32, beta=0.0)
     assert curve.points[0]["sampled"] < 0.4
     assert curve.points[-1]["sampled"] > 1.5 * curve.points[0]["sampled"]
 
@@ -71,20 +71,21 @@ def test_a_pointer_with_adapters_resumes_to_the_bit(tiny_idefics3: Path, tmp_pat
         policy = load_policy(
             tiny_idefics3, "pointer", longest_edge=32, width=16, lora={"r": 4, "alpha": 8}
         )
-        config = GrpoConfig(
-            batch=2,
-            group=3,
-            epochs=2.0,
-            workers=0,
+        args = GrpoConfig(
+            output_dir=str(folder),
+            per_device_train_batch_size=2,
+            num_generations=3,
+            num_train_epochs=2.0,
+            dataloader_num_workers=0,
             save_steps=600,
-            keep=0,
+            save_total_limit=None,
             learning_rate=1e-3,
             picture_steps=0,
             baseline_steps=0,
-            trainer={"disable_tqdm": True, "use_cpu": True},
+            disable_tqdm=True,
+            use_cpu=True,
         )
-        args = config.arguments(folder, evaluate=False)
-        return GrpoTrainer(policy, toy_rows(6), TargetIou(), args, config)
+        return GrpoTrainer(policy, toy_rows(6), TargetIou(), args)
 
     def trained(run: GrpoTrainer) -> dict[str, Any]:
         return {n: p.detach().clone() for n, p in run.model.named_parameters() if p.requires_grad}
@@ -124,22 +125,24 @@ def test_recomputed_activations_change_nothing(
         count = [0]
         # Before: recomputing stops as soon as it has all that backward needs.
         layer.mlp.register_forward_pre_hook(lambda *_, c=count: c.__setitem__(0, c[0] + 1))
-        config = GrpoConfig(
-            batch=2,
-            group=3,
+        args = GrpoConfig(
+            output_dir=str(tmp_path),
+            per_device_train_batch_size=2,
+            num_generations=3,
             max_steps=1,
-            workers=0,
-            save_steps=0,
+            dataloader_num_workers=0,
+            save_strategy="no",
             learning_rate=1e-2,
-            warmup=0.0,
+            warmup_steps=0.0,
             picture_steps=0,
             baseline_steps=0,
             beta=0.0,
             activation_checkpointing=recompute,
-            trainer={"disable_tqdm": True, "use_cpu": True, "optim": "sgd"},
+            disable_tqdm=True,
+            use_cpu=True,
+            optim="sgd",
         )
-        args = config.arguments(tmp_path, evaluate=False)
-        GrpoTrainer(policy, toy_rows(2), TargetIou(), args, config).train()
+        GrpoTrainer(policy, toy_rows(2), TargetIou(), args).train()
         trained.append({n: p for n, p in policy.named_parameters() if p.requires_grad})
         calls.append(count[0])
     for name, value in trained[0].items():

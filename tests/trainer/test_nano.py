@@ -11,6 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
+from cropzoom import load_cropper
+from cropzoom.cropper.nano.meanings import Meanings
 from cropzoom.export.build import LadderError
 from cropzoom.trainer.nano import export as nano_export
 from cropzoom.trainer.nano import train as nano_train
@@ -61,8 +63,9 @@ def test_boxes_from_logits_by_hand() -> None:
     edges = torch.full((1, 4, len(EDGE_BINS), 3, 4), -9.0)
     for side, index in enumerate((2, 0, 4, 1)):  # 13, 6, 25, 9 px
         edges[0, side, index] = 9.0
-    box = nano_train.pointed_boxes(Pointing(cells, torch.zeros(1, 1), edges))
-    assert box.tolist() == [[40 - 13, 24 - 6, 40 + 25, 24 + 9]]
+    box = nano_train.pointed_boxes(Pointing(cells, torch.zeros(1, 1), edges), 64, 48)
+    # As decoded at run time: 8 px more on each side, and within the page.
+    assert box[0].tolist() == pytest.approx([40 - 21, 24 - 14, 64, 24 + 17], abs=1e-3)
 
 
 def test_targets_point_into_the_region(batch) -> None:  # type: ignore[no-untyped-def]
@@ -129,9 +132,9 @@ def test_the_losses_are_learnt(batch) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_learning_rate_by_hand() -> None:
-    assert nano_train.learning_rate(99, 1000, 1.0, 0.5) == 0.5
-    assert nano_train.learning_rate(400, 1000, 1.0, 0.5) == 1.0
-    middle = nano_train.learning_rate(750, 1000, 1.0, 0.5)
+    assert nano_train.learning_rate(99, 0.099, 1.0, 0.5) == 0.5
+    assert nano_train.learning_rate(400, 0.4, 1.0, 0.5) == 1.0
+    middle = nano_train.learning_rate(750, 0.75, 1.0, 0.5)
     assert math.isclose(middle, 0.02 + 0.98 * 0.5)
 
 
@@ -159,12 +162,23 @@ def test_a_run_resumes_and_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
     assert [json.loads(r)["step"] for r in (tmp_path / "b/log.jsonl").open()] == [2, 4]
 
-    net, training = nano_export.load_checkpoint(tmp_path / "a")
-    ladder = nano_export.export_nano(net, tmp_path / "out", training, count=2)
+    net, training, _ = nano_export.load_checkpoint(tmp_path / "a")
+    meanings = Meanings(["total", "date"], np.eye(2, TINY.meaning, dtype=np.int8) * 127)
+    ladder = nano_export.export_nano(net, tmp_path / "out", training, meanings=meanings, count=2)
     assert ladder is not None and ladder.passed and len(ladder.boxes) == 2
     content = json.loads((tmp_path / "out/cropper.json").read_text())
-    assert content["decode"]["join"] == nano_export.JOIN
-    assert content["training"]["step"] == 4 and content["training"]["parity"] < 1e-4
+    assert content["decode"]["price"] == nano_export.PRICE
+    told = content["training"]
+    assert told["step"] == 4 and told["arguments"]["seed"] == 1 and told["from"] == "random weights"
+    assert "folder" not in told["arguments"]  # where it lay is nobody's business
+    assert ladder.rungs[0].value < 1e-4
+    page = render_page(random.Random(2), PageOptions(320, 256)).image
+    questions = ["total", "When is the date of the invoice?", "", "总金额是多少"]
+    with load_cropper(tmp_path / "out") as cropper:
+        assert cropper.scripts == ("latin", "greek", "cyrillic")  # type: ignore[union-attr]
+        together = cropper.predict_many(page, questions)  # type: ignore[union-attr]
+        assert together == [cropper.predict(page, question) for question in questions]
+    assert [len(crops) for crops in together] == [1, 1, 0, 0]
     # Where the exporting machine keeps its code is nobody's business.
     assert (
         str(Path(nano_export.__file__).parent).encode()
@@ -178,13 +192,13 @@ def test_a_graph_that_differs_is_not_written(
 ) -> None:
     torch.manual_seed(0)
     net = Nano(TINY).eval()
-    real = nano_export.write_graph
+    real = nano_export.write_graphs
 
-    def other_weights(given: Nano, path: Path) -> None:
+    def other_weights(given: Nano, folder: Path, meaning: int) -> None:
         torch.manual_seed(1)
-        real(Nano(TINY).eval(), path)
+        real(Nano(TINY).eval(), folder, meaning)
 
-    monkeypatch.setattr(nano_export, "write_graph", other_weights)
+    monkeypatch.setattr(nano_export, "write_graphs", other_weights)
     with pytest.raises(LadderError, match="logits") as caught:
         nano_export.export_nano(net, tmp_path / "out", {}, count=1)
     assert not caught.value.ladder.rungs[0].passed

@@ -5,14 +5,9 @@ import pytest
 
 from cropzoom.cropper.nano.phoc import split_words
 from cropzoom.trainer.nano.pages import phrases
+from cropzoom.trainer.nano.pages.tables import read_table
 
-UNSEEN = [
-    line.split("\t")
-    for line in (Path(__file__).parents[1] / "data" / "unseen_wordings.tsv")
-    .read_text("utf-8")
-    .splitlines()
-    if not line.startswith("#")
-]
+UNSEEN = read_table(Path(__file__).parents[1] / "data" / "unseen_wordings.tsv")
 # Words of grammar tell nothing about where an answer is.
 FUNCTION_WORDS = frozenset(
     {"the", "of", "to", "a", "in", "at", "on", "by", "du", "le", "de", "am", "do", "del"}

@@ -21,7 +21,8 @@ from cropzoom.geometry import Box
 from cropzoom.trainer.policies import load_policy
 from cropzoom.trainer.policies.policy import Batch
 from cropzoom.trainer.policies.text_policy import TextPolicy, answer_frame
-from cropzoom.trainer.policies.vlm_policy import PROMPT, VlmCollator
+from cropzoom.trainer.policies.vlm_policy import VlmCollator
+from cropzoom.trainer.vlm import PROMPT
 
 TEXT = re.compile(r" \[(100|\d\d?), (100|\d\d?), (100|\d\d?), (100|\d\d?)\]\.")
 

@@ -14,6 +14,8 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 # ruff: noqa: E402
 
+from cropzoom.cropper.folder import find_folder
+from cropzoom.cropper.manifest import PointerManifest, read_manifest
 from cropzoom.cropper.nano.phoc import encode_question
 from cropzoom.errors import CropperError
 from cropzoom.trainer.nano.export import largest_difference
@@ -31,7 +33,10 @@ def net() -> Nano:
 
 def test_it_computes_what_the_graph_computes(net: Nano) -> None:
     assert not net.training
-    assert largest_difference(net, BUNDLED / "model.onnx") < 1e-3
+    folder = find_folder("nano")
+    manifest = read_manifest(folder)
+    assert isinstance(manifest, PointerManifest)
+    assert largest_difference(net, folder, manifest) < 1e-3
 
 
 def test_training_mode_starts_near_it(net: Nano) -> None:
@@ -59,7 +64,10 @@ def test_another_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(data)
     manifest = json.loads((BUNDLED / "cropper.json").read_text())
     said = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    manifest["files"] = {"model.onnx": said}
+    for name in ("pointer.onnx", "meanings.npz"):
+        (tmp_path / name).write_bytes((BUNDLED / name).read_bytes())
+    manifest["files"]["model.onnx"] = said
+    manifest["files"].pop("parity.json")
     (tmp_path / "cropper.json").write_text(json.dumps(manifest))
     with pytest.raises(CropperError, match=r"pages\.stem\.0\.0\.weight"):
         restore(tmp_path)

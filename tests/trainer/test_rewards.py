@@ -135,7 +135,7 @@ def test_a_model_is_loaded_once_for_all(tiny_idefics3: Path) -> None:
     assert likelihood.reduce == "mean" and accuracy.max_new_tokens == 3
     assert likelihood.min_crop_side == accuracy.min_crop_side == 0
     assert total([ROW], BOXES).isfinite().all()
-    with pytest.raises(TrainingError, match="can't load the reward model"):
+    with pytest.raises(TrainingError, match="can't load the model"):
         make_reward("likelihood", model=str(tiny_idefics3 / "nothing"))
 
 

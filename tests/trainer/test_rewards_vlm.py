@@ -48,11 +48,12 @@ ROWS = [
     Row("b", picture(40, 120, 2), "Who?", (" Ann ", "Bob", "Ann")),
     Row("c", picture(64, 64, 3), "How much does all of this cost in the end", ("4 €: or 5",)),
 ]
-# Pixel boxes of (left, top, right, bottom); for the square one, of several shapes.
+# Pixel boxes of (left, top, right, bottom), no side under 28: thinner ones are enlarged. For the
+# square one, of several shapes.
 PIXELS = [
-    [(10, 10, 50, 40), (0, 0, 90, 60), (5, 20, 85, 36), (10, 10, 50, 40)],
-    [(0, 0, 20, 120), (10, 60, 30, 70), (3, 4, 39, 40), (0, 118, 40, 120)],
-    [(0, 0, 64, 12), (30, 0, 40, 64), (8, 8, 56, 56), (63, 63, 64, 64)],
+    [(10, 10, 50, 40), (0, 0, 90, 60), (5, 20, 85, 48), (10, 10, 50, 40)],
+    [(0, 0, 28, 120), (10, 60, 38, 90), (3, 4, 39, 40), (0, 90, 40, 120)],
+    [(0, 0, 64, 28), (30, 0, 58, 64), (8, 8, 56, 56), (36, 36, 64, 64)],
 ]
 
 
@@ -245,11 +246,11 @@ def test_invalid_boxes_earn_least(parts: tuple[Any, Any], gain: bool) -> None:
 
 
 def test_crops_are_cut_as_for_a_request(parts: tuple[Any, Any]) -> None:
-    """Rounded outwards to whole pixels, and enlarged if small."""
+    """Rounded outwards to whole pixels, and enlarged if small; no side is under 28 px."""
     vlm = FrozenVlm(*parts)
     row, box = ROWS[0], Box(0.101, 0.21, 0.49, 0.63)
     boxes = torch.tensor([[[box.x0, box.y0, box.x1, box.y1]]])
-    for min_side, size in ((448, (448, 324)), (0, (36, 26))):
+    for min_side, size in ((448, (448, 324)), (0, (39, 28))):
         limits = {"min_side": min_side, "max_side": 1024}
         sent = encode_crop(row.load(), box, **limits, photographic=False)
         crop = Image.open(io.BytesIO(sent.data))
@@ -366,7 +367,7 @@ def test_bad_input(parts: tuple[Any, Any], tmp_path: Path) -> None:
     ):
         with pytest.raises(OptionsError, match=next(iter(options))):
             AnswerLikelihood(FrozenVlm(*parts), **options)  # type: ignore[arg-type]
-    with pytest.raises(TrainingError, match="can't load the reward model"):
+    with pytest.raises(TrainingError, match="can't load the model"):
         FrozenVlm.load(str(tmp_path))
 
 

@@ -22,12 +22,10 @@ from cropzoom.trainer.sft import SftTrainer
 
 def test_one_step_is_the_gradient_of_the_mean_loss(tmp_path: Path) -> None:
     options = {**QUICK, "learning_rate": 1.0, "max_steps": 1, "max_grad_norm": 0.0}
-    options |= {"batch": 3, "accumulation": 4, "schedule": "constant"}
-    options["trainer"] = {**QUICK["trainer"], "optim": "sgd"}
-    config = SftConfig(**options)
-    trainer = SftTrainer(
-        ToyPolicy(ROWS), toy_rows(ROWS), config.arguments(tmp_path, evaluate=False)
-    )
+    options |= {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 4}
+    options |= {"lr_scheduler_type": "constant", "optim": "sgd"}
+    args = SftConfig(output_dir=str(tmp_path), **options)
+    trainer = SftTrainer(ToyPolicy(ROWS), toy_rows(ROWS), args)
     trainer.train()
     # Ten rows in micro-batches of 3, 3, 3 and 1: every row counts the same.
     policy = ToyPolicy(ROWS)
@@ -59,12 +57,11 @@ def test_a_resumed_run_is_the_same_to_the_bit_with_dropout(tmp_path: Path) -> No
 
 
 def test_it_learns_the_boxes_and_evaluates(tmp_path: Path) -> None:
-    config = SftConfig(**{**QUICK, "learning_rate": 0.3, "batch": 5, "epochs": 20.0})
+    longer = {"learning_rate": 0.3, "per_device_train_batch_size": 5, "num_train_epochs": 20.0}
+    args = SftConfig(output_dir=str(tmp_path), **{**QUICK, **longer})
     rows = toy_rows(ROWS)
     unknown = dataclasses.replace(rows[0], box=None)
-    trainer = SftTrainer(
-        ToyPolicy(ROWS), rows, config.arguments(tmp_path, evaluate=False), eval_rows=rows
-    )
+    trainer = SftTrainer(ToyPolicy(ROWS), rows, args, eval_rows=rows)
     before = trainer.evaluate()
     assert before["eval_nll"] > 2 and "eval_reward" not in before
     trainer.train()
@@ -79,7 +76,7 @@ def test_it_learns_the_boxes_and_evaluates(tmp_path: Path) -> None:
 def test_evaluation_with_a_reward(tmp_path: Path) -> None:
     rows = toy_rows(4)
     trainer = SftTrainer(
-        ToyPolicy(4), rows, SftConfig(**QUICK).arguments(tmp_path, evaluate=False),
+        ToyPolicy(4), rows, SftConfig(output_dir=str(tmp_path), **QUICK),
         eval_rows=rows, reward=TargetIou(),
     )  # fmt: skip
     metrics = trainer.evaluate()
@@ -89,7 +86,7 @@ def test_evaluation_with_a_reward(tmp_path: Path) -> None:
 
 def test_rows_without_boxes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = [dataclasses.replace(row, box=None) for row in toy_rows(3)]
-    args = SftConfig(**QUICK).arguments(tmp_path, evaluate=False)
+    args = SftConfig(output_dir=str(tmp_path), **QUICK)
     with pytest.raises(TrainingError, match="none of the 3 rows has a box"):
         SftTrainer(ToyPolicy(3), rows, args)
     with pytest.raises(TrainingError, match="no rows to train on"):

@@ -32,8 +32,8 @@ SMALL = {
     "policy.options.width": 16,
     "data.held_out": 0.25,
     **{f"{method}.{key}": value for method in ("sft", "grpo") for key, value in {
-        "workers": 0, "batch": 2, "accumulation": 2, "max_steps": 3, "save_steps": 2,
-        "log_steps": 1, "trainer.use_cpu": True,
+        "dataloader_num_workers": 0, "per_device_train_batch_size": 2, "save_steps": 2,
+        "gradient_accumulation_steps": 2, "max_steps": 3, "logging_steps": 1, "use_cpu": True,
     }.items()},
 }  # fmt: skip
 
@@ -101,16 +101,17 @@ def test_sft_then_grpo_then_the_same_again(place: Path) -> None:
     )  # fmt: skip
     assert json.loads(third.stdout)["metrics"] == pytest.approx(second["metrics"])
     # With another configuration, the folder is not touched.
-    other, code = train("grpo", place, "grpo", "--preset", "modern", *options, **{"grpo.group": 5})
+    changed = {"grpo.num_generations": 5}
+    other, code = train("grpo", place, "grpo", "--preset", "modern", *options, **changed)
     assert code == 1
-    assert "grpo.group: 8 / 5" in other["error"]["message"]
+    assert "grpo.num_generations: 8 / 5" in other["error"]["message"]
 
 
 def test_what_is_wrong_is_one_message(place: Path) -> None:
     tiny = str(place / "tiny")
     cases: list[tuple[list[str], dict[str, Any], str]] = [
-        (["-m", tiny], {"grpo.grup": 3}, "did you mean 'group'"),
-        (["-m", tiny], {"grpo.group": 1}, "a group of one teaches nothing"),
+        (["-m", tiny], {"grpo.num_generation": 3}, "did you mean 'num_generations'"),
+        (["-m", tiny], {"grpo.num_generations": 1}, "a group of one teaches nothing"),
         (["-m", tiny], {"data.held_out": 0.001}, "Set data.held_out to a larger share"),
         (["-m", tiny, "--reward", "lickelihood"], {}, "must be a sum such as"),
         (["-m", tiny, "--column", "imag=x"], {}, "must have the form ROLE=NAME"),

@@ -18,10 +18,11 @@ from PIL import Image
 
 from cropzoom.data.columns import Units, whole
 from cropzoom.data.row import Row
-from cropzoom.errors import DataError, LabelError, MissingDependencyError
+from cropzoom.errors import DataError, LabelError
 from cropzoom.geometry import Box
 from cropzoom.images import encode_crop
 
+from ..vlm import load_vlm, user_turn
 from .teachers import NoBox, answers_by_votes
 
 if TYPE_CHECKING:
@@ -237,15 +238,8 @@ class ServerVlm:
         encoded = encode_crop(
             image, whole_image, min_side=0, max_side=max(image.size), photographic=True
         )
-        messages: Any = [
-            {
-                "role": "user",
-                "content": [
-                    {"type": "image_url", "image_url": {"url": encoded.data_uri()}},
-                    {"type": "text", "text": prompt},
-                ],
-            }
-        ]
+        url = {"type": "image_url", "image_url": {"url": encoded.data_uri()}}
+        messages: Any = [user_turn(prompt, [url])]
         try:
             completion = self._client.chat.completions.create(
                 model=self._model, messages=messages, temperature=0, max_tokens=self._max_tokens
@@ -304,30 +298,15 @@ class LocalVlm:
     """
 
     def __init__(self, model: str, *, device: str = "auto", max_tokens: int = 256) -> None:
-        try:
-            import torch
-            from transformers import AutoModelForImageTextToText, AutoProcessor
-        except ImportError as error:
-            raise MissingDependencyError(
-                "a local teacher needs torch and transformers; pip install 'cropzoom[train]'"
-            ) from error
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            self._processor: Any = AutoProcessor.from_pretrained(model)  # type: ignore[no-untyped-call]
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(model, dtype="auto")
-            self._model = loaded.to(device).eval()
-        except (OSError, ValueError, RuntimeError) as error:
-            raise LabelError(f"can't load the model {model!r}: {error}") from error
+        self._model, self._processor = load_vlm(model, device=device, error=LabelError)
         self._max_tokens = max_tokens
 
     def __call__(self, image: Image.Image, prompt: str) -> str:
         """Return the reply."""
         import torch
 
-        content = [{"type": "image", "image": image}, {"type": "text", "text": prompt}]
         inputs = self._processor.apply_chat_template(
-            [{"role": "user", "content": content}],
+            [user_turn(prompt, [{"type": "image", "image": image}])],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,

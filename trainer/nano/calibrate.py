@@ -181,9 +181,7 @@ def calibrate(
                 whole, area = np.mean([r.whole for r in own]), np.mean([r.area for r in own])
                 shown.append(f"{whole:8.3f} {area:7.4f}")
             print(f"{price:5} {scale:5} {pad:6} " + "  ".join(shown))
-    print(
-        "temperature  log loss  mean confidence (share of 0.2 and more): whole, not, unanswerable"
-    )
+    print("temperature  log loss  mean confidence (share of 0.2 and more): hits, misses, no answer")
     tables: dict[float, dict[str, Any]] = {}
     for value in TEMPERATURES:
         results = [outcome(o, replace(START, temperature=value)) for o in said]

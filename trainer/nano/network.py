@@ -16,7 +16,7 @@ Fully convolutional: any page whose sides are multiples of 32.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -228,8 +228,10 @@ class PageReader(nn.Module):
             nn.ReLU(),
             *[_Residual(c.middle) for _ in range(c.middle_blocks)],
         )
-        self.widen = nn.Sequential(_conv(c.middle, c.wide, (3, 4), (1, 2)), nn.ReLU())
-        self.widen[0][0].padding = (1, 1)  # an even kernel: exactly half the columns
+        narrow = _conv(c.middle, c.wide, (3, 4), (1, 2))
+        convolution: Any = narrow[0]
+        convolution.padding = (1, 1)  # an even kernel: exactly half the columns
+        self.widen = nn.Sequential(narrow, nn.ReLU())
         self.mix = nn.Sequential(*[_Mix(c.wide, (5, 7)) for _ in range(c.wide_blocks)])
         self.embed = nn.Conv2d(c.wide, c.embed, 1)
 

@@ -59,7 +59,8 @@ tax_id    vat|ust|mwst|gst|tax|steuer
 OTHERS = (
     "What is the passport number?", "date of birth", "When was the person born?", "gross weight",
     "How heavy is it?", "What is the interest rate?", "annual percentage rate", "gate",
-    "Who is the patient?", "Which doctor signed?", "What is the diagnosis?", "What is the flight number?", "Which gate?",
+    "Who is the patient?", "Which doctor signed?", "What is the diagnosis?",
+    "What is the flight number?",
     "From which platform?", "What is the temperature?", "How will the weather be tomorrow?",
     "What is the licence plate?", "How many kilometres?", "What colour is the dog?",
     "How many people are there?", "Is there a tree?", "Who is the author?", "ISBN",

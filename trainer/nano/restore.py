@@ -97,9 +97,9 @@ def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
     # A fresh norm divides by sqrt(1 + eps); the folded convolution has all of it already.
     norms = [net.get_submodule(name) for name in folded.values()]
     with torch.no_grad():
-        for norm in norms:
-            assert isinstance(norm, nn.BatchNorm2d)
-            norm.weight.fill_((1.0 + norm.eps) ** 0.5)
+        for module in norms:
+            assert isinstance(module, nn.BatchNorm2d)
+            module.weight.fill_((1.0 + module.eps) ** 0.5)
         if statistics:
             _take_statistics(net, norms)
     return net

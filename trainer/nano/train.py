@@ -162,7 +162,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     fresh = start_from is None
     net = Nano(NanoConfig()) if start_from is None else restore(start_from).train()
-    net = net.to(memory_format=torch.channels_last)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a stub lacks it
     mean = torch.optim.swa_utils.AveragedModel(net, avg_fn=_moving_average, use_buffers=True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
     table = None if meanings is None else Meanings.parse(meanings.read_bytes())

@@ -108,11 +108,15 @@ def load_checkpoint(
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     folder = find_source(source)
-    said = read_policy_file(folder)
+    policy_file = read_policy_file(folder)
     if isinstance(lora, Mapping):
         lora = _lora_options(lora)
     adapter = find_adapter(folder)
-    named = source if adapter is None else base or _base_of(adapter, said.base if said else None)
+    named = (
+        source
+        if adapter is None
+        else base or _base_of(adapter, policy_file.base if policy_file else None)
+    )
     root = find_source(named)
     where = {"trust_remote_code": False, "local_files_only": True}
     try:
@@ -122,9 +126,10 @@ def load_checkpoint(
                 f"{root} is a {config.model_type}; these policies are made of "
                 f"{' or '.join(MODEL_TYPES)}"
             )
-        model, report = AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
             root, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
         )
+        model, report = loaded
         own = (folder / "tokenizer_config.json").exists()
         processor = _processor(folder if own else root)
     except (OSError, ValueError, KeyError) as error:
@@ -143,7 +148,7 @@ def load_checkpoint(
         model = _with_new_adapter(model, lora)
     # What an adapter's own folder will name as its base.
     model.name_or_path = str(root.resolve()) if Path(named).is_dir() else str(named)
-    return Loaded(model.eval(), processor, folder, said.options if said else {})
+    return Loaded(model.eval(), processor, folder, policy_file.options if policy_file else {})
 
 
 def _processor(folder: Path) -> ProcessorMixin:
@@ -156,7 +161,8 @@ def _processor(folder: Path) -> ProcessorMixin:
     old = int(transformers.__version__.split(".")[0]) < 5
     pillow: dict[str, Any] = {"use_fast": False} if old else {"backend": "pil"}
     where = {"trust_remote_code": False, "local_files_only": True}
-    return transformers.Idefics3Processor.from_pretrained(folder, **pillow, **where)
+    kind: Any = transformers.Idefics3Processor
+    return kind.from_pretrained(folder, **pillow, **where)
 
 
 def find_adapter(folder: Path) -> Path | None:
@@ -167,16 +173,14 @@ def find_adapter(folder: Path) -> Path | None:
     """
     if (folder / ADAPTER_CONFIG).is_file():
         return folder
-    found = sorted(path.parent for path in folder.glob(f"*/{ADAPTER_CONFIG}"))
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
+    folders = sorted(path.parent for path in folder.glob(f"*/{ADAPTER_CONFIG}"))
+    if len(folders) > 1:
+        names = ", ".join(path.name for path in folders)
         raise CropperError(f"{folder} holds several adapters ({names}); give the folder of one")
-    return found[0] if found else None
+    return folders[0] if folders else None
 
 
-def save_checkpoint(
-    model: PreTrainedModel | PeftModel, processor: ProcessorMixin, folder: Path
-) -> str | None:
+def save_checkpoint(model: Any, processor: ProcessorMixin, folder: Path) -> str | None:
     """Write processor and weights, or the adapter alone; return the base's name for an adapter."""
     import torch
     from safetensors.torch import save_file
@@ -198,28 +202,28 @@ def save_checkpoint(
     return str(model.name_or_path)
 
 
-def is_adapted(model: PreTrainedModel | PeftModel) -> bool:
+def is_adapted(model: Any) -> bool:
     """Whether the model wears an adapter."""
     return hasattr(model, "peft_config")
 
 
-def plain(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
+def plain(model: Any) -> PreTrainedModel:
     """The transformers model itself, with an adapter's layers inside if there is one."""
     return model.get_base_model() if is_adapted(model) else model
 
 
-def _base_of(adapter: Path, said: str | None) -> str:
-    named = said or read_json(adapter / ADAPTER_CONFIG).get("base_model_name_or_path")
+def _base_of(adapter: Path, base: str | None) -> str:
+    named = base or read_json(adapter / ADAPTER_CONFIG).get("base_model_name_or_path")
     if not isinstance(named, str):
         raise CropperError(f"{adapter} doesn't name the model it adapts; give base=")
     return named
 
 
-def _lora_options(given: Mapping[str, Any]) -> LoraOptions:
+def _lora_options(values: Mapping[str, Any]) -> LoraOptions:
     known = asdict(LoraOptions())
-    if unknown := set(given) - set(known):
+    if unknown := set(values) - set(known):
         raise OptionsError(f"unknown options of lora: {sorted(unknown)}; known are {list(known)}")
-    merged = known | dict(given)
+    merged = known | dict(values)
     return LoraOptions(**(merged | {"targets": tuple(merged["targets"])}))
 
 
@@ -242,16 +246,16 @@ def _with_new_adapter(model: PreTrainedModel, lora: LoraOptions) -> PeftModel:
 
 
 def _with_adapter(model: PreTrainedModel, folder: Path, lora: LoraOptions | None) -> PeftModel:
-    said = read_json(folder / ADAPTER_CONFIG)
-    if said.get("peft_type") != "LORA":
-        raise CropperError(f"{folder}: the adapter is {said.get('peft_type')!r}; needs LORA")
-    if lora is not None and (lora.r, lora.alpha) != (said.get("r"), said.get("lora_alpha")):
+    config = read_json(folder / ADAPTER_CONFIG)
+    if config.get("peft_type") != "LORA":
+        raise CropperError(f"{folder}: the adapter is {config.get('peft_type')!r}; needs LORA")
+    if lora is not None and (lora.r, lora.alpha) != (config.get("r"), config.get("lora_alpha")):
         raise OptionsError(
-            f"{folder} holds an adapter of r={said.get('r')}, alpha={said.get('lora_alpha')}, "
+            f"{folder} holds an adapter of r={config.get('r')}, alpha={config.get('lora_alpha')}, "
             f"which is trained on; lora asks for r={lora.r}, alpha={lora.alpha}. Leave lora out, "
             "or merge the adapter first (save_pretrained(folder, merged=True))"
         )
-    fields = {name: said[name] for name in _ADAPTER_FIELDS if said.get(name) is not None}
+    fields = {name: config[name] for name in _ADAPTER_FIELDS if config.get(name) is not None}
     try:
         adapted = _peft().PeftModel(model, _peft().LoraConfig(**fields))
         state = load_tensors(folder / ADAPTER_WEIGHTS)

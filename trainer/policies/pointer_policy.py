@@ -26,10 +26,11 @@ from torch import Tensor, nn
 from cropzoom.data.row import Row
 from cropzoom.errors import CropperError, OptionsError
 
+from ..vlm import PROMPT
 from .policy import Batch, Rollout, Scores
 from .policy_folders import load_tensors
 from .torch_pointing import FACTORS, BoxDistribution, Grid, log_spaced, settle
-from .vlm_policy import PROMPT, VlmCollator, VlmPolicy, last_of, positions_of, without_dropout
+from .vlm_policy import VlmCollator, VlmPolicy, last_of, positions_of, without_dropout
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -48,17 +49,17 @@ class PointerCollator(VlmCollator):
         image; 0 beyond a row's own.
         """
         batch = super().__call__(rows)
-        grids, found = [], []
+        grids, tokens = [], []
         for ids in batch["input_ids"]:
             places = (ids == self.processor.image_token_id).nonzero()[:, 0]
             down, across = self._tiles(ids[: int(places[-1])], len(places))
             side = math.isqrt(self.processor.image_seq_len)
             grids.append((down * side, across * side))
             tiles = places[: down * across * side * side].view(down, across, side, side)
-            found.append(tiles.transpose(1, 2).flatten())
-        most = max(map(len, found))
+            tokens.append(tiles.transpose(1, 2).flatten())
+        most = max(map(len, tokens))
         batch["grid"] = torch.tensor(grids)
-        batch["image_token"] = torch.stack([F.pad(one, (0, most - len(one))) for one in found])
+        batch["image_token"] = torch.stack([F.pad(one, (0, most - len(one))) for one in tokens])
         return batch
 
     def _tiles(self, ids: Tensor, tokens: int) -> tuple[int, int]:

@@ -22,9 +22,10 @@ from cropzoom.cropper.smolvlm.box_grammar import BoxGrammar
 from cropzoom.errors import OptionsError
 from cropzoom.geometry import Box
 
+from ..vlm import PROMPT
 from .grammar_mask import BoxTable
 from .policy import Batch, Rollout, Scores, pick
-from .vlm_policy import PROMPT, VlmCollator, VlmPolicy, last_of, positions_of, without_dropout
+from .vlm_policy import VlmCollator, VlmPolicy, last_of, positions_of, without_dropout
 
 if TYPE_CHECKING:
     from peft import PeftModel

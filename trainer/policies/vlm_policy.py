@@ -15,20 +15,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from cropzoom.cropper.smolvlm.prompter import without_tokens
 from cropzoom.data.row import Row
 from cropzoom.errors import OptionsError
 
+from ..vlm import PROMPT, image_features, user_turn
 from .checkpoints import is_adapted, load_checkpoint, plain, save_checkpoint
 from .policy import Batch, Policy
 from .policy_folders import PolicyFile, write_policy_file, written
 
 if TYPE_CHECKING:
     from peft import PeftModel
-    from transformers import Cache, PreTrainedModel, ProcessorMixin
+    from transformers import Cache, PreTrainedModel
     from typing_extensions import Self
-
-PROMPT = "{question}\nOutline the region in the image that would help answer this question."
-"""The paper's."""
 
 
 class VlmCollator:
@@ -44,7 +43,7 @@ class VlmCollator:
         OptionsError: the prompt has no place for the question, or there is no chat template.
     """
 
-    def __init__(self, processor: ProcessorMixin, prompt: str, capitalize: bool) -> None:
+    def __init__(self, processor: Any, prompt: str, capitalize: bool) -> None:
         if not isinstance(prompt, str) or "{question}" not in prompt:
             raise OptionsError(f"prompt={prompt!r} must be a string that contains '{{question}}'")
         if not processor.chat_template:
@@ -54,11 +53,9 @@ class VlmCollator:
 
     def text(self, question: str) -> str:
         """The whole prompt of a question, image token included."""
-        for token in self._special:
-            # An "<image>" in a question would be taken for a second picture; "image" is none.
-            question = question.replace(token, token.strip("<>|"))
-        asked = question.capitalize() if self.capitalize else question
-        return self.render([self.user(self.prompt.replace("{question}", asked))], True)
+        question = without_tokens(question, self._special)
+        put = question.capitalize() if self.capitalize else question
+        return self.render([self.user(self.prompt.replace("{question}", put))], True)
 
     def render(self, messages: list[dict[str, Any]], generation: bool) -> str:
         """Messages as text; `generation` lets the answer begin."""
@@ -70,7 +67,7 @@ class VlmCollator:
     @staticmethod
     def user(text: str) -> dict[str, Any]:
         """A message with an image and a text."""
-        return {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}
+        return user_turn(text)
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
         """Returns input_ids and attention_mask (B, L) int64, padded at the left; pixel_values
@@ -96,8 +93,8 @@ class VlmCollator:
             mask[row, length - own :] = 1
             tiles, _, height, width = one["pixel_values"].shape[1:]
             pixels[row, :tiles, :, :height, :width] = one["pixel_values"][0]
-            said = one.get("pixel_attention_mask")
-            pixel_mask[row, :tiles, :height, :width] = 1 if said is None else said[0]
+            own_mask = one.get("pixel_attention_mask")
+            pixel_mask[row, :tiles, :height, :width] = 1 if own_mask is None else own_mask[0]
         return {
             "input_ids": ids,
             "attention_mask": mask,
@@ -121,7 +118,7 @@ class VlmPolicy(Policy):
     def __init__(
         self,
         model: PreTrainedModel | PeftModel,
-        processor: ProcessorMixin,
+        processor: Any,
         *,
         prompt: str = PROMPT,
         capitalize: bool = False,
@@ -162,9 +159,9 @@ class VlmPolicy(Policy):
             longest_edge=longest_edge,
             image_splitting=image_splitting,
         )
-        said = {k: v for k, v in loaded.options.items() if k in cls._option_names()}
+        kept = {k: v for k, v in loaded.options.items() if k in cls._option_names()}
         try:
-            policy = cls(loaded.model, loaded.processor, **{**said, **options})
+            policy = cls(loaded.model, loaded.processor, **{**kept, **options})
         except TypeError as error:
             raise OptionsError(f"can't make a {cls.kind} policy: {error}") from error
         policy._load_more(loaded.folder)
@@ -178,7 +175,7 @@ class VlmPolicy(Policy):
             merged: with an adapter: write whole weights with the adapter in them (needs memory
                 for a second model), instead of the adapter alone, which needs its base to load.
         """
-        model = self.model
+        model: Any = self.model
         if merged and is_adapted(model):
             model = copy.deepcopy(model).merge_and_unload()
         with written(folder) as beside:
@@ -207,10 +204,11 @@ class VlmPolicy(Policy):
         prompt once a sample (the image still once), so it saves memory and costs time.
         """
         # The reentrant kind needs inputs with gradients, which frozen embeddings don't give.
-        given = {**(gradient_checkpointing_kwargs or {}), "use_reentrant": False}
+        options = {**(gradient_checkpointing_kwargs or {}), "use_reentrant": False}
         # The name since transformers 5, or the one before.
         enable = getattr(self.backbone, "activation_checkpointing_enable", None)
-        (enable or self.backbone.gradient_checkpointing_enable)(given)
+        backbone: Any = self.backbone
+        (enable or backbone.gradient_checkpointing_enable)(options)
 
     @property
     def backbone(self) -> PreTrainedModel:
@@ -234,14 +232,11 @@ class VlmPolicy(Policy):
         """Vectors (B, L, D) of a prompt's tokens, with the images' in their places."""
         core, ids = self.backbone.model, batch["input_ids"]
         vectors = core.get_input_embeddings()(ids)
-        features = core.get_image_features(
-            pixel_values=batch["pixel_values"], pixel_attention_mask=batch["pixel_attention_mask"]
+        features = image_features(
+            core,
+            pixel_values=batch["pixel_values"],
+            pixel_attention_mask=batch["pixel_attention_mask"],
         )
-        # A tensor before transformers 5, an output with a list of tensors since.
-        if not isinstance(features, Tensor):
-            features = features.pooler_output
-        if isinstance(features, (list, tuple)):
-            features = torch.cat(list(features))
         places = (ids == self.backbone.config.image_token_id)[..., None]
         return vectors.masked_scatter(places, features.to(vectors.dtype))
 

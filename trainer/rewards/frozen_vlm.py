@@ -13,7 +13,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from cropzoom.cropper.smolvlm.prompter import without_tokens
 from cropzoom.errors import OptionsError, TrainingError
+
+from ..vlm import image_features, load_vlm, user_turn
 
 # The paper's.
 PROMPT = "{question}\nGive a very brief answer."
@@ -86,32 +89,17 @@ class FrozenVlm:
     def load(
         cls, name: str, *, device: str = "auto", dtype: str = "auto", **options: Any
     ) -> FrozenVlm:
-        """Load a model and its processor from a folder or the hub; never runs remote code.
+        """Load a model and its processor, see `load_vlm`.
 
         Args:
-            name: folder or "org/name".
-            device: "auto" (this process's GPU if there is one), "cpu", "cuda:1", ...
-            dtype: "auto" (float32 on a CPU, else as saved), "float32", "bfloat16", ...
+            name, device, dtype: of `load_vlm`.
             options: of the constructor.
 
         Raises:
             TrainingError: there is no such model, or it is of another kind.
         """
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        if device == "auto":
-            device = f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
-        if dtype == "auto" and device == "cpu":
-            dtype = "float32"
-        try:
-            processor = AutoProcessor.from_pretrained(name)
-            model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype)
-        except (OSError, ValueError) as error:
-            raise TrainingError(
-                f"can't load the reward model {name!r}: {error}. It must be a folder or a hub name "
-                "of a model for image-text-to-text"
-            ) from error
-        return cls(model.to(device), processor, **options)
+        model, processor = load_vlm(name, device=device, dtype=dtype, error=TrainingError)
+        return cls(model, processor, **options)
 
     def log_likelihoods(self, asked: Sequence[Asked], *, include_end: bool = False) -> list[Tensor]:
         """Weigh answers: log p(token | prompt, tokens before it), nats, float32 on the CPU.
@@ -169,11 +157,8 @@ class FrozenVlm:
         self._opened, self._opened_ids = opened, self._ids(opened)
 
     def _render(self, question: str, images: int, answer: str | None = None) -> str:
-        for token in self._special:
-            # An "<image>" in a question would be taken for one more picture.
-            question = question.replace(token, token.strip("<>|"))
-        text = {"type": "text", "text": self.prompt.replace("{question}", question)}
-        turns = [{"role": "user", "content": [{"type": "image"}] * images + [text]}]
+        text = self.prompt.replace("{question}", without_tokens(question, self._special))
+        turns = [user_turn(text, [{"type": "image"}] * images)]
         if answer is not None:
             turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
         try:
@@ -282,10 +267,7 @@ class FrozenVlm:
             for name in ("pixel_values", "pixel_attention_mask")
             if name in inputs[0]
         }
-        output = self.model.get_image_features(**tiles)
-        # A tensor before transformers 5, and one tensor a prompt since.
-        found = getattr(output, "pooler_output", output)
-        flat = torch.cat([part.flatten(0, -2) for part in found])
+        flat = image_features(self.model, **tiles)
         ids = [one["input_ids"][0] for one in inputs]
         counts = [int((one == self.model.config.image_token_id).sum()) for one in ids]
         return list(zip(ids, flat.split(counts), strict=True))

@@ -29,6 +29,7 @@ from cropzoom.errors import MissingDependencyError, OptionsError, TrainingError
 from cropzoom.geometry import Box
 from cropzoom.images import encode_crop
 
+from ..vlm import user_turn
 from .crops import Look
 from .frozen_vlm import PROMPT
 from .likelihood import Likelihood
@@ -265,9 +266,7 @@ class _Server:
         content: list[dict[str, Any]] = [
             {"type": "image_url", "image_url": {"url": uri}} for uri in pictures
         ]
-        messages: list[Any] = [
-            {"role": "user", "content": [*content, {"type": "text", "text": text}]}
-        ]
+        messages: list[Any] = [user_turn(text, content)]
         if answer is not None:
             messages.append({"role": "assistant", "content": answer})
         response = await self._client.chat.completions.create(

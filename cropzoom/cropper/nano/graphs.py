@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cropzoom.cropper.folder import Folder
 from cropzoom.cropper.manifest import MODEL_NAME, POINTER_NAME, PointerManifest, read_files
 from cropzoom.cropper.nano.meanings import MEANINGS_NAME, Meanings
+from cropzoom.cropper.nano.phoc import WORD_DIM
 from cropzoom.cropper.session import Device, check_graph, make_session, runner
 from cropzoom.errors import CropperError
 
@@ -90,6 +91,15 @@ def load_graphs(
     else:
         page, where = session(MODEL_NAME, ("image",), PAGE_OUTPUTS)
         pointer, where = session(POINTER_NAME, (*PAGE_OUTPUTS, *QUESTION_INPUTS), OUTPUTS)
+    words = next(i.shape for i in (pointer or page).get_inputs() if i.name == "words")
+    width = WORD_DIM + (meanings.width if meanings else 0)
+    for size, given in ((words[1], manifest.max_words), (words[2], width)):
+        if isinstance(size, int) and size != given:
+            raise CropperError(
+                f"the model of {manifest.name} takes words of shape {words}, its manifest says "
+                f"questions of {manifest.max_words} words and {width} numbers a word; "
+                "export the cropper again"
+            )
     axes = {item.name: len(item.shape) for item in page.get_inputs()}["image"]
     run = None if pointer is None else runner(pointer, where)
     return NanoGraphs(runner(page, where), run, axes, meanings), where

@@ -74,4 +74,6 @@ class Meanings:
             row = next((self._rows[stem] for stem in stems if stem in self._rows), None)
         if row is None:
             return np.zeros(self.width, np.float32)
-        return self._vectors[row].astype(np.float32) * np.float32(self.width**0.5 / 127.0)
+        scaled: npt.NDArray[np.float32] = self._vectors[row].astype(np.float32)
+        scaled *= self.width**0.5 / 127.0
+        return scaled

@@ -29,7 +29,7 @@ from cropzoom.cropper.session import (
 )
 from cropzoom.cropper.smolvlm import idefics3
 from cropzoom.cropper.smolvlm.idefics3 import Layout
-from cropzoom.cropper.smolvlm.prompt import Prompter
+from cropzoom.cropper.smolvlm.prompter import Prompter
 from cropzoom.cropper.smolvlm.vlm_spec import FUSED_POINTER, POINTER, TOKENIZER_NAME
 from cropzoom.cropper.trace import Trace
 from cropzoom.errors import CropperError

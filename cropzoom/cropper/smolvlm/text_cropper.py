@@ -28,7 +28,7 @@ from cropzoom.cropper.session import Device
 from cropzoom.cropper.smolvlm import idefics3
 from cropzoom.cropper.smolvlm.box_grammar import decode_box
 from cropzoom.cropper.smolvlm.decoder import Decoder, Past
-from cropzoom.cropper.smolvlm.prompt import Prompter
+from cropzoom.cropper.smolvlm.prompter import Prompter
 from cropzoom.cropper.smolvlm.text_graphs import TextGraphs
 from cropzoom.cropper.smolvlm.vlm_spec import DECODER, TOKENIZER_NAME
 from cropzoom.cropper.trace import Trace

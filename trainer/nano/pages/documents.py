@@ -1,4 +1,4 @@
-"""Drawn papers as pages: receipts, invoices, forms and dialogs, worn and held before a camera.
+"""Drawn papers as pages: receipts, invoices, forms, statements and dialogs, worn and photographed.
 
 As `render_page`, in the looks of what people really photograph; asked for by kind as often as by
 label.
@@ -24,6 +24,7 @@ from .lexicon import Lexicon
 from .papers import Paper, Sheet, invoice, receipt
 from .questions import Question
 from .scenery import draw_scene
+from .statements import statement
 from .values import Values
 from .wear import worn
 
@@ -31,6 +32,7 @@ PAPERS: tuple[tuple[Paper, float], ...] = (
     (receipt, 5.0),
     (invoice, 2.5),
     (form, 2.5),
+    (statement, 2.0),
     (dialog, 1.2),
 )
 # Such may well be there without a label.
@@ -88,10 +90,10 @@ def render_document(rng: random.Random, options: PageOptions) -> Page:
             canvas = squeezed(rng, canvas)
     canvas = inside(canvas)
     fields = askable(canvas.fields)
-    chosen = rng.sample(fields, min(len(fields), options.questions))
-    words = {folded for word in canvas.words for folded in split_words(word.text)}
+    sample = rng.sample(fields, min(len(fields), options.questions))
+    words = {part for word in canvas.words for part in split_words(word.text)}
     questions = []
-    for field in chosen:
+    for field in sample:
         absent = rng.random() < options.absent
         missing = _absent(rng, lexicon, tall.fields, words, language) if absent else None
         questions.append(missing or ask_field(rng, field, language))

@@ -83,13 +83,13 @@ def render_page(rng: random.Random, options: PageOptions) -> Page:
     fonts = find_fonts(options.split, options.font_folders, letters)
     if letters and not fonts:
         fonts, language = find_fonts(options.split, options.font_folders), None
-    fonts = fonts or (None,)
-    family = rng.choice(fonts)
+    families: tuple[str | None, ...] = fonts or (None,)
+    family = rng.choice(families)
     pen = Pen(
         canvas,
         Lexicon(rng, options.split, language),
         rng,
-        [family, rng.choice(fonts)],
+        [family, rng.choice(families)],
         round(size),
         ink,
         paper,
@@ -137,9 +137,9 @@ def _paper(rng: random.Random, width: int, height: int, grey: int) -> Image.Imag
         draw = ImageDraw.Draw(image)
         for _ in range(rng.randint(1, 4)):
             x, y = rng.randint(0, width), rng.randint(0, height)
-            tint = max(0, min(255, grey + rng.randint(-25, 25)))
+            other = max(0, min(255, grey + rng.randint(-25, 25)))
             draw.rectangle(
-                (x, y, x + rng.randint(20, width), y + rng.randint(20, height)), fill=tint
+                (x, y, x + rng.randint(20, width), y + rng.randint(20, height)), fill=other
             )
     return image
 

@@ -8,6 +8,7 @@ from . import phrases
 from .canvas import Field, Rect, union
 from .fonts import Font
 from .papers import Sheet
+from .tables import read_data
 
 FORM_CONCEPTS = (
     "name",
@@ -37,11 +38,11 @@ def form(sheet: Sheet) -> float:
     small, font = sheet.pen.font(rng.uniform(0.6, 0.9)), sheet.pen.font(rng.uniform(0.9, 1.3), 1)
     sheet.down(font, 1.3)
     sheet.write(sheet.left, sheet.pen.lexicon.phrase(2, 5, "title"), font)
-    wanted = rng.sample(FORM_CONCEPTS, rng.randint(4, 10))
-    wanted += [""] * rng.randint(0, 4)
-    rng.shuffle(wanted)
+    concepts = rng.sample(FORM_CONCEPTS, rng.randint(4, 10))
+    concepts += [""] * rng.randint(0, 4)
+    rng.shuffle(concepts)
     place = rng.choice(["above", "above", "below", "left"])
-    framed = rng.random() < 0.7
+    frames = rng.random() < 0.7
     pad = small.size * 0.4
     per_row = 1 if place == "left" else rng.choice([1, 2, 2, 3])
     width = (sheet.right - sheet.left) / per_row
@@ -49,17 +50,17 @@ def form(sheet: Sheet) -> float:
     if place == "left":
         height = (font.bottom - font.top) + 2 * pad
     top = sheet.y + font.bottom + pad
-    for index, concept in enumerate(wanted):
+    for index, concept in enumerate(concepts):
         column = index % per_row
         if column == 0 and index:
-            top += height + (0 if framed else pad)
+            top += height + (0 if frames else pad)
         left = sheet.left + column * width
         _box(
             sheet,
             concept,
             (left, top, left + width - pad, top + height),
             place,
-            framed,
+            frames,
             small,
             font,
         )
@@ -76,12 +77,12 @@ def form(sheet: Sheet) -> float:
 
 
 def _box(
-    sheet: Sheet, concept: str, frame: Rect, place: str, framed: bool, small: Font, font: Font
+    sheet: Sheet, concept: str, frame: Rect, place: str, frames: bool, small: Font, font: Font
 ) -> None:
     rng, canvas = sheet.rng, sheet.pen.canvas
     left, top, right, bottom = frame
     pad = small.size * 0.4
-    if framed:
+    if frames:
         canvas.draw.rectangle(frame, outline=sheet.pen.soft_ink())
     if concept:
         key, value = sheet.label(concept), sheet.values.value(concept)
@@ -131,20 +132,20 @@ def _cells(sheet: Sheet, value: str, x: float, step: float, font: Font) -> Rect:
 def _checks(sheet: Sheet, x: float, font: Font, right: float) -> tuple[str, Rect]:
     """Two boxes with words, one of them crossed; what is crossed and its place."""
     words = sheet.rng.choice([("Yes", "No"), ("Male", "Female"), ("New", "Used"), ("A", "B")])
-    ticked = sheet.rng.randrange(2)
+    tick = sheet.rng.randrange(2)
     side = (font.bottom - font.top) * 0.7
-    chosen: Rect = (x, sheet.y - side, x + side, sheet.y)
+    mark: Rect = (x, sheet.y - side, x + side, sheet.y)
     for index, word in enumerate(words):
         box = (x, sheet.y - side, x + side, sheet.y)
         sheet.pen.canvas.draw.rectangle(box, outline=sheet.pen.ink)
-        if index == ticked:
+        if index == tick:
             for cross in (box, (box[0], box[3], box[2], box[1])):
                 sheet.pen.canvas.draw.line(cross, fill=sheet.pen.ink, width=2)
         text = sheet.write(x + side * 1.4, word, font)
-        if index == ticked:
-            chosen = union(box, text)
+        if index == tick:
+            mark = union(box, text)
         x = text[2] + font.size
-    return words[ticked], (chosen[0], chosen[1], min(chosen[2], right), chosen[3])
+    return words[tick], (mark[0], mark[1], min(mark[2], right), mark[3])
 
 
 def _scribble(sheet: Sheet, x: float, y: float, width: float) -> Rect:
@@ -209,4 +210,4 @@ def label_concept(key: str) -> str:
 
 @lru_cache(maxsize=1)
 def _buttons() -> tuple[str, ...]:
-    return tuple(text for row in phrases.read_data("buttons.txt") for text in row[0].split("|"))
+    return tuple(text for row in read_data("buttons.txt") for text in row[0].split("|"))

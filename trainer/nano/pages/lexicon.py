@@ -11,137 +11,21 @@ from pathlib import Path
 
 from .fonts import Split
 from .languages import Language
+from .tables import forms, read_data
 
 HELDOUT_SHARE = 0.12
 
-# What forms, receipts and screens really call things. A name's kind decides its values; the
-# aliases are how people ask for it without saying its name.
 FIELDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "Total": (
-        "money",
-        (
-            "How much do I have to pay?",
-            "What is the amount to pay?",
-            "How much was paid in all?",
-            "What does it all cost?",
-        ),
-    ),
-    "Amount due": ("money", ("How much do I owe?", "What must be paid?", "How much is owed?")),
-    "Grand total": ("money", ("What is the final price?", "How much in all?")),
-    "Balance": ("money", ("How much money is left?",)),
-    "Subtotal": ("money", ("What is the sum before tax?",)),
-    "Tax": ("money", ("How much tax was charged?", "What is the VAT?")),
-    "VAT": ("money", ("How much tax is there?",)),
-    "Discount": ("money", ("How much was taken off?", "What reduction was given?")),
-    "Shipping": ("money", ("How much is delivery?", "What does postage cost?")),
-    "Change": ("money", ("How much money was given back?",)),
-    "Cash": ("money", ("How much was paid in cash?",)),
-    "Deposit": ("money", ("How much was put down?",)),
-    "Price": ("money", ("How much does it cost?", "What does it cost?")),
-    "Salary": ("money", ("How much is earned?",)),
-    "Rent": ("money", ("How much is the flat a month?",)),
-    "Tip": ("money", ("How much gratuity was given?",)),
-    "Date": ("date", ("When was it issued?", "What day is it from?", "When was this?")),
-    "Due date": ("date", ("When must it be paid?", "What is the payment deadline?")),
-    "Invoice date": ("date", ("When was the bill written?",)),
-    "Date of birth": ("date", ("When was the person born?", "What is the birthday?")),
-    "Expiry date": ("date", ("When does it run out?", "Until when is it valid?")),
-    "Best before": ("date", ("When does it go bad?", "Until when can it be eaten?")),
-    "Departure": ("time", ("When does it leave?", "What time does the train go?")),
-    "Arrival": ("time", ("When does it get there?", "What time does it come in?")),
-    "Boarding": ("time", ("When do we get on the plane?",)),
-    "Opening hours": ("time", ("When are they open?",)),
-    "Time": ("time", ("What o'clock is it?", "At what hour?")),
-    "Invoice number": ("code", ("What is the number of the bill?",)),
-    "Order number": ("code", ("Which order is it?", "What is the order ID?")),
-    "Account number": ("code", ("Which account?",)),
-    "Customer ID": ("code", ("What is the client's number?",)),
-    "Reference": ("code", ("What should I quote?",)),
-    "Serial number": ("code", ("What is the S/N?",)),
-    "Part number": ("code", ("What is the P/N?",)),
-    "Tracking number": ("code", ("How can I track the parcel?",)),
-    "IBAN": ("code", ("To which bank account?",)),
-    "Passport No.": ("code", ("What is the number of the passport?",)),
-    "Licence plate": ("code", ("What is the registration of the car?",)),
-    "Flight": ("code", ("Which plane is it?",)),
-    "Gate": ("code", ("Where do I board?",)),
-    "Seat": ("code", ("Where do I sit?",)),
-    "Platform": ("int", ("Where does the train stop?",)),
-    "Room": ("code", ("In which room is it?",)),
-    "Lot": ("code", ("Which batch is it?",)),
-    "Model": ("code", ("Which type of device is it?",)),
-    "Version": ("version", ("Which release is installed?",)),
-    "Serial": ("code", ()),
-    "IP address": ("ip", ("What is the address of the host?",)),
-    "Name": ("name", ("Who is it?", "What is the person called?")),
-    "Customer": ("name", ("Who bought it?", "Who is the client?")),
-    "Patient": ("name", ("Who is being treated?",)),
-    "Passenger": ("name", ("Who is travelling?", "Who flies?")),
-    "Cashier": ("name", ("Who served the customer?", "Who was at the till?")),
-    "Author": ("name", ("Who wrote it?",)),
-    "Manager": ("name", ("Who is in charge?",)),
-    "Doctor": ("name", ("Who is the physician?",)),
-    "Contact": ("name", ("Whom should I ask?",)),
-    "Approved by": ("name", ("Who signed it off?",)),
-    "Bill to": ("name", ("Who has to pay?",)),
-    "Ship to": ("name", ("Who gets the parcel?",)),
-    "Address": ("address", ("Where do they live?", "Where is it?")),
-    "City": ("word", ("In which town?",)),
-    "Country": ("word", ("Where does it come from?",)),
-    "Destination": ("word", ("Where does it go to?",)),
-    "From": ("word", ("Where does the journey start?",)),
-    "To": ("word", ("Where does the journey end?",)),
-    "E-mail": ("email", ("What is the mail address?", "Where can I write to?")),
-    "Phone": ("phone", ("What number can I call?", "How can I reach them?")),
-    "Fax": ("phone", ()),
-    "Website": ("url", ("What is the web address?", "Where is it online?")),
-    "Status": ("word", ("How does it stand?", "What state is it in?")),
-    "Payment method": ("word", ("How was it paid?",)),
-    "Colour": ("word", ("Which colour is it?",)),
-    "Size": ("int", ("How big is it?",)),
-    "Weight": ("measure", ("How heavy is it?", "How much does it weigh?")),
-    "Net weight": ("measure", ("How much is in the pack?",)),
-    "Height": ("measure", ("How tall is it?", "How high is it?")),
-    "Length": ("measure", ("How long is it?",)),
-    "Width": ("measure", ("How wide is it?",)),
-    "Voltage": ("measure", ("How many volts?",)),
-    "Power": ("measure", ("How many watts?",)),
-    "Temperature": ("measure", ("How warm is it?", "How hot is it?")),
-    "Pressure": ("measure", ()),
-    "Dose": ("measure", ("How much should be taken?",)),
-    "Energy": ("measure", ("How many calories?",)),
-    "Protein": ("measure", ()),
-    "Sugar": ("measure", ()),
-    "Salt": ("measure", ()),
-    "Fat": ("measure", ()),
-    "Quantity": ("int", ("How many are there?", "How many pieces?")),
-    "Age": ("int", ("How old is the person?",)),
-    "Score": ("int", ("How many points?",)),
-    "Pages": ("int", ("How long is the document?",)),
-    "Guests": ("int", ("How many people?",)),
-    "Points": ("int", ()),
-    "Items": ("int", ("How many things were bought?",)),
-    "Table": ("int", ("Where did they sit?",)),
-    "Storage": ("measure", ("How much space is there?",)),
-    "Memory": ("measure", ("How much RAM is there?",)),
-    "Battery": ("percent", ("How full is the battery?",)),
-    "Humidity": ("percent", ("How damp is it?",)),
-    "Interest rate": ("percent", ("What interest is charged?",)),
-    "Progress": ("percent", ("How far along is it?",)),
-    "Growth": ("percent", ("How much did it grow?",)),
+    row[0]: (row[1], forms(row, 2)) for row in read_data("fields.txt")
 }
-_UNITS = "kg g mg lb cm mm m km V W kW A Hz GB MB TB ml L bar kPa °C °F kcal kJ in oz min h".split()
-LONG_MONTHS = """
-January February March April May June July August September October November
-December
-""".split()
-_ONSETS = """
-b bl br c ch cl cr d dr f fl fr g gl gr h j k kl l m n p ph pl pr qu r s sc sh sl sm
-sn sp st str t th tr tw v w wh y z
-""".split()
-_VOWELS = "a a a e e e i i o o u ai au ea ee ie io oa oo ou y".split()
-_CODAS = [""] * 4 + "b ck d f g l ll m n n nd ng nt p r r rd rk rn s s ss st t t th x".split()
-_ENDINGS = [""] * 4 + "ing ed er tion ment ness al ic ity ous s".split()
+"""What pages really call things: a name's kind decides its values; the rest is how people ask for
+it without saying its name."""
+_PIECES = {part: tuple(pieces.split(" ")) for part, pieces in read_data("syllables.txt")}
+_UNITS, LONG_MONTHS = _PIECES["units"], _PIECES["months"]
+_ONSETS, _VOWELS = _PIECES["onsets"], _PIECES["vowels"]
+# Most syllables are open, most words without an ending.
+_CODAS = ("",) * 4 + _PIECES["codas"]
+_ENDINGS = ("",) * 4 + _PIECES["endings"]
 
 
 def is_heldout(word: str) -> bool:

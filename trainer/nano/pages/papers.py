@@ -112,15 +112,16 @@ def receipt(sheet: Sheet) -> float:
         sheet.down(font, 1.3)
         sheet.write((sheet.left + sheet.right) / 2, values.title(sheet.language), font, "centre")
     meta = ["invoice", "date", "time", "cashier", "table", "terminal", "customer", "order"]
-    chosen = [c for c in meta if rng.random() < (0.95 if c == "date" else 0.45)]
-    rng.shuffle(chosen)
+    meta += ["approval", "method", "customer_id", "account"]
+    concepts = [c for c in meta if rng.random() < (0.95 if c == "date" else 0.4)]
+    rng.shuffle(concepts)
     late = rng.random() < 0.3  # below the totals
     if not late:
-        _meta(sheet, chosen, font)
+        _meta(sheet, concepts, font)
     amounts = _items(sheet, font)
     _totals(sheet, amounts, font, bold)
     if late:
-        _meta(sheet, chosen, font)
+        _meta(sheet, concepts, font)
     for _ in range(rng.randint(0, 3)):
         sheet.down(font, 1.2)
         text = sheet.pen.fit(font, sheet.pen.lexicon.phrase(2, 6), sheet.right - sheet.left)

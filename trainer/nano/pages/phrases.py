@@ -10,7 +10,8 @@ import random
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib.resources import files
+
+from .tables import read_data
 
 Table = dict[tuple[str, str], tuple[str, ...]]
 """Forms by (concept or form of question, language)."""
@@ -23,12 +24,6 @@ _WEIGHTS = {"en": 12.0, "de": 2.5, "fr": 1.0, "es": 1.0, "it": 0.8, "pt": 0.8, "
 _OTHERS = 0.4
 NAMED = 0.6
 """Share of the questions about a thing that call it by a name."""
-
-
-def read_data(name: str) -> list[list[str]]:
-    """The lines of a file of `data/` as their columns, without comments and empty lines."""
-    text = (files(__package__) / "data" / name).read_text("utf-8")
-    return [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
 
 
 @lru_cache(maxsize=16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -41,7 +42,7 @@ def _clouds(rng: random.Random, canvas: Canvas) -> None:
     for _ in range(rng.randint(0, 25)):
         x, y = rng.uniform(0, width), rng.uniform(0, height)
         w, h = (width * rng.uniform(0.01, 0.4) for _ in range(2))
-        shape = rng.choice([canvas.draw.ellipse, canvas.draw.rectangle, canvas.draw.line])
+        shape: Any = rng.choice([canvas.draw.ellipse, canvas.draw.rectangle, canvas.draw.line])
         shape((x, y, x + w, y + h), fill=rng.randint(0, 255))
 
 

@@ -148,6 +148,8 @@ class Values:
             return first + digits(3) + rng.choice([" ", "", "-"]) + digits(4)
         if concept in ("money", "balance", "deposit"):
             return self.money(self.cents() * 10)
+        if concept == "method":
+            return rng.choice(["CASH", "VISA", "Mastercard", "EC", "Bank transfer", "PayPal"])
         if concept == "iban":
             groups = [digits(4) for _ in range(rng.randint(3, 5))] + [digits(2)]
             return f"{_COUNTRIES.get(self.language, 'NL')}{digits(2)} {' '.join(groups)}"

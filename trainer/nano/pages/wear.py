@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
-Grey = npt.NDArray[np.float32]
+Grey = npt.NDArray[np.floating[Any]]
 
 
 def worn(rng: random.Random, image: Image.Image, text: float, paper: int) -> Image.Image:
@@ -42,7 +43,8 @@ def _faded(rng: random.Random, grey: Grey, paper: int) -> Grey:
         [[rng.uniform(low, 1.0) for _ in range(cells[1])] for _ in range(cells[0])], np.float32
     )
     keep = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-    return paper + (grey - paper) * np.clip(np.asarray(keep), 0.3, 1.0)
+    share: Grey = np.clip(np.asarray(keep), 0.3, 1.0)
+    return paper + (grey - paper) * share
 
 
 def _dotted(rng: random.Random, grey: Grey, text: float, paper: int) -> Grey:
@@ -94,7 +96,8 @@ def _glaring(rng: random.Random, grey: Grey) -> Grey:
     cx, cy = rng.uniform(0, width), rng.uniform(0, height)
     wide, high = width * rng.uniform(0.08, 0.3), height * rng.uniform(0.03, 0.15)
     light = np.exp(-(((x - cx) / wide) ** 2) - ((y - cy) / high) ** 2) * rng.uniform(0.3, 0.65)
-    return grey + (255 - grey) * light
+    seen: Grey = grey + (255 - grey) * light
+    return seen
 
 
 def _stamped(rng: random.Random, image: Image.Image) -> None:

@@ -30,7 +30,7 @@ def data_table(sheet: Sheet) -> str:
                 "places": lambda i: words.value("city"),
                 "goods": lambda i: words.value("goods"),
                 "people": lambda i: words.value("person"),
-                "years": lambda i, start=start: str(start + i),
+                "years": lambda i, start=start: str(start + i),  # type: ignore[misc]
                 "words": lambda i: words.phrase(1, 3, "sentence"),
                 "codes": lambda i: words.code(),
             }[kind](i)
@@ -152,7 +152,7 @@ def datasheet(sheet: Sheet) -> str:
                         sheet,
                         rows,
                         heads,
-                        values=lambda r, c, h=heads, units=units: (
+                        values=lambda r, c, h=heads, units=units: (  # type: ignore[misc]
                             rng.choice(units)
                             if h[c].text == "Unit"
                             else (words.code() if h[c].text == "Symbol" else words.number())

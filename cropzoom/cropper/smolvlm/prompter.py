@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from cropzoom.cropper.folder import Content
@@ -69,9 +70,7 @@ class Prompter:
             CropperError: there are too many.
         """
         spec = self._spec
-        for token in self._special:
-            # An "<image>" in a question would stand for an image that is not there.
-            question = question.replace(token, token.strip("<>|"))
+        question = without_tokens(question, self._special)
         if spec.capitalize:
             question = question.capitalize()
         image = idefics3.image_text(plan, spec.image_tokens)
@@ -93,6 +92,13 @@ class Prompter:
         """Return the text of tokens, without special ones."""
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
         return text
+
+
+def without_tokens(question: str, special: Iterable[str]) -> str:
+    """Take the brackets off special tokens in a question: an "<image>" there is no picture."""
+    for token in special:
+        question = question.replace(token, token.strip("<>|"))
+    return question
 
 
 def _read(data: Content, path: str) -> Any:

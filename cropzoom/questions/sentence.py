@@ -1,0 +1,312 @@
+"""What one sentence asks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+
+from cropzoom.questions import labels, set_phrases
+from cropzoom.questions import words as vocabulary
+from cropzoom.questions.fields import of_items
+from cropzoom.questions.objects import keys_named, listed, split, tail
+from cropzoom.questions.words import REPLYING, Words, fold, word_set, words_of
+
+_ASKS = ("?", "？", "؟", ";", "\u037e")
+_QUOTED = re.compile(r"[\"“«„'‘`]([^\"“”«»„\n]{3,300}?[?？;])[\"”»“'’`]")
+_ASIDE = re.compile(r"\s?[(\[]([^()\[\]\n]{3,200})[)\]]")
+
+
+class Kind(IntEnum):
+    """How much a text says of what it asks; a higher one counts more."""
+
+    EMPTY = 0
+    POLITE = 1
+    RULES = 2
+    WEAK = 3
+    AGAIN = 4
+    DATA = 5
+    WHOLE = 6
+    REQUEST = 7
+    FIELDS = 8
+    QUESTION = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a text asks.
+
+    Args:
+        kind: of what is asked.
+        questions: to look for; empty where the kind has none.
+    """
+
+    kind: Kind
+    questions: tuple[str, ...] = ()
+
+
+def asks_mark(text: str) -> bool:
+    """Tell whether a text ends in a question mark."""
+    return text.rstrip("\"'”’»)]*_ ").endswith(_ASKS)
+
+
+def sentence(text: str) -> Reading:
+    """Return what one sentence asks."""
+    text = cleaned(text)
+    words = words_of(text)
+    if not words:
+        return Reading(Kind.EMPTY)
+    bag = {word for word, _, _ in words}
+    asks = asks_mark(text)
+    if _example(words):
+        return Reading(Kind.RULES)
+    if bag <= vocabulary.POLITE:
+        return Reading(Kind.POLITE)
+    if _again(words):
+        return Reading(Kind.AGAIN)
+    if _whole(words, asks):
+        # What to parse a page for, a schema may say.
+        return Reading(Kind.WHOLE if bag.isdisjoint(_PARSING) else Kind.DATA)
+    if _names_a_file(text, bag):
+        return Reading(Kind.POLITE)
+    first = words[0][0]
+    if not asks and first in vocabulary.ROLES:
+        return _role(text, words)
+    if asks:
+        if bag <= vocabulary.LEADS and not bag & vocabulary.ASKING:
+            return Reading(Kind.DATA if bag & vocabulary.FINDING else Kind.POLITE)
+        return Reading(Kind.QUESTION, listed(bare(text, words)))
+    if bag & vocabulary.ASKING and not bag & vocabulary.RULES:
+        question = bare(text, words)
+        if fold(question.partition(" ")[0].strip("¿'’")) in vocabulary.ASKING:
+            return Reading(Kind.QUESTION, listed(question))
+    request = _request(text, words)
+    if request is not None:
+        return request
+    if bag & vocabulary.RULES:
+        return Reading(Kind.RULES)
+    if bag <= vocabulary.LEADS:
+        return Reading(Kind.POLITE)
+    return Reading(Kind.WEAK, (text,))
+
+
+_PARSING = word_set("parse convert analyze analyse review interpret digitize digitise wandle")
+_AROUND_QUOTE = vocabulary.LEADS | vocabulary.FINDING | vocabulary.RULES
+
+
+def _example(words: Words) -> bool:
+    """Tell whether a sentence begins with 'For example'."""
+    names = tuple(word for word, _, _ in words[:2])
+    return names[0] in labels.LABELS_EXAMPLE or names in _FOR_EXAMPLE or names[0] in _SUCH
+
+
+_FOR_EXAMPLE = {
+    tuple(fold(phrase).split())
+    for phrase in (
+        "e g", "for example", "for instance", "such as", "z b", "zum beispiel", "par exemple",
+        "por ejemplo", "por exemplo", "per esempio", "ad esempio", "bij voorbeeld", "na przykład",
+        "για παράδειγμα", "till exempel",
+    )
+}  # fmt: skip
+_SUCH = word_set("eg bijvoorbeeld np например π.χ")
+
+
+def _names_a_file(text: str, bag: set[str]) -> bool:
+    """Read 'Page 2 of 3' and 'IMG_2034.jpg', which say what is attached."""
+    names = {word for word in bag if not word.isdigit()}
+    pages = names <= vocabulary.LEADS and bool(names & vocabulary.PICTURE) and not asks_mark(text)
+    return (pages and not names & vocabulary.FINDING) or _FILE.fullmatch(text) is not None
+
+
+_FILE = re.compile(r"\S{1,200}\.(?:pdf|png|jpe?g|webp|tiff?|heic|gif|bmp|avif)", re.IGNORECASE)
+
+
+def cleaned(text: str) -> str:
+    """Take off marks of lists and of bold print, and asides in brackets that are rules."""
+    text = text.strip().strip("*_`").strip()
+    text = text.lstrip("-•> ").strip()
+    quoted = _QUOTED.search(text)
+    if quoted:
+        outside = text[: quoted.start()] + text[quoted.end() :]
+        rest = {word for word, _, _ in words_of(outside)}
+        if rest <= _AROUND_QUOTE:
+            return quoted[1].strip()
+
+    def aside(match: re.Match[str]) -> str:
+        rules = any(word in vocabulary.RULES for word, _, _ in words_of(match[1]))
+        return "" if rules and match.start() > 0 else match[0]
+
+    return _ASIDE.sub(aside, text).strip()
+
+
+def bare(text: str, words: Words) -> str:
+    """Return a question without what leads to it: 'Please tell me: what is it?' -> 'what is it?'"""
+    rules = False
+    for number, (word, start, stop) in enumerate(words):
+        if number and word in vocabulary.ASKING and not rules:
+            if words[number - 1][0] in vocabulary.PREPOSITIONS:
+                start = words[number - 1][1]
+            opening = text[start - 1 : start]
+            return text[start - (opening == "¿") :].strip(" \"'“”")
+        if word in vocabulary.RULES:
+            rules = True
+        elif word not in vocabulary.LEADS:
+            break
+        if number == 0 and word in vocabulary.ASKING_FIRST:
+            break
+        gap = text[stop : stop + 3].lstrip(" *_\"'")[:1]
+        if gap == ":" and number + 1 < len(words):
+            rest = text[stop:].lstrip(" *_:\"'“”»«").strip()
+            return bare(rest, words_of(rest)) if rest else text
+    return _behind_colon(text, words)
+
+
+def _behind_colon(text: str, words: Words) -> str:
+    """Read 'Hey DocBot, a quick one for you: what is it?'"""
+    for number, (word, start, _) in enumerate(words[1:], 1):
+        if word in vocabulary.ASKING and ":" in text[words[number - 1][2] : start]:
+            # A few words may name a place, as in "Train to York: when does it leave?". Letters
+            # without case are of a script that no question of ours is in.
+            names = [name for name, _, _ in words[:number]]
+            leads = sum(name in vocabulary.LEADS or name.upper() == name.lower() for name in names)
+            if 2 * leads > number or number > 4:
+                return text[start:].strip()
+    return text
+
+
+def _again(words: Words) -> bool:
+    """Tell whether a sentence asks once more what was asked before: 'Are you sure?'"""
+    if len(words) > 8:
+        return False
+    names = [word for word, _, _ in words]
+    for phrase in _AGAIN:
+        if tuple(names[: len(phrase)]) == phrase:
+            around = vocabulary.POLITE if len(phrase) == 1 else _AROUND_AGAIN
+            if around.issuperset(names[len(phrase) :]):
+                return True
+    return False
+
+
+_AGAIN = tuple(tuple(phrase.split()) for phrase in set_phrases.AGAIN)
+_AROUND_AGAIN = vocabulary.POLITE | vocabulary.FUNCTION | vocabulary.PICTURE | vocabulary.TELLING
+
+
+def _whole(words: Words, asks: bool) -> bool:
+    """Tell whether a sentence is about all of the picture."""
+    names = [word for word, _, _ in words]
+    opening = next((name for name in names if name not in vocabulary.POLITE), "")
+    if asks and (opening in vocabulary.ASKING or opening in vocabulary.WHAT):
+        return opening in vocabulary.WHAT and _what_it_shows(names)
+    if asks and _what_it_shows(names) and not vocabulary.PICTURE.isdisjoint(names):
+        return True
+    for number, name in enumerate(names[:12]):
+        if name not in vocabulary.WHOLE:
+            if name not in _BEFORE_WHOLE:
+                return False
+            continue
+        for word in names[number + 1 :]:
+            if word in vocabulary.PICTURE or word in vocabulary.PAPERS:
+                return True
+            if word not in _BEHIND_WHOLE:
+                return False
+        return True
+    return False
+
+
+def _what_it_shows(names: list[str]) -> bool:
+    """Tell 'What does this say?' and 'What is in the picture?' from 'What is the BILL TO?'"""
+    if not _AROUND_SHOWN.issuperset(names):
+        return False
+    if not _EVIDENCE.isdisjoint(names):
+        return "to" not in names[-1:]
+    return any(
+        name in vocabulary.PREPOSITIONS and not _ABOUT.isdisjoint(names[number + 1 : number + 3])
+        for number, name in enumerate(names)
+    )
+
+
+_KINDS = word_set("kind type sort art genre tipo soort rodzaj тип вид είδος special")
+_ABOUT = vocabulary.PICTURE | vocabulary.PAPERS | vocabulary.SHOWING
+_EVIDENCE = vocabulary.PRONOUNS | vocabulary.SHOWING - _KINDS
+_AROUND_SHOWN = (
+    vocabulary.FUNCTION | vocabulary.TELLING | vocabulary.WHAT | _ABOUT | vocabulary.PRONOUNS
+)
+_BEHIND_WHOLE = (
+    vocabulary.LEADS | vocabulary.WHOLE | vocabulary.WHOLE_FILLERS | vocabulary.LANGUAGES
+)
+_BEFORE_WHOLE = _BEHIND_WHOLE - vocabulary.LANGUAGES | vocabulary.FINDING | REPLYING
+
+
+def _role(text: str, words: Words) -> Reading:
+    """Read 'You are a clerk. Your task is to find the total.'"""
+    for number, (word, _, _) in enumerate(words[:-1]):
+        following, start, _ = words[number + 1]
+        if word in _DUTY and following in _TASKS:
+            rest = text[start:]
+            reading = sentence(rest)
+            return reading if reading.kind >= Kind.DATA else Reading(Kind.RULES)
+    return Reading(Kind.RULES)
+
+
+_TASKS = vocabulary.FINDING | vocabulary.WHOLE
+_DUTY = word_set("to must should will need is job task zu de di a om para")
+
+
+def _request(text: str, words: Words) -> Reading | None:
+    """Read 'Find the total.' and 'Extract the vendor, the date and the total.'"""
+    verb = None
+    for number, (word, start, _) in enumerate(words):
+        if word in vocabulary.FINDING:
+            verb = number if verb is None else verb
+            continue
+        if verb is None:
+            if word not in _SKIPPED:
+                return None
+            continue
+        between = {name for name, _, _ in words[verb + 1 : number]}
+        if word in vocabulary.THINGS and not between & vocabulary.PREPOSITIONS:
+            pass
+        elif word in vocabulary.ANSWERS:
+            following = words[number + 1][0] if number + 1 < len(words) else ""
+            if following in ("of", "for"):
+                continue
+            keys = keys_named(text, words, number)
+            return Reading(Kind.FIELDS, tuple(keys)) if keys else Reading(Kind.RULES)
+        elif word in _SKIPPED:
+            following = words[number + 1][0] if number + 1 < len(words) else ""
+            if word in vocabulary.AND and following in REPLYING:
+                break
+            continue
+        while number and words[number - 1][0] in vocabulary.PAPERS:
+            number -= 1
+        start = words[number][1]
+        items = split(text[start : tail(words, number, len(text))])
+        if all(len(item.split()) <= 7 for item in items):
+            return Reading(Kind.FIELDS if len(items) > 1 else Kind.REQUEST, tuple(of_items(items)))
+        return Reading(Kind.REQUEST, (text[start:].strip(),))
+    return Reading(Kind.DATA) if verb is not None else None
+
+
+_FORMS = word_set(
+    "template templates blank blanks placeholder placeholders record relevant "
+    "required requested important structured necessary listed specified vorlage modèle"
+)
+
+_SKIPPED = vocabulary.LEADS | labels.LABELS_FIELDS | _FORMS
+
+
+def gives_rules(text: str) -> bool:
+    """Tell 'Answer with the option' from 'Click on the option'."""
+    opening = next((word for word, _, _ in words_of(text) if word not in vocabulary.POLITE), "")
+    return opening in _RULING
+
+
+_RULING = vocabulary.ROLES | vocabulary.FUNCTION | vocabulary.TELLING | vocabulary.FINDING
+_RULING |= word_set(
+    "return reply respond answer output give write format put present provide print send use be do "
+    "don never only no keep make ensure think always avoid must json remember note nothing just "
+    "antworte antworten gib schreibe nur keine kein verwende nutze denke erfinde répondez réponds "
+    "utilise utilisez sans seulement ne responde responda usa solo sin no rispondi usa solo senza "
+    "non antwoord gebruik alleen geen responda use apenas somente sem não odpowiedz tylko użyj nie "
+    "ответь отвечай отвечайте только не используй используйте без απάντησε μόνο χωρίς"
+)
