@@ -123,7 +123,8 @@ def require_export() -> None:
     """
     from cropzoom.errors import MissingDependencyError
 
-    for package in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "jinja2"):
+    packages = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "optimum", "jinja2")
+    for package in packages:
         try:
             importlib.import_module(package)
         except ImportError as error:

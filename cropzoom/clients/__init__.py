@@ -1,6 +1,6 @@
 """Wrapping: `CropZoom(client)` gives back the same kind of client, which adds crops to requests.
 
-Neither openai nor transformers is imported unless the object given comes from it.
+Neither openai nor anthropic nor transformers is imported unless the object given comes from it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = ["Controller", "CropZoom", "rewrite_body"]
 logger = logging.getLogger("cropzoom")
 
 _SUPPORTED = (
-    "CropZoom takes an OpenAI, AsyncOpenAI, AzureOpenAI or AsyncAzureOpenAI client, or a "
-    "transformers pipeline for image-text-to-text or any-to-any"
+    "CropZoom takes an OpenAI, AsyncOpenAI, AzureOpenAI or AsyncAzureOpenAI client, one of "
+    "Anthropic's clients, or a transformers pipeline for image-text-to-text or any-to-any"
 )
 # Frameworks that build or hold a client of their own, and how they take a wrapped one.
 _FRAMEWORKS = {
@@ -73,8 +73,9 @@ class CropZoom:
         print(client.cropzoom.last_report)
 
     Args:
-        client: an OpenAI, AsyncOpenAI, AzureOpenAI or AsyncAzureOpenAI client, or a transformers
-            pipeline for image-text-to-text or any-to-any.
+        client: an OpenAI, AsyncOpenAI, AzureOpenAI or AsyncAzureOpenAI client, one of Anthropic's
+            clients (for Bedrock, Vertex and Foundry, too), or a transformers pipeline for
+            image-text-to-text or any-to-any.
         cropper: what `load_cropper` takes (a name or a folder), or an object with its `predict`.
         options: how images are zoomed; None for the defaults.
         on_report: called with the `ZoomReport` of every call.
@@ -180,6 +181,11 @@ def _wrapper_for(client: Any) -> Callable[[Any, Controller], Any]:
 
         openai.check(client)
         return openai.wrap
+    if "anthropic" in origins:
+        from cropzoom.clients import anthropic
+
+        anthropic.check(client)
+        return anthropic.wrap
     if "transformers" in origins:
         import cropzoom.clients.pipeline as pipeline
 

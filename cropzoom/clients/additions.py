@@ -8,7 +8,7 @@ from typing import Any
 
 from cropzoom.clients.budget import Cost
 from cropzoom.clients.conversation import Insertion, Path, spliced
-from cropzoom.clients.dialects import Dialect
+from cropzoom.clients.dialect import Dialect
 from cropzoom.clients.pictures import Picture
 from cropzoom.clients.sources import encoded_length
 from cropzoom.report import CropReport, ImageReport, Reason

@@ -8,7 +8,8 @@ from weakref import WeakKeyDictionary
 
 from cropzoom.clients.additions import Rewritten
 from cropzoom.clients.budget import Limits
-from cropzoom.clients.dialects import DIALECTS, Dialect, Endpoint
+from cropzoom.clients.dialect import Dialect
+from cropzoom.clients.dialects import DIALECTS, Endpoint, dialect_of
 from cropzoom.clients.memory import Memory
 from cropzoom.clients.rewriting import Settings, rewrite
 from cropzoom.errors import CropZoomError, RequestError
@@ -33,9 +34,9 @@ def rewrite_body(
     """Return a request body with crops added, and what happened.
 
     Args:
-        body: JSON object of a chat/completions or responses request; never changed.
+        body: JSON object of a chat/completions, responses or messages request; never changed.
         zoom: finds and encodes the crops.
-        endpoint: which of the two; None tells them apart by their keys.
+        endpoint: which of them; None tells them apart by what they hold.
         options: for this call instead of `zoom.options`.
         strict: raise where something can't be zoomed, instead of reporting it.
         limits: what the server takes in one request, where that is known.
@@ -87,12 +88,9 @@ def failure(error: Exception, *, strict: bool) -> ZoomReport:
 def _dialect(body: Mapping[str, Any], endpoint: str | None) -> Dialect | str:
     """Return how a body is spelled, or why that is not known."""
     if endpoint is None:
-        known = [dialect for dialect in DIALECTS.values() if dialect.items in body]
-        if len(known) == 1:
-            return known[0]
-        return (
+        return dialect_of(body) or (
             "the body has neither or both of `messages` and `input`; "
-            "pass endpoint='chat/completions' or 'responses'"
+            f"pass an endpoint: {', '.join(DIALECTS)}"
         )
     if endpoint in DIALECTS:
         return DIALECTS[endpoint]

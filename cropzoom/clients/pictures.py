@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cropzoom.clients.conversation import Passage, Piece
-from cropzoom.clients.dialects import Dialect
+from cropzoom.clients.dialect import Dialect
 from cropzoom.clients.modes import View
 from cropzoom.clients.sources import Fetched, SkipError
 from cropzoom.errors import ImageError

@@ -26,7 +26,7 @@ from PIL import Image
 from cropzoom.clients import CropZoom
 from cropzoom.clients.controller import Controller, off_report
 from cropzoom.clients.conversation import Path, Piece
-from cropzoom.clients.dialects import OpenAIDialect
+from cropzoom.clients.openai_dialect import OpenAIDialect
 from cropzoom.clients.prompts import Markers
 from cropzoom.clients.rewriting import Settings, rewrite
 from cropzoom.clients.sources import Fetched, bytes_at, decode_base64, is_remote, skip

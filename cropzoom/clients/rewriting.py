@@ -39,7 +39,7 @@ from cropzoom.clients.additions import (
 )
 from cropzoom.clients.budget import Budget, Limits
 from cropzoom.clients.conversation import Conversation, Passage
-from cropzoom.clients.dialects import Dialect
+from cropzoom.clients.dialect import Dialect
 from cropzoom.clients.memory import Digests, Memory
 from cropzoom.clients.modes import Substitute, on_canvas, with_thumbnail
 from cropzoom.clients.pictures import Picture, Pictures

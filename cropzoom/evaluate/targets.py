@@ -153,7 +153,8 @@ class OpenAITarget:
 
     def ask(self, row: Row, image: ImageSource, cropper: NamedCropper) -> Answer:
         """Send one chat completion."""
-        from cropzoom.clients.openai import image_url, question_messages
+        from cropzoom.clients.addresses import image_url
+        from cropzoom.clients.openai import question_messages
 
         client = self._clients.by(cropper)
         messages = question_messages(image_url(image), row.question)

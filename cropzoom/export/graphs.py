@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from cropzoom.export.example_inputs import example_past, example_tiles, text_sizes
 from cropzoom.export.weights import forget_origin
 
 OPSET = 20
@@ -173,12 +174,9 @@ class FusedAttention:
 @torch.no_grad()
 def export_vision(backbone: Any) -> ir.Model:
     """Return the vision encoder with its connector."""
-    config = backbone.config.vision_config
-    side, dtype = config.image_size, backbone.dtype
-    pixels = torch.zeros(1, 2, config.num_channels, side, side, dtype=dtype)
     return export_module(
         Vision(backbone),
-        (pixels,),
+        (example_tiles(backbone, 2, backbone.dtype),),
         ["pixel_values"],
         ["image_features"],
         ({1: torch.export.Dim("num_images")},),
@@ -209,17 +207,13 @@ def embeddings_graph(backbone: Any) -> ir.Model:
 @torch.no_grad()
 def export_decoder(backbone: Any, box_tokens: Sequence[int], *, fused: bool) -> ir.Model:
     """Return the decoder, with both `logits` and `box_logits`."""
-    config = backbone.config.text_config
-    heads = config.num_key_value_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    sizes, dtype = text_sizes(backbone), backbone.dtype
     batch, before, here = 1 if fused else 2, 5, 3
-    dtype = backbone.dtype
-    layers = range(config.num_hidden_layers)
     args = (
-        torch.zeros(batch, here, config.hidden_size, dtype=dtype),
+        torch.zeros(batch, here, sizes.hidden_size, dtype=dtype),
         torch.ones(batch, before + here, dtype=torch.long),
         torch.arange(before, before + here).repeat(batch, 1),
-        [torch.zeros(batch, heads, before, width, dtype=dtype) for _ in (*layers, *layers)],
+        example_past(backbone, batch, before, dtype),
     )
     rows = {} if fused else {0: torch.export.Dim("batch_size")}
     length = {1: torch.export.Dim("sequence_length")}
@@ -230,7 +224,7 @@ def export_decoder(backbone: Any, box_tokens: Sequence[int], *, fused: bool) -> 
         {**rows, **length},
         [{**rows, **past} for _ in args[3]],
     )
-    parts = [f"{layer}.{part}" for layer in layers for part in ("key", "value")]
+    parts = [f"{layer}.{part}" for layer in range(sizes.num_layers) for part in ("key", "value")]
     return export_module(
         Decoder(backbone, torch.tensor(box_tokens), fused),
         args,

@@ -28,6 +28,7 @@ from cropzoom.cropper.smolvlm import idefics3
 from cropzoom.cropper.smolvlm.pointer_cropper import INPUTS, OUTPUTS, VlmPointerCropper
 from cropzoom.cropper.smolvlm.vlm_spec import FUSED_POINTER, POINTER, TOKENIZER_NAME
 from cropzoom.errors import ExportError
+from cropzoom.export.example_inputs import example_tiles
 from cropzoom.export.graphs import Language, Vision, export_module, halved
 from cropzoom.export.ladder import Ladder, Rung, Sample, Worst
 from cropzoom.export.text import image_spec, prompt_spec
@@ -89,12 +90,11 @@ class Pointer(nn.Module):
 @torch.no_grad()
 def export_pointer(policy: Any, backbone: Any, *, fused: bool, half: bool) -> ir.Model:
     """Return the whole policy as one graph."""
-    config = backbone.config.vision_config
     side = math.isqrt(policy.processor.image_seq_len)
     tiles, length = 3, 3 * side * side + 9
     dtype = torch.float16 if half else torch.float32
     args = (
-        torch.zeros(1, tiles, 3, config.image_size, config.image_size, dtype=dtype),
+        example_tiles(backbone, tiles, dtype),
         torch.zeros(1, length, dtype=torch.long),
         torch.arange(length),
         torch.arange(side * 2 * side).view(side, 2 * side),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,30 +155,31 @@ def _in_context(
     questions: tuple[str, ...], turns: Sequence[Turn], before: Sequence[int]
 ) -> tuple[str, ...]:
     """Complete the questions of a follow-up: after 'What is the total?', 'And the date?'."""
-    if not before:
-        return questions
-    return tuple(_completed(question, turns, before) for question in questions)
+    complete: list[str] = []
+    for question in questions:
+        if before or complete:
+            question = _completed(question, complete[-1:] or _earlier(turns, before))
+        complete.append(question)
+    return tuple(complete)
 
 
-def _completed(question: str, turns: Sequence[Turn], before: Sequence[int]) -> str:
+def _completed(question: str, earlier: Iterable[str]) -> str:
     rest = _after_lead(question)
     words = words_of(rest)
-    if not words or words[0][0] in vocabulary.ASKING or len(words) > 8:
-        return rest if words and len(words) <= 64 else question
-    if rest == question:
-        return question
-    for earlier in _earlier(turns, before):
-        frame = words_of(earlier)
+    if not words or rest == question or words[0][0] in vocabulary.ASKING or len(words) > 8:
+        return rest
+    for one in earlier:
+        frame = words_of(one)
         names = [word for word, _, _ in frame]
         opening = words[0][0]
         if opening in vocabulary.PREPOSITIONS:
             place = len(names) - 1 - names[::-1].index(opening) if opening in names else len(names)
-            head = earlier[: frame[place][1]] if place < len(names) else earlier.rstrip(" ?.!")
+            head = one[: frame[place][1]] if place < len(names) else one.rstrip(" ?.!")
             return f"{head.rstrip()} {rest}"
         if len(names) > 1 and names[0] in vocabulary.ASKING and names[1] in vocabulary.COPULAS:
-            return f"{earlier[: frame[1][2]]} {rest}"
+            return f"{one[: frame[1][2]]} {rest}"
         break
-    return without_article(rest)
+    return without_article(rest) or rest
 
 
 def _after_lead(question: str) -> str:

@@ -56,7 +56,7 @@ TAGS_DROP = word_set("""
     example examples rules rule format output_format output response answer context role persona
     guidelines constraints thinking scratchpad options choices history style tone note notes
     answer_format sample samples demonstration few_shot response_format formatting requirements
-    background metadata think
+    background metadata think document documents ocr ocr_text transcript passage page_text
 """)
 
 HOLLOW_FIELDS = word_set("""

@@ -10,6 +10,7 @@ from enum import Enum
 from cropzoom.questions import labels
 from cropzoom.questions import words as vocabulary
 from cropzoom.questions.fields import AFTER_NAME, cut_json, definitions, of_items, of_table
+from cropzoom.questions.objects import split
 from cropzoom.questions.words import fold, words_of
 
 _TAG = re.compile(r"<(/?)([A-Za-z][\w.-]{0,40})((?:\s[^<>\n]{0,200})?)(/?)>")
@@ -189,7 +190,7 @@ def lay_out(text: str) -> Layout:
             close_paragraph()
             items.append(line)
         elif section is Section.FIELDS:
-            items.append(body)
+            items.extend([body] if ":" in body or "?" in body else split(body))
         else:
             close_list()
             paragraph.append(line)

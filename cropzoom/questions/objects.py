@@ -17,7 +17,8 @@ def keys_named(text: str, words: Words, after: int) -> list[str]:
             continue
         while number + 1 < len(words) and words[number + 1][0] in _BEFORE_KEYS:
             number += 1
-        items = of_items(split(text[words[number][2] :].lstrip(" :")))
+        stop = tail(words, number, len(text))
+        items = of_items(split(text[words[number][2] : stop].lstrip(" :")))
         return [item for item in items if fold(item) not in labels.HOLLOW_FIELDS]
     return []
 
@@ -36,7 +37,8 @@ def tail(words: Words, first: int, end: int) -> int:
         formed = word in _AS and not vocabulary.ANSWERS.isdisjoint(following[:3])
         if thanks or formed or (joins and following and following[0] in REPLYING):
             return start
-        if word in vocabulary.PREPOSITIONS:
+        # "from the invoice", but not "numéro de facture".
+        if word in _FROM or (word in _OF and following and following[0] in _THIS):
             for name in following:
                 if name in vocabulary.PICTURE or name in vocabulary.PAPERS:
                     return start
@@ -49,6 +51,15 @@ _THANKS = word_set(
     "please pls plz thanks thank thx bitte danke merci svp gracias favor grazie alsjeblieft dank "
     "bedankt obrigado obrigada proszę dziękuję пожалуйста спасибо παρακαλώ ευχαριστώ"
 )
+_FROM = word_set(
+    "from in on at within aus auf im vom dans sur en desde nel nella nell uit op z ze w we из в на "
+    "с από σε στο στη στην em no na från på fra"
+)
+_OF = word_set("of de di del da do van von of")
+_THIS = word_set(
+    "this that these attached following ce cet cette ces este esta estos questo questa dit deze "
+    "die dieser diesem deste desta tego tej этого этой"
+)
 _AS = vocabulary.PREPOSITIONS | word_set("as als into come como jako au w в σε im")
 _COMMA = re.compile(r"[;\n•]|,(?=\s|$)|\s[-–]\s")
 
@@ -56,7 +67,8 @@ _COMMA = re.compile(r"[;\n•]|,(?=\s|$)|\s[-–]\s")
 def split(text: str) -> list[str]:
     """Split 'the vendor, the date and the total' into its three."""
     items: list[str] = []
-    joins = vocabulary.AND if "," in text else {w for w in vocabulary.AND if len(w) > 1}
+    single = "," in text or not text.isascii()  # "i" joins in Polish, and is a word in English
+    joins = {word for word in vocabulary.AND if single or len(word) > 1}
     for piece in _COMMA.split(text.rstrip(" .:;!?")):
         words = words_of(piece)
         start = 0
@@ -72,18 +84,12 @@ def split(text: str) -> list[str]:
 
 def without_article(text: str) -> str:
     """'the date' -> 'date'."""
-    text = text.strip(" `\"'*:.")
+    text = text.strip(" `\"'*:.()[]„“”«»")
     words = words_of(text)
     for word, start, _ in words:
-        if word not in _ARTICLES:
+        if word not in vocabulary.ARTICLES:
             return text[start:]
     return ""
-
-
-_ARTICLES = word_set(
-    "the a an its their his her der die das den dem ein eine le la les l un une des du d el los "
-    "las il lo gli i de het een o os as um uma ο η το τα οι τον την also auch"
-)
 
 
 def listed(question: str) -> tuple[str, ...]:

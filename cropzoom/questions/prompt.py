@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from cropzoom.questions import words as vocabulary
 from cropzoom.questions.fields import MOST_FIELDS
 from cropzoom.questions.layout import lay_out, sentences, tagged, without_code
+from cropzoom.questions.objects import split
 from cropzoom.questions.sentence import Kind, Reading, asks_mark, cleaned, gives_rules, sentence
 from cropzoom.questions.words import fold, words_of
 
@@ -64,6 +66,20 @@ def _read(text: str, keys: list[str]) -> Reading:
     return reading
 
 
+def _with_its_subject(question: str, readings: list[Reading]) -> str:
+    """Read 'There is a service charge. How much is it?', of which neither half says all."""
+    words = {word for word, _, _ in words_of(question)}
+    if not words <= _NAMELESS or words.isdisjoint(vocabulary.PRONOUNS):
+        return question
+    for reading in reversed(readings):
+        if reading.kind is Kind.WEAK:
+            return f"{reading.questions[0]} {question}"
+    return question
+
+
+_NAMELESS = vocabulary.LEADS | vocabulary.ASKING | vocabulary.PRONOUNS
+
+
 def _shares(reading: Reading, keys: list[str]) -> bool:
     """Tell whether 'Find the due date as {"date": ...}' says more than its key does."""
     asked = {word for question in reading.questions for word, _, _ in words_of(question)}
@@ -87,7 +103,12 @@ def _sentences(parts: list[str]) -> Reading:
     if best in (Kind.EMPTY, Kind.POLITE, Kind.RULES):
         return Reading(best)
     questions = [q for reading in readings if reading.kind is best for q in reading.questions]
+    if best is Kind.QUESTION and len(questions) == 1:
+        questions = [_with_its_subject(questions[0], readings)]
     if best is Kind.WEAK:
+        items = questions if len(questions) > 1 else split(questions[0])
+        if len(items) > 2 and all(len(item.split()) < 4 for item in items):
+            return Reading(Kind.FIELDS, tuple(items[:MOST_FIELDS]))
         return Reading(best, (" ".join(questions),))
     unique = list({fold(question): question for question in questions}.values())
     return Reading(best, tuple(unique[:MOST_FIELDS]))

@@ -76,10 +76,9 @@ def sentence(text: str) -> Reading:
         if bag <= vocabulary.LEADS and not bag & vocabulary.ASKING:
             return Reading(Kind.DATA if bag & vocabulary.FINDING else Kind.POLITE)
         return Reading(Kind.QUESTION, listed(bare(text, words)))
-    if bag & vocabulary.ASKING and not bag & vocabulary.RULES:
-        question = bare(text, words)
-        if fold(question.partition(" ")[0].strip("¿'’")) in vocabulary.ASKING:
-            return Reading(Kind.QUESTION, listed(question))
+    question = _unmarked(text, words)
+    if question:
+        return Reading(Kind.REQUEST, listed(question))
     request = _request(text, words)
     if request is not None:
         return request
@@ -88,6 +87,35 @@ def sentence(text: str) -> Reading:
     if bag <= vocabulary.LEADS:
         return Reading(Kind.POLITE)
     return Reading(Kind.WEAK, (text,))
+
+
+def _unmarked(text: str, words: Words) -> str:
+    """Read 'tell me what the total is' and 'what is the total answer in one word'."""
+    question = bare(text, words)
+    if words_of(question)[0][0] not in vocabulary.ASKING:
+        starts = (words[number][1] for number in range(1, len(words)) if _what_is(words[number:]))
+        start = next(starts, None)
+        if start is None:
+            return ""
+        question = text[start:]
+    names = words_of(question)
+    rules = (number for number, (word, _, _) in enumerate(names) if word in vocabulary.RULES)
+    first = next(rules, None)
+    if first is None:
+        return question
+    if first > 2 and names[first][0] in vocabulary.REPLYING:
+        return question[: names[first][1]].rstrip(" ,;-")
+    return ""
+
+
+def _what_is(words: Words) -> bool:
+    names = [word for word, _, _ in words[:3]]
+    return (
+        len(names) == 3
+        and names[0] in vocabulary.WHAT
+        and names[1] in vocabulary.COPULAS
+        and names[2] in vocabulary.ARTICLES
+    )
 
 
 _PARSING = word_set("parse convert analyze analyse review interpret digitize digitise wandle")
@@ -143,7 +171,9 @@ def bare(text: str, words: Words) -> str:
     """Return a question without what leads to it: 'Please tell me: what is it?' -> 'what is it?'"""
     rules = False
     for number, (word, start, stop) in enumerate(words):
-        if number and word in vocabulary.ASKING and not rules:
+        # "was" is "what" in German, where a clause stands behind a comma.
+        told = word != "was" or text[:start].rstrip()[-1:] in (",", ":")
+        if number and word in vocabulary.ASKING and told and not rules:
             if words[number - 1][0] in vocabulary.PREPOSITIONS:
                 start = words[number - 1][1]
             opening = text[start - 1 : start]
@@ -289,7 +319,7 @@ def _request(text: str, words: Words) -> Reading | None:
 
 _FORMS = word_set(
     "template templates blank blanks placeholder placeholders record relevant "
-    "required requested important structured necessary listed specified vorlage modèle"
+    "value values required requested important structured necessary listed specified vorlage modèle"
 )
 
 _SKIPPED = vocabulary.LEADS | labels.LABELS_FIELDS | _FORMS

@@ -56,7 +56,7 @@ ASKING = word_set("""
 """)
 """Words that begin a question, or a clause that asks."""
 
-ASKING_FIRST = ASKING | word_set("que che como come co jak как ne mi ce est qu i ci")
+ASKING_FIRST = ASKING | word_set("que che como come co jak как ne mi ce est qu ci")
 """Those, and some that begin a question only as its first word."""
 
 PREPOSITIONS = word_set("""
@@ -187,7 +187,8 @@ TELLING = word_set("""
     shortly simple briefly exactly carefully provided attached enclosed uploaded sent shared find
     out identify determine get me figure think step first inspect examine analyze analyse study
     consider shown depicted displayed seen given please mind curious someone colleague boss wants
-    able possible understand job goal concerning relating again respond reply accurate accurately
+    able possible understand job goal idea clue chance
+    concerning relating again respond reply accurate accurately
     correct correctly precise precisely precisely work
     sag sagen sage sagst zeig zeigen gib geben frage fragen beantworte beantworten antworte schau
     schauen sieh sehen lies lesen anhand basierend laut gemäß folgende folgenden unten oben
@@ -358,6 +359,11 @@ LANGUAGES = word_set("""
 
 
 """Verbs of how to answer."""
+
+ARTICLES = word_set(
+    "the a an my our its their his her der die das den dem ein eine le la les l un une des du d el "
+    "los las il lo gli i de het een o os as um uma ο η το τα οι τον την also auch"
+)
 
 REPLYING = word_set(
     "return reply respond answer output give write format put present convert provide print send "

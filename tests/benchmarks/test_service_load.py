@@ -19,7 +19,8 @@ from paced_server import Api, PacedServer, digest
 from PIL import Image, ImageDraw, ImageFont
 from service_load import Done, Question
 
-from cropzoom.clients.openai import image_url, question_messages
+from cropzoom.clients.addresses import image_url
+from cropzoom.clients.openai import question_messages
 from cropzoom.geometry import Box, Crop
 
 

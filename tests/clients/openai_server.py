@@ -27,6 +27,11 @@ class Received:
         self.body = json.loads(self.raw) if is_json and self.raw else {}
 
 
+class _Listener(ThreadingHTTPServer):
+    # Many clients may come at once.
+    request_queue_size = 256
+
+
 class OpenAIServer:
     """Serves on a free loopback port inside a `with` block.
 
@@ -74,7 +79,7 @@ class OpenAIServer:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._httpd = _Listener(("127.0.0.1", 0), Handler)
         self._httpd.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._httpd.server_port}"
         self._thread = threading.Thread(target=self._httpd.serve_forever, args=(0.02,))

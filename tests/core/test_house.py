@@ -69,8 +69,8 @@ def room(name: str) -> str:
     if parts[0] in GROUND:
         return "ground"
     if parts[0] == "trainer":
-        inner = len(parts) > 2 or MODULES[name].name == "__init__.py"
-        return "/".join(parts[:2]) if inner else "trainer"
+        inner = "/".join(parts[:2])
+        return inner if inner in MAP else "trainer"
     return parts[0]
 
 

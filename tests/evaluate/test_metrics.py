@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cropzoom.evaluate import metrics
+from cropzoom.reading import metrics
 from cropzoom.reading.metrics import HARNESSES, Harness
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_metrics.json").read_text(encoding="utf-8"))

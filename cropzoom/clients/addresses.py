@@ -1,0 +1,35 @@
+"""Any image as an address that a request can hold."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from cropzoom.images import Encoded, ImageSource, load_image, read_bytes
+
+# What the API takes as it is. Anything else is sent as PNG.
+_SIGNATURES = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"GIF8", "gif"))
+
+
+def image_url(image: ImageSource) -> str:
+    """Return an image as an address that the API takes; files are not re-encoded if they can go."""
+    if isinstance(image, str) and image[:8].lower().startswith(("http://", "https://", "data:")):
+        return image
+    if not isinstance(image, Image.Image):
+        image = read_bytes(image)
+        mime = _mime(image)
+        if mime is not None:
+            return Encoded(image, mime, 0, 0).data_uri()
+    upright = load_image(image)
+    buffer = io.BytesIO()
+    upright.save(buffer, "PNG")
+    return Encoded(buffer.getvalue(), "image/png", *upright.size).data_uri()
+
+
+def _mime(data: bytes) -> str | None:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    kinds = (kind for signature, kind in _SIGNATURES if data.startswith(signature))
+    kind = next(kinds, None)
+    return None if kind is None else f"image/{kind}"
