@@ -7,7 +7,7 @@ install:  ## everything for development, in .venv
 	python3 -m venv .venv && $(BIN)/pip install -q -c tests/constraints.txt -e '.[dev,docs]'
 
 check:    ## lint, format, types
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && .ci/types
 
 test:     ## the tests; `make test T=tests/core` for some
 	$(BIN)/pytest $(T)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cropzoom.geometry import Box as Box
     from cropzoom.geometry import Crop as Crop
     from cropzoom.options import ZoomOptions as ZoomOptions
+    from cropzoom.report import Cited as Cited
     from cropzoom.report import CropReport as CropReport
     from cropzoom.report import ImageReport as ImageReport
     from cropzoom.report import Reason as Reason
@@ -59,7 +60,7 @@ _HOMES = {
     ),
     "cropzoom.geometry": ("Box", "Crop"),
     "cropzoom.options": ("ZoomOptions",),
-    "cropzoom.report": ("CropReport", "ImageReport", "Reason", "ZoomReport"),
+    "cropzoom.report": ("Cited", "CropReport", "ImageReport", "Reason", "ZoomReport"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -222,6 +222,40 @@ class ZoomReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Cited:
+    """An answer and where it was read.
+
+    Args:
+        text: what the model answered.
+        boxes: the regions that it was shown for the question, best first; none where it was shown
+            the image alone.
+        confidence: the cropper's in the best region, in [0, 1]; 0 where there is none.
+        report: of the call.
+    """
+
+    text: str
+    boxes: tuple[Box, ...]
+    confidence: float
+    report: ZoomReport | None
+
+    @classmethod
+    def of(cls, text: str, report: ZoomReport | None) -> Cited:
+        """Join an answer with the report of its call."""
+        crops = report.crops if report is not None else ()
+        boxes = tuple(crop.box for crop in crops)
+        return cls(text, boxes, max((crop.confidence for crop in crops), default=0.0), report)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def highlight(self, image: ImageSource) -> Image:
+        """Return the image that was asked about, upright and in RGB, with the regions shown."""
+        from cropzoom.highlight import highlight
+
+        return highlight(image, self.boxes)
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Sums over calls.
 

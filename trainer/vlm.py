@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cropzoom.cropper.smolvlm.prompter import without_tokens as without_tokens
 from cropzoom.errors import CropZoomError, MissingDependencyError
 
 PROMPT = "{question}\nOutline the region in the image that would help answer this question."

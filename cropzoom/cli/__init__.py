@@ -10,7 +10,7 @@ import importlib
 
 import typer
 
-_COMMANDS = ("ask", "bench", "crop", "demo", "doctor", "eval", "export_onnx", "label")
+_COMMANDS = ("ask", "bench", "crop", "demo", "doctor", "eval", "export_onnx", "label", "serve")
 
 app = typer.Typer(
     name="cropzoom",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast, overload
 
 from anthropic import APIStatusError
 from anthropic._base_client import AsyncAPIClient, SyncAPIClient
@@ -13,9 +13,11 @@ from anthropic._resource import AsyncAPIResource, SyncAPIResource
 from cropzoom.clients import CropZoom
 from cropzoom.clients.addresses import image_url
 from cropzoom.clients.controller import Controller
-from cropzoom.clients.stainless import AsyncRequests, Requests, in_thread, wrapped_copy
+from cropzoom.clients.stainless import AsyncRequests, Requests, wrapped_copy
+from cropzoom.clients.threads import in_thread
 from cropzoom.errors import ClientError, RequestError
 from cropzoom.images import ImageSource
+from cropzoom.report import Cited
 
 _RESOURCES = (SyncAPIResource, AsyncAPIResource)
 _MAX_TOKENS = 1024
@@ -27,6 +29,7 @@ class ZoomAnthropic(Requests, CropZoom):
     status_error = APIStatusError
     messages: Any
 
+    @overload
     def ask(
         self,
         image: ImageSource,
@@ -34,8 +37,30 @@ class ZoomAnthropic(Requests, CropZoom):
         *,
         model: str,
         question_for_crop: str | None = None,
+        cite: Literal[False] = False,
         **kwargs: Any,
-    ) -> str:
+    ) -> str: ...
+    @overload
+    def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        cite: Literal[True],
+        **kwargs: Any,
+    ) -> Cited: ...
+    def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        cite: bool = False,
+        **kwargs: Any,
+    ) -> str | Cited:
         """Ask about an image and return the answer's text.
 
         Args:
@@ -44,6 +69,7 @@ class ZoomAnthropic(Requests, CropZoom):
             question: what to ask.
             model: name of the model.
             question_for_crop: what to search the image for, where that is not what is asked.
+            cite: return a `Cited`: the text, the boxes in which it was read, the confidence.
             kwargs: further arguments of `messages.create`, except `messages` and `stream`.
 
         Raises:
@@ -57,7 +83,8 @@ class ZoomAnthropic(Requests, CropZoom):
                 messages=question_messages(image, question),
                 **{"max_tokens": _MAX_TOKENS, **kwargs},
             )
-        return _text(answer)
+        text = _text(answer)
+        return Cited.of(text, self.cropzoom.last_report) if cite else text
 
 
 class ZoomAsyncAnthropic(AsyncRequests, CropZoom):
@@ -66,6 +93,7 @@ class ZoomAsyncAnthropic(AsyncRequests, CropZoom):
     status_error = APIStatusError
     messages: Any
 
+    @overload
     async def ask(
         self,
         image: ImageSource,
@@ -73,8 +101,30 @@ class ZoomAsyncAnthropic(AsyncRequests, CropZoom):
         *,
         model: str,
         question_for_crop: str | None = None,
+        cite: Literal[False] = False,
         **kwargs: Any,
-    ) -> str:
+    ) -> str: ...
+    @overload
+    async def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        cite: Literal[True],
+        **kwargs: Any,
+    ) -> Cited: ...
+    async def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        cite: bool = False,
+        **kwargs: Any,
+    ) -> str | Cited:
         """Ask about an image and return the answer's text; see `ZoomAnthropic.ask`.
 
         The image is read in a thread.
@@ -85,7 +135,8 @@ class ZoomAsyncAnthropic(AsyncRequests, CropZoom):
             answer = await self.messages.create(
                 model=model, messages=messages, **{"max_tokens": _MAX_TOKENS, **kwargs}
             )
-        return _text(answer)
+        text = _text(answer)
+        return Cited.of(text, self.cropzoom.last_report) if cite else text
 
 
 def check(client: Any) -> None:

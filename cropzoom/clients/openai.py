@@ -6,7 +6,7 @@ WebSockets (`realtime`, `responses.connect`) do not pass through `request`: they
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, overload
 
 from openai import APIStatusError, AsyncOpenAI, OpenAI
 from openai._resource import AsyncAPIResource, SyncAPIResource
@@ -15,9 +15,11 @@ from openai.resources.chat import AsyncChat, Chat
 from cropzoom.clients import CropZoom
 from cropzoom.clients.addresses import image_url
 from cropzoom.clients.controller import Controller
-from cropzoom.clients.stainless import AsyncRequests, Requests, in_thread, with_state, wrapped_copy
+from cropzoom.clients.stainless import AsyncRequests, Requests, with_state, wrapped_copy
+from cropzoom.clients.threads import in_thread
 from cropzoom.errors import ClientError, RequestError
 from cropzoom.images import ImageSource
+from cropzoom.report import Cited
 
 _T = TypeVar("_T")
 
@@ -57,6 +59,7 @@ class ZoomOpenAI(Requests, CropZoom, OpenAI):
         # openai 1.60 sets resources in `__init__`.
         vars(self)["chat"] = _callable(chat, ZoomChat)
 
+    @overload
     def ask(
         self,
         image: ImageSource,
@@ -64,8 +67,30 @@ class ZoomOpenAI(Requests, CropZoom, OpenAI):
         *,
         model: str,
         question_for_crop: str | None = None,
+        cite: Literal[False] = False,
         **kwargs: Any,
-    ) -> str:
+    ) -> str: ...
+    @overload
+    def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        cite: Literal[True],
+        **kwargs: Any,
+    ) -> Cited: ...
+    def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        cite: bool = False,
+        **kwargs: Any,
+    ) -> str | Cited:
         """Ask about an image and return the answer's text.
 
         Args:
@@ -74,6 +99,7 @@ class ZoomOpenAI(Requests, CropZoom, OpenAI):
             question: what to ask.
             model: name of the model.
             question_for_crop: what to search the image for, where that is not what is asked.
+            cite: return a `Cited`: the text, the boxes in which it was read, the confidence.
             kwargs: further arguments of `chat.completions.create`, except `messages` and `stream`.
 
         Raises:
@@ -84,7 +110,8 @@ class ZoomOpenAI(Requests, CropZoom, OpenAI):
         messages = cast(Any, question_messages(image_url(image), question))
         with self.cropzoom.asking(question_for_crop):
             answer = self.chat.completions.create(model=model, messages=messages, **kwargs)
-        return cast(str, answer.choices[0].message.content or "")
+        text = cast(str, answer.choices[0].message.content or "")
+        return Cited.of(text, self.cropzoom.last_report) if cite else text
 
 
 class ZoomAsyncOpenAI(AsyncRequests, CropZoom, AsyncOpenAI):
@@ -104,6 +131,7 @@ class ZoomAsyncOpenAI(AsyncRequests, CropZoom, AsyncOpenAI):
         # openai 1.60 sets resources in `__init__`.
         vars(self)["chat"] = _callable(chat, ZoomAsyncChat)
 
+    @overload
     async def ask(
         self,
         image: ImageSource,
@@ -111,8 +139,30 @@ class ZoomAsyncOpenAI(AsyncRequests, CropZoom, AsyncOpenAI):
         *,
         model: str,
         question_for_crop: str | None = None,
+        cite: Literal[False] = False,
         **kwargs: Any,
-    ) -> str:
+    ) -> str: ...
+    @overload
+    async def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        cite: Literal[True],
+        **kwargs: Any,
+    ) -> Cited: ...
+    async def ask(
+        self,
+        image: ImageSource,
+        question: str,
+        *,
+        model: str,
+        question_for_crop: str | None = None,
+        cite: bool = False,
+        **kwargs: Any,
+    ) -> str | Cited:
         """Ask about an image and return the answer's text; see `ZoomOpenAI.ask`.
 
         The image is read in a thread.
@@ -121,7 +171,8 @@ class ZoomAsyncOpenAI(AsyncRequests, CropZoom, AsyncOpenAI):
         messages = cast(Any, question_messages(await in_thread(image_url, image), question))
         with self.cropzoom.asking(question_for_crop):
             answer = await self.chat.completions.create(model=model, messages=messages, **kwargs)
-        return cast(str, answer.choices[0].message.content or "")
+        text = cast(str, answer.choices[0].message.content or "")
+        return Cited.of(text, self.cropzoom.last_report) if cite else text
 
 
 def check(client: Any) -> None:

@@ -9,30 +9,17 @@ one of a subclass made per wrap, which rewrites bodies there. A subclass keeps `
 from __future__ import annotations
 
 import inspect
-import math
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import anyio
-import anyio.to_thread
-from anyio.lowlevel import RunVar
-
 from cropzoom.clients.controller import Call, Controller
 from cropzoom.clients.dialects import DIALECTS, Endpoint, endpoint_of
-from cropzoom.report import Reason, ZoomReport
+from cropzoom.clients.threads import call_in_thread
 
 _T = TypeVar("_T")
 _Request = tuple[dict[str, Any], Endpoint]
-
-# Requests that are rewritten at a time in one event loop. How many crops are computed at a time is
-# the business of `Zoom`, so most of these threads wait.
-_MOST_THREADS = 256
-# What was ready by the deadline still has to come back from its thread.
-_GRACE = 0.2
-_limiter: RunVar[anyio.CapacityLimiter] = RunVar("cropzoom_limiter")
 
 
 class Requests:
@@ -190,26 +177,8 @@ def _with_body(options: Any, body: dict[str, Any], endpoint: Endpoint, new: dict
 async def _call(client: Any, options: Any, request: _Request) -> Call:
     """Rewrite in a thread; a request that gets none in time goes out as it is."""
     controller: Controller = client.cropzoom
-    server = _server(client, request)
     until = controller.deadline(_seconds(options, client))
-    if not controller.enabled:
-        return controller.call(*request, server)
-    wait = math.inf if until is None else until - time.monotonic() + _GRACE
-    with anyio.move_on_after(wait):
-        return cast(Call, await in_thread(controller.call, *request, server, until))
-    late = "the crops were not ready before the deadline, as too many calls are under way"
-    report = ZoomReport((), None, Reason.BUSY, wait * 1000, late)
-    return Call(controller, request[0], request[0], report, server)
-
-
-async def in_thread(function: Any, *args: Any) -> Any:
-    """Run in a thread that sees the caller's context variables; when cancelled, leave it to end."""
-    try:
-        limiter = _limiter.get()
-    except LookupError:
-        limiter = anyio.CapacityLimiter(_MOST_THREADS)
-        _limiter.set(limiter)
-    return await anyio.to_thread.run_sync(function, *args, limiter=limiter, abandon_on_cancel=True)
+    return await call_in_thread(controller, *request, _server(client, request), until)
 
 
 def _server(client: Any, request: _Request) -> tuple[str, str]:

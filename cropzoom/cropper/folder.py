@@ -148,7 +148,8 @@ def _download(name: str) -> Folder:
         ) from error
     try:
         # Data only: no code, no pickles.
-        path = Path(snapshot_download(name, allow_patterns=["*.json", "*.onnx", "*.onnx_data"]))
+        kinds = ["*.json", "*.onnx", "*.onnx_data", "*.npz"]
+        path = Path(snapshot_download(name, allow_patterns=kinds))
     except Exception as error:
         # The hub's errors share no base: HTTP, validation, offline, disk.
         raise CropperError(

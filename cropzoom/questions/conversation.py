@@ -15,7 +15,9 @@ from cropzoom.questions.sentence import Kind, Reading
 from cropzoom.questions.words import fold, words_of
 from cropzoom.report import Reason
 
-_MOST_TURNS = 32
+# A system message stands at the start, what a turn refers to close before it.
+_FIRST_TURNS = 8
+_MOST_TURNS = 64
 _MOST_COMPLAINT = 2000
 
 
@@ -66,7 +68,7 @@ def asking(turns: Sequence[Turn], at: int, schemas: Sequence[Mapping[str, Any]] 
     """
     turn = turns[at]
     reading = _reading(turns, at)
-    before = [number for number in range(at) if turns[number].role == "user"][-_MOST_TURNS:]
+    before = [n for n in range(max(0, at - _MOST_TURNS), at) if turns[n].role == "user"]
     if reading.kind >= Kind.REQUEST:
         return Asking(_in_context(reading.questions, turns, before))
     if reading.kind is Kind.WHOLE:
@@ -84,7 +86,12 @@ def asking(turns: Sequence[Turn], at: int, schemas: Sequence[Mapping[str, Any]] 
         for number in reversed(before):
             earlier = _reading(turns, number)
             if earlier.kind >= Kind.WHOLE:
-                return _answer(earlier, _in_context(earlier.questions, turns, range(number)))
+                return _answer(
+                    earlier,
+                    _in_context(
+                        earlier.questions, turns, range(max(0, number - _MOST_TURNS), number)
+                    ),
+                )
             if earlier.kind in (Kind.DATA, Kind.WEAK):
                 reading = earlier
                 break
@@ -112,7 +119,8 @@ def _reading(turns: Sequence[Turn], number: int) -> Reading:
     if turn.role in ("assistant", "tool"):
         return Reading(Kind.EMPTY)
     text = _text(turn)
-    answered = any(other.role in ("assistant", "tool") for other in turns[:number])
+    latest = turns[max(0, number - _MOST_TURNS) : number]
+    answered = any(other.role in ("assistant", "tool") for other in latest)
     reading = read(text)
     if answered and reading.kind is not Kind.QUESTION and _complains(text):
         return Reading(Kind.AGAIN)
@@ -124,7 +132,8 @@ def _reading(turns: Sequence[Turn], number: int) -> Reading:
 def _standing(turns: Sequence[Turn], at: int) -> Reading:
     """Read what the system and developer messages ask; the last of them counts most."""
     best = Reading(Kind.EMPTY)
-    for number in range(at, -1, -1):
+    start = max(_FIRST_TURNS, at - _MOST_TURNS)
+    for number in (*range(at, start - 1, -1), *range(min(at, start - 1), -1, -1)[-_FIRST_TURNS:]):
         if turns[number].role in ("system", "developer"):
             reading = read(_text(turns[number]))
             if reading.kind > best.kind:

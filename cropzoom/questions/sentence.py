@@ -12,6 +12,7 @@ from cropzoom.questions.fields import of_items
 from cropzoom.questions.objects import keys_named, listed, split, tail
 from cropzoom.questions.words import REPLYING, Words, fold, word_set, words_of
 
+_MOST_LEADS = 4
 _ASKS = ("?", "？", "؟", ";", "\u037e")
 _QUOTED = re.compile(r"[\"“«„'‘`]([^\"“”«»„\n]{3,300}?[?？;])[\"”»“'’`]")
 _ASIDE = re.compile(r"\s?[(\[]([^()\[\]\n]{3,200})[)\]]")
@@ -169,6 +170,16 @@ def cleaned(text: str) -> str:
 
 def bare(text: str, words: Words) -> str:
     """Return a question without what leads to it: 'Please tell me: what is it?' -> 'what is it?'"""
+    for _ in range(_MOST_LEADS):
+        rest = _without_lead(text, words)
+        words = words_of(rest)
+        if rest == text or not words:
+            break
+        text = rest
+    return text
+
+
+def _without_lead(text: str, words: Words) -> str:
     rules = False
     for number, (word, start, stop) in enumerate(words):
         # "was" is "what" in German, where a clause stands behind a comma.
@@ -186,8 +197,7 @@ def bare(text: str, words: Words) -> str:
             break
         gap = text[stop : stop + 3].lstrip(" *_\"'")[:1]
         if gap == ":" and number + 1 < len(words):
-            rest = text[stop:].lstrip(" *_:\"'“”»«").strip()
-            return bare(rest, words_of(rest)) if rest else text
+            return text[stop:].lstrip(" *_:\"'“”»«").strip()
     return _behind_colon(text, words)
 
 

@@ -16,7 +16,7 @@ anthropic = pytest.importorskip("anthropic")
 
 from anthropic_server import AnthropicServer, blocks_of  # noqa: E402
 
-from cropzoom import ClientError, CropZoom, RequestError, rewrite_body  # noqa: E402
+from cropzoom import Cited, ClientError, CropZoom, RequestError, rewrite_body  # noqa: E402
 from cropzoom.options import ZoomOptions  # noqa: E402
 from cropzoom.report import Reason  # noqa: E402
 from cropzoom.zoom import Zoom  # noqa: E402
@@ -290,6 +290,19 @@ def test_ask(server: AnthropicServer, kind: str) -> None:
     assert server.bodies[0]["messages"] == [user(image(), crop(), text())]
     with pytest.raises(RequestError, match="messages"):
         done(client.ask(png(), QUESTION, model=MODEL, messages=[]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ask_says_where_it_was_read(server: AnthropicServer, kind: str) -> None:
+    async def ask() -> Cited:
+        # In one task, for reports belong to tasks.
+        answer = wrapped(server, kind).ask(png(), QUESTION, model=MODEL, cite=True)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    cited = asyncio.run(ask())
+    assert isinstance(cited, Cited) and str(cited) == cited.text == "1,444.80"
+    assert cited.boxes == (BOX,) and cited.confidence == 0.9
+    assert cited.highlight(png()).getpixel((80, 75)) == picture().getpixel((80, 75))
 
 
 def test_other_platforms_clients_are_wrapped_too() -> None:

@@ -365,3 +365,15 @@ def test_pure_functions_by_hand() -> None:
 def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionsError, match=next(iter(wrong))):
         ZoomOptions(**wrong)
+
+
+def test_an_answer_is_cited() -> None:
+    with OnePictureServer() as server:
+        client = CropZoom(
+            openai.OpenAI(base_url=server.url, api_key="k", max_retries=0), FixedCropper()
+        )
+        cited = client.ask(page(), QUESTION, model="one", cite=True)
+        assert (cited.text, cited.boxes, cited.confidence) == ("ok", (BOX,), 0.9)
+        assert cited.highlight(page()).size == PAGE
+        with client.cropzoom.override(enabled=False):
+            assert client.ask(page(), QUESTION, model="one", cite=True).boxes == ()

@@ -158,6 +158,17 @@ def test_a_picture_that_goes_later_is_an_image_error(folder: Path) -> None:
         rows[0].load()
 
 
+def test_an_upright_rgb_picture_is_not_copied() -> None:
+    image = Image.new("RGB", (4, 4))
+    assert Row("1", image, "?").load() is image
+    turned = image.copy()
+    turned.getexif()[0x0112] = 6
+    grey = Image.new("L", (4, 4))
+    for other in (turned, grey):
+        assert Row("1", other, "?").load() is not other
+        assert Row("1", other, "?").load().mode == "RGB"
+
+
 def test_checks_of_images_by_depth(folder: Path) -> None:
     (folder / "cut.png").write_bytes(picture(size=(300, 300))[:-400])
     file = write_jsonl(folder / "d.jsonl", entry(), entry(image="cut.png"))

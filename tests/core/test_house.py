@@ -123,3 +123,11 @@ def test_a_file_name_tells_its_room() -> None:
     twice = {name for name, rooms in homes.items() if len(rooms) > 1} - {"__init__.py"}
     twins = re.findall(r"`(\w+\.py)`", GUIDE.partition("Twins:")[2].partition("\n\n")[0])
     assert twice == set(twins), {name: homes[name] for name in twice ^ set(twins)}
+
+
+def test_the_wheel_holds_every_package() -> None:
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    listed = re.search(r"^packages = \[(.*?)^\]", text, re.S | re.M)
+    assert listed
+    packages = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    assert set(re.findall(r'"([\w.]+)"', listed[1])) == packages

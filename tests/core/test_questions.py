@@ -233,6 +233,13 @@ def test_a_question_in_the_system_message(role: str) -> None:
     assert asked == Asking((TOTAL,))
 
 
+def test_a_long_conversation_keeps_its_system_message() -> None:
+    turns = [Turn("system", (TOTAL,)), *[Turn("user", (), 1), Turn("assistant", ("1",))] * 300]
+    assert asking([*turns, Turn("user", (), 1)], len(turns)) == Asking((TOTAL,))
+    assert asking(turns, 1) == Asking((TOTAL,))
+    assert asking(turns, 11) == Asking((TOTAL,))
+
+
 def test_what_comes_later_changes_nothing() -> None:
     turns = [Turn(role, (text,), pictures) for role, text, pictures in FIRST]
     later = [*turns, Turn("user", ("And the total?",)), Turn("system", ("Never mind.",))]
@@ -258,6 +265,7 @@ def test_readable(question: str, scripts: set[str] | None, fine: bool) -> None:
 
 
 PIECES = [
+    *("note: ", "tell me: " * 400, "a:" * 3000, "What? " * 500, "and " * 300),
     *("?.:;-\"{}[]<>()#*`'"),
     *("```", "<question>", "</question>", "Question:", "A:", "what", "is", "extract", "the", "and"),
     *("total", "1.", "{'a':", '{"a":1}', "describe", "image", "continue", "Ποιο", "->", "A)", "B)"),
@@ -319,6 +327,8 @@ def test_bare_questions_are_a_fixed_point(start: str, words: list[str]) -> None:
         lambda n: "<q>" * (n // 6) + "</q>" * (n // 8),
         lambda n: "- a\n" * (n // 4),
         lambda n: "**a:** b?\n" * (n // 10),
+        lambda n: "Note: " + "a: " * (n // 3),
+        lambda n: "tell me: " * (n // 9),
         lambda n: '"a?' * (n // 3),
         lambda n: "(" * n,
         lambda n: "what is " * (n // 8),

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from cropzoom.cropper.smolvlm.prompter import without_tokens
 from cropzoom.data.row import Row
 from cropzoom.errors import OptionsError
 
-from ..vlm import PROMPT, image_features, user_turn
+from ..vlm import PROMPT, image_features, user_turn, without_tokens
 from .checkpoints import is_adapted, load_checkpoint, plain, save_checkpoint
 from .policy import Batch, Policy
 from .policy_folders import PolicyFile, write_policy_file, written

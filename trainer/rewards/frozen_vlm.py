@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from cropzoom.cropper.smolvlm.prompter import without_tokens
 from cropzoom.errors import OptionsError, TrainingError
 
-from ..vlm import image_features, load_vlm, user_turn
+from ..vlm import image_features, load_vlm, user_turn, without_tokens
 
 # The paper's.
 PROMPT = "{question}\nGive a very brief answer."

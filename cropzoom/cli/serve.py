@@ -1,0 +1,76 @@
+"""`cropzoom serve`: a proxy before any API that takes pictures."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cropzoom.cli.output import Output
+
+
+def serve(
+    upstream: Annotated[
+        str, typer.Option(help="API to stand before, such as https://api.openai.com/v1.")
+    ],
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    cropper: Annotated[str, typer.Option(help="'nano', a cropper folder, or 'org/name'.")] = "nano",
+    mode: Annotated[str, typer.Option(help="'add', 'replace' or 'stitch'.")] = "add",
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens an image and its crops may cost.")
+    ] = None,
+    max_body: Annotated[int, typer.Option(min=1, help="Most megabytes of a request's body.")] = 64,
+    timeout: Annotated[
+        float, typer.Option(help="Most seconds to wait for a piece of an answer.")
+    ] = 600.0,
+    grace: Annotated[
+        int, typer.Option(min=0, help="Seconds that calls under way have when it is stopped.")
+    ] = 60,
+) -> None:
+    """Stand before an API and add crops to the requests that ask about pictures.
+
+    Keys are the callers' own: they are passed on and never logged. /healthz says that it is
+    alive, /metrics what it has done, one process at a time.
+
+    Example: `cropzoom serve --upstream https://api.openai.com/v1 --mode replace`
+    """
+    with Output(False) as output:
+        from cropzoom.errors import MissingDependencyError
+
+        try:
+            import uvicorn
+
+            from cropzoom.serve.proxy import ProxySettings, application, to_environment
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"this needs {error.name}; pip install 'cropzoom[serve]'"
+            ) from error
+        settings = ProxySettings(
+            upstream,
+            cropper,
+            {"mode": mode, "budget": budget},
+            max_body * 1_000_000,
+            timeout,
+        )
+        output.text(f"http://{host}:{port} stands before {upstream}; Ctrl+C stops it.")
+        common = {
+            "host": host,
+            "port": port,
+            "log_level": "warning",
+            # Addresses may hold keys.
+            "access_log": False,
+            "timeout_graceful_shutdown": grace,
+        }
+        if workers == 1:
+            uvicorn.run(application(settings), **common)  # type: ignore[arg-type]
+            return
+        application(settings)  # An error is said here, not by each process.
+        to_environment(settings)
+        uvicorn.run(
+            "cropzoom.serve.proxy:application_from_environment",
+            factory=True,
+            workers=workers,
+            **common,  # type: ignore[arg-type]
+        )
