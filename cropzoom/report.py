@@ -160,7 +160,8 @@ class ZoomReport:
         images: one report per image that was considered, in whichever turns.
         question: the text that the last asking turn's images were searched for, several questions
             joined by line breaks; None where there was none.
-        reason: why the call as a whole went through unchanged; None where images were looked at.
+        reason: why the call as a whole went through unchanged, or that the server refused what was
+            sent first; None otherwise.
         milliseconds: time spent in cropzoom, in all.
         detail: the reason in a sentence, for people; may be empty.
     """

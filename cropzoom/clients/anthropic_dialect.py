@@ -32,26 +32,26 @@ class AnthropicDialect(Dialect):
 
     def _messages(
         self, body: Mapping[str, Any], items: Sequence[Any]
-    ) -> Iterator[tuple[str, Sequence[Piece]]]:
+    ) -> Iterator[tuple[int, str, Sequence[Piece]]]:
         system = [
             Piece(path, text=part["text"], sole=sole)
             for path, part, sole in _blocks(body.get("system"), ("system",))
             if isinstance(part.get("text"), str)
         ]
         if system:
-            yield "system", system
+            yield -1, "system", system
         for number, item in enumerate(items):
             role = item.get("role") if isinstance(item, Mapping) else None
             if role not in ("user", "assistant", "system"):
-                yield OTHER, []
+                yield number, OTHER, []
                 continue
             # Results come first in a message, before what the user says.
             for path, part, sole in _blocks(item.get("content"), ("messages", number, "content")):
                 if part.get("type") == "tool_result":
                     inner = _blocks(part.get("content"), (*path, "content"))
-                    yield "tool", self._pieces(inner, zoomable=True)
+                    yield number, "tool", self._pieces(inner, zoomable=True)
                 else:
-                    yield role, self._pieces([(path, part, sole)], zoomable=role == "user")
+                    yield number, role, self._pieces([(path, part, sole)], zoomable=role == "user")
 
     def _pieces(
         self, blocks: Iterator[tuple[Path, Any, bool]] | Sequence[Any], *, zoomable: bool

@@ -316,6 +316,8 @@ class Call:
             if limits.pictures is not None and self._within is not None:
                 self.new, self.report = self._within(limits)
                 if self.changed:
+                    detail = f"the server refused further pictures ({status}): {words[:500]}"
+                    self.report = replace(self.report, reason=Reason.REFUSED, detail=detail)
                     return True
         self.new = dict(self.body)
         detail = f"the server refused the request with its crops ({status}): {words[:500]}"

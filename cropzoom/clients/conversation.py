@@ -38,7 +38,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A turn: messages in a row of the same role.
+    """A turn: one message, or what one tool returned.
 
     Args:
         role: "system", "developer", "user", "assistant" or "tool"; others are passed over.
@@ -59,8 +59,9 @@ class Passage:
         return Turn(self.role, self.texts, pictures)
 
     def place_of_question(self) -> Path | None:
-        """Return where a crop of an earlier picture goes: before the last message's text."""
+        """Return where a crop of an earlier picture goes: before the text; None if it is empty."""
         texts = [piece for piece in self.pieces if piece.text is not None and piece.text.strip()]
+        texts = texts or list(self.pieces)
         if not texts:
             return None
         parent = texts[-1].path[:-1]
@@ -96,15 +97,19 @@ class Insertion:
         return [*self.before, middle, *self.after]
 
 
-def passages(messages: Iterator[tuple[str, Sequence[Piece]]]) -> tuple[Passage, ...]:
-    """Join messages in a row of the same role to turns."""
-    joined: list[tuple[str, list[Piece]]] = []
-    for role, pieces in messages:
-        if joined and joined[-1][0] == role:
-            joined[-1][1].extend(pieces)
+def passages(parts: Iterator[tuple[int, str, Sequence[Piece]]]) -> tuple[Passage, ...]:
+    """Join what is of one message and one role to turns; messages in a row are not joined.
+
+    Args:
+        parts: number of the message, role, pieces.
+    """
+    joined: list[tuple[int, str, list[Piece]]] = []
+    for message, role, pieces in parts:
+        if joined and joined[-1][:2] == (message, role):
+            joined[-1][2].extend(pieces)
         else:
-            joined.append((role, list(pieces)))
-    return tuple(Passage(role, tuple(pieces)) for role, pieces in joined)
+            joined.append((message, role, list(pieces)))
+    return tuple(Passage(role, tuple(pieces)) for _, role, pieces in joined)
 
 
 def spliced(

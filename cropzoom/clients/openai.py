@@ -5,7 +5,7 @@ WebSockets (`realtime`, `responses.connect`) do not pass through `request`: they
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, cast, overload
 
 from openai import APIStatusError, AsyncOpenAI, OpenAI
@@ -14,7 +14,8 @@ from openai.resources.chat import AsyncChat, Chat
 
 from cropzoom.clients import CropZoom
 from cropzoom.clients.addresses import image_url
-from cropzoom.clients.controller import Controller
+from cropzoom.clients.controller import Call, Controller
+from cropzoom.clients.openai_streams import guarded, guarded_async
 from cropzoom.clients.stainless import AsyncRequests, Requests, with_state, wrapped_copy
 from cropzoom.clients.threads import in_thread
 from cropzoom.errors import ClientError, RequestError
@@ -46,6 +47,9 @@ class ZoomOpenAI(Requests, CropZoom, OpenAI):
     """An OpenAI or AzureOpenAI client that adds crops. Made by `CropZoom(client)`."""
 
     status_error = APIStatusError
+
+    def _watched(self, answer: Any, call: Call, send: Callable[[], Any]) -> Any:
+        return guarded(answer, call, send)
 
     @property
     def chat(self) -> ZoomChat:
@@ -118,6 +122,9 @@ class ZoomAsyncOpenAI(AsyncRequests, CropZoom, AsyncOpenAI):
     """An AsyncOpenAI or AsyncAzureOpenAI client that adds crops. Made by `CropZoom(client)`."""
 
     status_error = APIStatusError
+
+    def _watched(self, answer: Any, call: Call, send: Callable[[], Any]) -> Any:
+        return guarded_async(answer, call, send)
 
     @property
     def chat(self) -> ZoomAsyncChat:

@@ -51,10 +51,10 @@ class OpenAIDialect(Dialect):
 
     def _messages(
         self, body: Mapping[str, Any], items: Sequence[Any]
-    ) -> Iterator[tuple[str, Sequence[Piece]]]:
+    ) -> Iterator[tuple[int, str, Sequence[Piece]]]:
         instructions = body.get("instructions")
         if self.name == "responses" and isinstance(instructions, str):
-            yield "system", [Piece(("instructions",), text=instructions)]
+            yield -1, "system", [Piece(("instructions",), text=instructions)]
         for number, item in enumerate(items):
             role = _role(item)
             pieces: list[Piece] = []
@@ -68,7 +68,7 @@ class OpenAIDialect(Dialect):
                         piece = Piece(path, picture=part, why_not=NOT_USER)
                     if piece is not None:
                         pieces.append(piece)
-            yield role, pieces
+            yield number, role, pieces
 
     def piece(self, part: Any, path: Path, sole: bool) -> Piece | None:
         """Return what a part is, None for what is neither text nor picture."""

@@ -62,9 +62,10 @@ def learnt(status: int, words: str, sent: Size, taken: Size) -> tuple[Limits, fl
         return Limits(body_bytes=max(numbers, default=taken.body_bytes)), _LIFE
     if _OF_CONTEXT.search(words) and not _says_pictures(words, sent, taken):
         return Limits(pixels=taken.pixels), _LIFE
-    numbers = (n for n in _counts(words) if taken.pictures <= n < sent.pictures)
-    life = _LIFE if _OF_IMAGES.search(words) else _SHORT_LIFE
-    return Limits(pictures=max(numbers, default=taken.pictures)), life
+    if _OF_IMAGES.search(words):
+        numbers = (n for n in _counts(words) if taken.pictures <= n < sent.pictures)
+        return Limits(pictures=max(numbers, default=taken.pictures)), _LIFE
+    return Limits(pixels=0), _SHORT_LIFE
 
 
 def _says_pictures(words: str, sent: Size, taken: Size) -> bool:

@@ -2,9 +2,10 @@
 
 The rules, in one place:
 
-- A turn is messages in a row of one role. The user's turns ask, and so do results of tools that
-  bring images, for the question before them.
-- A turn asks about its own images, or else about those of the latest earlier turn that has any.
+- A turn is one message. The user's turns ask, and so do results of tools that bring images, for
+  the question before them.
+- A turn asks about its own images and those of the user's messages right before it, or else about
+  those of the latest messages in a row that have any.
 - What a turn asks is the business of `cropzoom.questions`.
 - A crop stands in the turn that asks: right after its source, or, when the source is in an earlier
   turn, before the question's text. A crop that an earlier turn shows already is not repeated.
@@ -54,6 +55,7 @@ from cropzoom.zoom import Zoom, Zoomed, crop_report
 _FEW_IMAGES = 3
 # Two crops of one image that share so much show the same.
 _SAME_PLACE = 0.9
+_SHOWN = (Reason.BUDGET, "an earlier turn shows the same crop")
 # Crops that stand for their image may be so large, px.
 _FULL_CROP_SIDE = 2000
 
@@ -148,7 +150,7 @@ class _Rewriting:
             last = number == len(asking_turns) - 1
             key = digests.up_to(at) if digests else b""
             known = None
-            if self._settings.memory and at < len(passages) - 1:
+            if self._settings.memory and self._answered(at):
                 known = self._settings.memory.get(key)
             if known is not None:
                 turn = self._afforded(known)
@@ -164,17 +166,38 @@ class _Rewriting:
 
     def _asked_about(self, at: int, passage: Passage) -> list[Picture]:
         """Return the images that a turn asks about."""
-        if passage.role != "user" and not (passage.role == "tool" and self._options.tool_results):
+        if not (self._zoomed(at) and passage.pieces):
             return []
-        for earlier in range(at, -1, -1):
-            pictures = [
-                picture
-                for picture in self._pictures
-                if picture.at == earlier and picture.piece.why_not is None and self._zoomed(earlier)
-            ]
-            if pictures or passage.role == "tool":
+        if passage.role == "tool":
+            return self._between(at, at)
+        end = at
+        while end >= 0:
+            start = self._start_of_row(end)
+            pictures = self._between(start, end) if self._zoomed(start) else []
+            if pictures:
                 return pictures
+            end = start - 1
         return []
+
+    def _answered(self, at: int) -> bool:
+        """Tell whether a turn was sent before: something that is not the caller's follows it."""
+        roles = (passage.role for passage in self._conversation.passages[at + 1 :])
+        return any(role not in ("user", "system", "developer") for role in roles)
+
+    def _start_of_row(self, at: int) -> int:
+        """Return the first of the messages in a row that have one role."""
+        passages = self._conversation.passages
+        start = at
+        while start > 0 and passages[start - 1].role == passages[at].role:
+            start -= 1
+        return start
+
+    def _between(self, start: int, end: int) -> list[Picture]:
+        return [
+            picture
+            for picture in self._pictures
+            if start <= picture.at <= end and picture.piece.why_not is None
+        ]
 
     def _zoomed(self, at: int) -> bool:
         role = self._conversation.passages[at].role
@@ -196,7 +219,8 @@ class _Rewriting:
             reports.append(report)
         additions, refused = self._chosen(at, candidates, many=len(pictures) > _FEW_IMAGES)
         additions, swaps = self._swapped(at, pictures, candidates, additions, refused)
-        swaps += self._again(at, pictures, additions)
+        unserved = [picture for picture in pictures if refused.get(picture.index) != _SHOWN]
+        swaps += self._again(at, unserved, additions)
         return Rewritten(
             tuple(additions),
             tuple(settled(report, additions, refused) for report in reports),
@@ -262,6 +286,8 @@ class _Rewriting:
             earlier = self._swaps.get(picture.index)
             path = self._conversation.passages[at].place_of_question()
             if earlier is None or earlier.again or picture.index in served or path is None:
+                continue
+            if self._budget.full:
                 continue
             part = picture.piece.picture
             tokens = self._pictures.tokens(picture) or 0
@@ -329,7 +355,7 @@ class _Rewriting:
                 shown.image == index and shown.report.box.iou(zoomed.crop.box) > _SAME_PLACE
                 for shown in self._shown
             ):
-                refused.setdefault(index, (Reason.BUDGET, "an earlier turn shows the same crop"))
+                refused.setdefault(index, _SHOWN)
                 continue
             open_questions = [
                 text for text in zoomed.questions if answered.get(text, 0) < self._options.max_crops
@@ -378,9 +404,7 @@ class _Rewriting:
                 parts = (self._dialect.text_part(self._options.label), *parts)
         own = picture.at == at
         path = picture.piece.path if own else self._conversation.passages[at].place_of_question()
-        if path is None:
-            # A turn without text asks about its own images only.
-            path = self._conversation.passages[at].pieces[-1].path
+        assert path is not None, "a turn without pieces asks nothing"
         return Addition(picture.index, path, own, parts, crop_report(zoomed))
 
     def _afforded(self, turn: Rewritten) -> Rewritten:

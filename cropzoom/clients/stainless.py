@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -32,6 +32,10 @@ class Requests:
     cropzoom: Controller
     status_error: type[Exception]
 
+    def _watched(self, answer: Any, call: Call, send: Callable[[], Any]) -> Any:
+        """Return an answer; a stream that may refuse in its first event, so that it starts over."""
+        return answer
+
     if not TYPE_CHECKING:
 
         def request(self, cast_to, options, *args, **kwargs):
@@ -40,17 +44,21 @@ class Requests:
                 return super().request(cast_to, options, *args, **kwargs)
             until = self.cropzoom.deadline(_seconds(options, self))
             call = self.cropzoom.call(*request, _server(self, request), until)
-            try:
+            plain = super().request
+
+            def send():
                 while call.changed:
                     changed = _with_body(options, *request, call.new)
                     try:
-                        answer = super().request(cast_to, changed, *args, **kwargs)
-                        break
+                        answer = plain(cast_to, changed, *args, **kwargs)
+                        return self._watched(answer, call, send)
                     except self.status_error as error:
                         if not call.refused(error.status_code, _words(error)):
                             raise
-                else:
-                    answer = super().request(cast_to, options, *args, **kwargs)
+                return plain(cast_to, options, *args, **kwargs)
+
+            try:
+                answer = send()
                 call.accepted()
                 return answer
             finally:
@@ -63,6 +71,10 @@ class AsyncRequests:
     cropzoom: Controller
     status_error: type[Exception]
 
+    def _watched(self, answer: Any, call: Call, send: Callable[[], Any]) -> Any:
+        """Return an answer; a stream that may refuse in its first event, so that it starts over."""
+        return answer
+
     if not TYPE_CHECKING:
 
         async def request(self, cast_to, options, *args, **kwargs):
@@ -70,17 +82,21 @@ class AsyncRequests:
             if request is None:
                 return await super().request(cast_to, options, *args, **kwargs)
             call = await _call(self, options, request)
-            try:
+            plain = super().request
+
+            async def send():
                 while call.changed:
                     changed = _with_body(options, *request, call.new)
                     try:
-                        answer = await super().request(cast_to, changed, *args, **kwargs)
-                        break
+                        answer = await plain(cast_to, changed, *args, **kwargs)
+                        return self._watched(answer, call, send)
                     except self.status_error as error:
                         if not call.refused(error.status_code, _words(error)):
                             raise
-                else:
-                    answer = await super().request(cast_to, options, *args, **kwargs)
+                return await plain(cast_to, options, *args, **kwargs)
+
+            try:
+                answer = await send()
                 call.accepted()
                 return answer
             finally:

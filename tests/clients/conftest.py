@@ -17,6 +17,7 @@ def _server() -> Iterator[OpenAIServer]:
 def server(_server: OpenAIServer) -> OpenAIServer:
     _server.received.clear()
     _server.failures = 0
+    _server.refuse = lambda request: None
     return _server
 
 

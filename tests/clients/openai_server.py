@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -36,11 +37,14 @@ class OpenAIServer:
     """Serves on a free loopback port inside a `with` block.
 
     `received` holds the requests in order of arrival; `failures` more answers will be HTTP 500.
+    `refuse` is given each request and may return the status and the words of a refusal; with
+    status 200 it comes as the first event of a stream.
     """
 
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.failures = 0
+        self.refuse: Callable[[Received], tuple[int, str] | None] = lambda request: None
         self._lock = threading.Lock()
         server = self
 
@@ -56,7 +60,13 @@ class OpenAIServer:
                     server.received.append(request)
                     fail = server.failures > 0
                     server.failures -= fail
-                if fail:
+                refusal = server.refuse(request)
+                if refusal is not None:
+                    error = json.dumps({"error": {"message": refusal[1], "type": "invalid"}})
+                    event = f"data: {error}\n\n" if refusal[0] == 200 else error
+                    kind = "text/event-stream" if refusal[0] == 200 else "application/json"
+                    self._send(refusal[0], kind, event.encode())
+                elif fail:
                     self._send(500, "application/json", b'{"error": {"message": "try again"}}')
                 elif request.body.get("stream"):
                     self._send(200, "text/event-stream", _events(url.path))

@@ -95,7 +95,7 @@ def test_responses_use_their_own_part_types() -> None:
 def test_content_that_is_a_single_part_is_as_good_as_a_list_of_it() -> None:
     question = {"role": "user", "content": chat_text()}
     new, report = rewrite(messages({"role": "user", "content": chat_image()}, question))
-    assert new == messages(user(chat_image(), CROP), question)
+    assert new == messages({"role": "user", "content": chat_image()}, user(CROP, chat_text()))
     new, report = rewrite(
         messages(user(chat_image(), chat_text(EARLIER)), ANSWER, question), cropper=PlacesCropper()
     )
@@ -219,13 +219,26 @@ def test_a_new_picture_wins_over_an_earlier_one() -> None:
     assert new["messages"][2] == second
 
 
-@pytest.mark.parametrize("image_first", [True, False])
-def test_user_messages_in_a_row_are_one_turn(image_first: bool) -> None:
-    image, text = user(chat_image()), {"role": "user", "content": QUESTION}
-    new, report = rewrite(messages(*([image, text] if image_first else [text, image])))
-    cropped = user(chat_image(), CROP)
-    assert new == messages(*([cropped, text] if image_first else [text, cropped]))
+def test_a_question_in_a_message_of_its_own_is_about_the_images_before_it() -> None:
+    images = [user(chat_image(uri(seed))) for seed in range(2)]
+    new, report = rewrite(messages(*images, {"role": "user", "content": QUESTION}), 0, 1)
+    crops = [chat_image(crop_of(0)), chat_image(crop_of(1))]
+    assert new == messages(*images, user(*crops, chat_text()))
     assert report.question == QUESTION
+
+
+def test_an_image_in_a_message_of_its_own_belongs_to_the_question_before_it() -> None:
+    text = {"role": "user", "content": QUESTION}
+    new, report = rewrite(messages(text, user(chat_image())))
+    assert new == messages(text, user(chat_image(), CROP))
+    assert report.question == QUESTION
+
+
+def test_a_message_that_follows_at_once_changes_nothing_before_it() -> None:
+    first = user(chat_image(), chat_text(EARLIER))
+    sent, _ = rewrite(messages(first), cropper=PlacesCropper())
+    new, _ = rewrite(messages(first, user(chat_text())), cropper=PlacesCropper())
+    assert new["messages"] == [*sent["messages"], user(chat_crop(QUESTION), chat_text())]
 
 
 def test_an_agent_at_work_keeps_the_crop_where_it_was() -> None:

@@ -1,0 +1,249 @@
+"""Bodies and dialogues as broken as they come: what people, proxies and enemies may send."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+from wrapping import uri
+
+SMALL = uri()
+# Texts with what breaks encoders: lone surrogates, NUL, marks, other scripts.
+texts = st.one_of(
+    st.sampled_from(
+        [
+            "What is the total?",
+            "and the date?",
+            "continue",
+            "thanks",
+            "Describe the picture.",
+            "总金额是多少",
+            "Extract: total, date, name",
+            '{"type": "object", "properties": {"total": {"type": "string"}}}',
+            "",
+            " \n",
+            "\ud800",
+            "a" + "." * 300 + "a",
+        ]
+    ),
+    st.text(st.characters(codec=None), max_size=20),
+)
+urls = st.one_of(
+    st.sampled_from(
+        [
+            SMALL,
+            uri(1),
+            SMALL[:300],
+            SMALL.replace("+", "-").replace("/", "_"),
+            f" \n{SMALL}\n",
+            "data:image/png;base64,\ud800",
+            "data:\udfff,x",
+            "data:,%zz\ud800",
+            "data:image/png;base64,====",
+            "http://[::1",
+            "https://\ud800.example/a.png",
+            "http://localhost:99999999/x",
+            "file:///etc/passwd",
+            "//x",
+            "",
+        ]
+    ),
+    st.text(st.characters(codec=None), max_size=12).map("data:".__add__),
+)
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts | urls
+KEYS = ["role", "type", "content", "text", "image_url", "url", "output", "detail", "file_id"]
+WORDS = ["user", "assistant", "tool", "message", "text", "image_url", "input_image", "file", "low"]
+# Keys of mixed types can't be sorted.
+keys = st.sampled_from([*KEYS, 3, None, (1,), "\ud800"])
+
+
+class BareSequence(Sequence[Any]):
+    """A sequence without slices."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, place: Any) -> Any:
+        if not isinstance(place, int):
+            raise TypeError("whole numbers only")
+        return self.values[place]
+
+
+class BareMapping(Mapping[Any, Any]):
+    """A mapping that is no dict."""
+
+    def __init__(self, values: dict[Any, Any]) -> None:
+        self.values = values
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.values[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.values)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+anything = st.recursive(
+    scalars,
+    lambda children: st.one_of(
+        st.lists(children, max_size=3),
+        st.lists(children, max_size=3).map(tuple),
+        st.lists(children, max_size=3).map(BareSequence),
+        st.dictionaries(keys, children | st.sampled_from(WORDS), max_size=4),
+        st.dictionaries(keys, children, max_size=3).map(BareMapping),
+    ),
+    max_leaves=8,
+)
+
+
+def images(kind: str) -> st.SearchStrategy[Any]:
+    """Parts with pictures, well made and less so."""
+    whole = st.builds(lambda url: {"type": kind, "image_url": url}, urls)
+    nested = st.builds(lambda url: {"type": kind, "image_url": {"url": url}}, urls)
+    detail = st.builds(lambda part, value: {**part, "detail": value}, nested, scalars)
+    untyped = st.builds(lambda url: {"image_url": url}, urls)
+    odd = st.builds(lambda value: {"type": kind, "image_url": value}, anything)
+    file = st.sampled_from(
+        [{"type": "file", "file": {"file_id": "f"}}, {"type": "input_file", "filename": 3}]
+    )
+    return st.one_of(whole, nested, detail, untyped, odd, file)
+
+
+def parts(endpoint: str) -> st.SearchStrategy[Any]:
+    """Parts of messages of an endpoint."""
+    chat = endpoint == "messages"
+    text = st.builds(lambda t: {"type": "text" if chat else "input_text", "text": t}, texts)
+    return st.one_of(text, images("image_url" if chat else "input_image"), texts, anything)
+
+
+def items(endpoint: str) -> st.SearchStrategy[Any]:
+    """Messages and tool results of an endpoint, and what is neither."""
+    content = texts | st.lists(parts(endpoint), max_size=4) | parts(endpoint)
+    message = st.builds(
+        lambda role, content: {"role": role, "content": content},
+        st.sampled_from(["user", "user", "user", "assistant", "system", "developer", "tool", 3]),
+        content,
+    )
+    result = st.builds(
+        lambda content: {"type": "function_call_output", "call_id": "1", "output": content},
+        content,
+    )
+    return st.one_of(message, message, message, result, anything)
+
+
+def asks(endpoint: str) -> st.SearchStrategy[Any]:
+    """Good user messages, with odd parts among the good ones."""
+    chat = endpoint == "messages"
+    kind, text_kind = ("image_url", "text") if chat else ("input_image", "input_text")
+    url = st.sampled_from([SMALL, uri(1), f" \n{SMALL}\n"])
+    picture = st.builds(lambda url: {"type": kind, "image_url": {"url": url} if chat else url}, url)
+    question = st.sampled_from(["What is the total?", "What is the date?", "Who signed it?"])
+    good = st.builds(lambda text: {"type": text_kind, "text": text}, question)
+    odd = st.lists(parts(endpoint), max_size=2)
+    return st.builds(
+        lambda picture, good, before, after: {
+            "role": "user",
+            "content": [*before, picture, good, *after],
+        },
+        picture,
+        good,
+        odd,
+        odd,
+    )
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> Any:
+    """Whole bodies; most have a list of messages."""
+    endpoint = draw(st.sampled_from(["messages", "input"]))
+    messages = draw(st.lists(asks(endpoint) | items(endpoint), max_size=5))
+    wrap = draw(st.sampled_from([list, list, list, tuple, BareSequence]))
+    body: dict[Any, Any] = {"model": "m", endpoint: wrap(messages)}
+    if draw(st.integers(0, 9)) == 0:
+        body[endpoint] = draw(anything)
+    for field in ("response_format", "text", "tools", "tool_choice", "instructions", "prompt"):
+        if draw(st.integers(0, 7)) == 0:
+            body[field] = draw(anything)
+    return BareMapping(body) if draw(st.integers(0, 9)) == 0 else body
+
+
+@st.composite
+def dialogues(draw: st.DrawFn) -> tuple[str, list[list[Any]], dict[str, Any]]:
+    """Conversations of 2 to 8 turns, as lists of messages that each call adds; and fields."""
+    endpoint = draw(st.sampled_from(["messages", "input"]))
+    user = st.builds(
+        lambda content: {"role": "user", "content": content},
+        texts | st.lists(parts(endpoint), max_size=3),
+    )
+    answer = st.builds(lambda text: {"role": "assistant", "content": text}, texts)
+    tool = st.builds(
+        lambda content: {"type": "function_call_output", "call_id": "1", "output": content},
+        st.lists(parts(endpoint), max_size=2),
+    )
+    user = asks(endpoint) | user
+    calls = [[*draw(st.lists(items(endpoint) | user, max_size=2)), draw(user)]]
+    for _ in range(draw(st.integers(1, 7))):
+        more = draw(st.one_of(user, user, tool))
+        calls.append([draw(answer), more] if draw(st.integers(0, 3)) else [more])
+    schema = st.fixed_dictionaries({"type": st.just("json_schema"), "schema": anything})
+    fields = {"response_format": draw(st.none() | schema)} if endpoint == "messages" else {}
+    return endpoint, calls, fields
+
+
+def shape(value: Any) -> str:
+    """Return a value as text, to compare before and after."""
+    return repr(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (BareSequence, BareMapping)):
+        return type(value).__name__, _plain(value.values)
+    if isinstance(value, dict):
+        return [(repr(key), _plain(item)) for key, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return type(value).__name__, [_plain(item) for item in value]
+    return value
+
+
+def as_sent(value: Any) -> bytes:
+    """Return messages as bytes of JSON; what JSON lacks, as its repr."""
+    return json.dumps(_jsonable(value)).encode()
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, (dict, BareMapping)):
+        return {repr(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, BareSequence)):
+        return [_jsonable(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
+
+
+def kept(before: Any, after: Any) -> bool:
+    """Tell whether all of `before` is still in `after`, in order, with nothing but parts added."""
+    if before is after or shape(before) == shape(after):
+        return True
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        same = [repr(key) for key in before] == [repr(key) for key in after]
+        return same and all(kept(before[key], after[key]) for key in before)
+    if isinstance(after, list):
+        wanted = (
+            list(before)
+            if isinstance(before, Sequence) and not isinstance(before, str)
+            else [before]
+        )
+        rest = iter(after)
+        return all(any(_same_part(part, other) for other in rest) for part in wanted)
+    return False
+
+
+def _same_part(before: Any, after: Any) -> bool:
+    if isinstance(before, str) and isinstance(after, dict) and after.get("text") == before:
+        return True
+    return kept(before, after)
