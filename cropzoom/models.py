@@ -177,9 +177,9 @@ def _gemini_tiles(size: Size, detail: str, numbers: Mapping[str, Any]) -> _Seen:
         return None, numbers["levels"][detail]
     if max(size) <= 384:
         return size, 258
-    unit = max(1, math.floor(min(size) / 1.5))
+    unit = max(numbers["least"], math.floor(min(size) / 1.5))
     if "most" in numbers:
-        unit = min(max(unit, numbers["least"]), numbers["most"])
+        unit = min(unit, numbers["most"])
     across, down = _cover(size, unit)
     scale = min(1.0, 768 / unit)
     return (round(size[0] * scale), round(size[1] * scale)), 258 * across * down

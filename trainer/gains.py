@@ -66,14 +66,14 @@ def measure(
     """
     device = next(policy.parameters()).device
     policy.eval()
-    found = []
+    parts = []
     for start in range(0, len(rows), batch):
         part = [rows[number] for number in range(start, min(start + batch, len(rows)))]
         inputs = {name: value.to(device) for name, value in policy.collate(part).items()}
         boxes = policy("best", inputs).float().cpu()
         crop, none, elsewhere = against_baselines(reward, part, boxes)
-        found.append(torch.stack([crop, none, elsewhere, health.area(boxes)]))
-    means = torch.cat(found, 1).nanmean(1).tolist()
+        parts.append(torch.stack([crop, none, elsewhere, health.area(boxes)]))
+    means = torch.cat(parts, 1).nanmean(1).tolist()
     return dict(zip(("crop", "none", "random", "area"), means, strict=True))
 
 

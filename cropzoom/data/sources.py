@@ -158,12 +158,12 @@ class JsonLines:
         return inside(record.get(self.columns["image"]), self._folders)
 
 
-def _folders(given: PathLike | None, own: Path | None, *, caches: bool = True) -> list[Path]:
+def _folders(folder: PathLike | None, own: Path | None, *, caches: bool = True) -> list[Path]:
     """Return the folders in which paths may lie: the user's, else the data's own and the caches."""
-    if given is not None:
-        if not Path(given).is_dir():
-            raise DataError(f"the image folder {given} is no folder")
-        return [Path(given)]
+    if folder is not None:
+        if not Path(folder).is_dir():
+            raise DataError(f"the image folder {folder} is no folder")
+        return [Path(folder)]
     folders = [] if own is None else [own]
     if caches:
         import datasets.config

@@ -155,16 +155,16 @@ def make_croppers(
     """
     if len(set(names)) != len(names):
         raise CropperError(f"a cropper is given twice: {', '.join(names)}")
-    made: dict[str, NamedCropper] = {}
+    croppers: dict[str, NamedCropper] = {}
 
     def make(name: str) -> NamedCropper:
-        if name not in made:
-            made[name] = _make(name, reader)
-        return made[name]
+        if name not in croppers:
+            croppers[name] = _make(name, reader)
+        return croppers[name]
 
     looking = [name for name in names if name.partition(":")[0] not in (*_BLIND, "none", "oracle")]
     looking.sort(key="ocr".__eq__)  # last, for its size takes a second to find
-    found = []
+    compared = []
     for name in names:
         kind, _, size = name.partition(":")
         if kind in _BLIND:
@@ -177,15 +177,15 @@ def make_croppers(
             like = _share(size, name) or make(size)
             at = seed if kind == "random" else None
             if isinstance(like, float):
-                found.append(NamedCropper(name, Blind(like, at), f"{kind} {at} {like}"))
+                compared.append(NamedCropper(name, Blind(like, at), f"{kind} {at} {like}"))
             elif like.cropper is None:
                 raise CropperError(f"{name}: {size} proposes nothing, so it has no area")
             else:
                 identity = f"{kind} {at} {like.identity}"
-                found.append(NamedCropper(name, Blind(like.cropper, at), identity))
+                compared.append(NamedCropper(name, Blind(like.cropper, at), identity))
         else:
-            found.append(make(name))
-    return found
+            compared.append(make(name))
+    return compared
 
 
 def _make(name: str, reader: OcrReader | None) -> NamedCropper:

@@ -59,8 +59,8 @@ def zooming(
         )
     from cropzoom.clients import rewrite_body
 
-    found = load_cropper(cropper) if isinstance(cropper, (str, os.PathLike)) else cropper
-    zoom = Zoom(found, options)
+    loaded = load_cropper(cropper) if isinstance(cropper, (str, os.PathLike)) else cropper
+    zoom = Zoom(loaded, options)
 
     kind: Any = model_class
 

@@ -99,7 +99,7 @@ class CropZoomModel(lmms):  # type: ignore[misc,unused-ignore]
         if failed:
             logger.error(f"{failed} of {len(answers)} requests failed; they count as wrong")
         if self._reports:
-            logger.info(f"cropzoom: {_told(self._reports)}")
+            logger.info(f"cropzoom: {_summary(self._reports)}")
         return answers
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
@@ -134,10 +134,10 @@ class CropZoomModel(lmms):  # type: ignore[misc,unused-ignore]
             generate |= {
                 name: settings[name] for name in ("temperature", "top_p") if name in settings
             }
-        made = self._client(
+        reply = self._client(
             text=chat.to_hf_messages(), return_full_text=False, generate_kwargs=generate
         )
-        return str(made[0]["generated_text"])
+        return str(reply[0]["generated_text"])
 
     def _by_server(self, chat: Any, settings: Mapping[str, Any]) -> str:
         body = {
@@ -147,10 +147,10 @@ class CropZoomModel(lmms):  # type: ignore[misc,unused-ignore]
         if any(name in str(self._model) for name in ("o1", "o3", "o4", "gpt-5")):
             # As lmms-eval's own model for OpenAI: these refuse both.
             body = {"max_completion_tokens": body["max_tokens"]}
-        made = self._client.chat.completions.create(
+        reply = self._client.chat.completions.create(
             model=self._model, messages=chat.to_openai_messages(), **body
         )
-        return made.choices[0].message.content or ""
+        return reply.choices[0].message.content or ""
 
 
 def _pipeline(folder: str, device: str | None, dtype: str | None) -> Any:
@@ -164,7 +164,7 @@ def _stops(settings: Mapping[str, Any]) -> Iterable[str]:
     return [until] if isinstance(until, str) else [stop for stop in until if stop]
 
 
-def _told(reports: Sequence[ZoomReport]) -> str:
+def _summary(reports: Sequence[ZoomReport]) -> str:
     """Say how many requests got a crop, and why the others did not."""
     reasons = Counter(
         str(image.reason)

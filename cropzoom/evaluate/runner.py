@@ -110,7 +110,7 @@ class _Picture:
     def __init__(self, row: Row) -> None:
         self._row = row
         self._lock = threading.Lock()
-        self._found: tuple[ImageSource, str] | Exception | None = None
+        self._outcome: tuple[ImageSource, str] | Exception | None = None
 
     def get(self) -> tuple[ImageSource, str]:
         """Return bytes or an image, and the picture's name.
@@ -120,14 +120,14 @@ class _Picture:
             ImageError: it is broken.
         """
         with self._lock:
-            if self._found is None:
+            if self._outcome is None:
                 try:
-                    self._found = _fetched(self._row)
+                    self._outcome = _fetched(self._row)
                 except (BadRow, ImageError) as error:
-                    self._found = error
-        if isinstance(self._found, Exception):
-            raise self._found
-        return self._found
+                    self._outcome = error
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
 
 
 def _fetched(row: Row) -> tuple[ImageSource, str]:

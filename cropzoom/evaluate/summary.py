@@ -52,7 +52,7 @@ def summarise(
         for outcome in outcomes.values()
         if outcome.failure is not None and outcome.row in rows
     ]  # fmt: skip
-    found: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "data": test.name,
         "metric": test.metric,
         "harness": test.harness,
@@ -72,11 +72,11 @@ def summarise(
             for cropper in croppers
         }
         price = (prices or {}).get(target)
-        found["targets"][target] = {
+        summary["targets"][target] = {
             cropper: _figures(test, rows, cropper, by_cropper, price, resamples, seed)
             for cropper in croppers
         }
-    return found
+    return summary
 
 
 def _figures(
@@ -88,14 +88,14 @@ def _figures(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    asked = by_cropper[cropper]
-    done = [outcome for outcome in asked if outcome.failure is None]
+    outcomes = by_cropper[cropper]
+    done = [outcome for outcome in outcomes if outcome.failure is None]
     scored = [outcome for outcome in done if outcome.score is not None]
     draws = PictureBootstrap([outcome.image for outcome in scored], resamples=resamples, seed=seed)
     scores = [outcome.score or 0.0 for outcome in scored]
-    found: dict[str, Any] = {
-        "asked": len(asked),
-        "failed": len(asked) - len(done),
+    figures: dict[str, Any] = {
+        "asked": len(outcomes),
+        "failed": len(outcomes) - len(done),
         "score": draws.share(scores).to_dict(),
         "right": draws.share([outcome.right for outcome in scored]).to_dict(),
         **_crops(done, rows),
@@ -103,16 +103,16 @@ def _figures(
     }
     cycles = [rows[outcome.row].cycle for outcome in scored]
     if scored and all(cycles):
-        found["cycle_accuracy"] = cycle_accuracy(scores, cycles)
+        figures["cycle_accuracy"] = cycle_accuracy(scores, cycles)
     if cropper != "none" and by_cropper.get("none"):
-        found["against_none"] = _paired(by_cropper["none"], scored, resamples, seed)
+        figures["against_none"] = _paired(by_cropper["none"], scored, resamples, seed)
         if by_cropper.get("oracle") and cropper != "oracle":
-            found["gap_closed"] = _gap(by_cropper, cropper, resamples, seed)
-    found["by_size"] = _groups(scored, lambda outcome: _size(rows[outcome.row]))
+            figures["gap_closed"] = _gap(by_cropper, cropper, resamples, seed)
+    figures["by_size"] = _groups(scored, lambda outcome: _size(rows[outcome.row]))
     categories = _groups(scored, lambda outcome: rows[outcome.row].category)
     if set(categories) - {""}:
-        found["by_category"] = categories
-    return found
+        figures["by_category"] = categories
+    return figures
 
 
 def _crops(done: Sequence[Outcome], rows: Mapping[str, Row]) -> dict[str, Any]:
@@ -135,20 +135,20 @@ def _crops(done: Sequence[Outcome], rows: Mapping[str, Row]) -> dict[str, Any]:
 
 def _costs(done: Sequence[Outcome], price: tuple[float, float] | None) -> dict[str, Any]:
     prompt = [outcome.prompt_tokens for outcome in done if outcome.prompt_tokens is not None]
-    said = [outcome.completion_tokens for outcome in done if outcome.completion_tokens is not None]
-    found: dict[str, Any] = {
+    completion = [one.completion_tokens for one in done if one.completion_tokens is not None]
+    costs: dict[str, Any] = {
         "milliseconds": median(outcome.milliseconds for outcome in done) if done else None,
         "crop_milliseconds": median(outcome.crop_milliseconds for outcome in done)
         if done
         else None,
         "prompt_tokens": fmean(prompt) if prompt else None,
-        "completion_tokens": fmean(said) if said else None,
-        "tokens": sum(prompt) + sum(said),
+        "completion_tokens": fmean(completion) if completion else None,
+        "tokens": sum(prompt) + sum(completion),
     }
     if price is not None and prompt:
-        spent = (sum(prompt) * price[0] + sum(said) * price[1]) / 1e6
-        found |= {"dollars": spent, "dollars_per_answer": spent / len(done)}
-    return found
+        spent = (sum(prompt) * price[0] + sum(completion) * price[1]) / 1e6
+        costs |= {"dollars": spent, "dollars_per_answer": spent / len(done)}
+    return costs
 
 
 def _paired(

@@ -195,16 +195,16 @@ class PipelineTarget:
             ) from error
         self.name = name
         try:
-            made: Any = pipeline("image-text-to-text", model=folder)
+            pipe: Any = pipeline("image-text-to-text", model=folder)
         except Exception as error:
             # A missing folder, another task, a broken file: transformers raises what it likes.
             raise DataError(f"--target {name}: transformers can't load it: {error}") from error
         self._lock = threading.Lock()
-        self._pipelines = _Wrapped(made, settings.options)
-        self._plain = CropZoom(made, _NoCropper())
+        self._pipelines = _Wrapped(pipe, settings.options)
+        self._plain = CropZoom(pipe, _NoCropper())
         self._generate = {"max_new_tokens": settings.max_new_tokens, "do_sample": False}
         self._prompt_tokens = self._steps = 0
-        made.model.register_forward_pre_hook(self._count, with_kwargs=True)
+        pipe.model.register_forward_pre_hook(self._count, with_kwargs=True)
         self.identity = f"{_listing(folder)} {json.dumps(self._generate, sort_keys=True)}"
 
     def _count(self, module: Any, args: Any, kwargs: Mapping[str, Any]) -> None:
@@ -250,11 +250,11 @@ class StandInTarget:
         pictures = [load_image(image)]
         report = None
         if cropper.cropper is not None:
-            zoomed, made = Zoom(cropper.cropper, self._options).crops(image, row.question)
+            zoomed, zoom_report = Zoom(cropper.cropper, self._options).crops(image, row.question)
             pictures += [load_image(item.image.data) for item in zoomed]
-            report = ZoomReport((made,), row.question, None, made.milliseconds)
-        asked = f'"{row.key}"' if row.key else row.plain or row.question
-        reply = self._stand_in.answer(asked, pictures)
+            report = ZoomReport((zoom_report,), row.question, None, zoom_report.milliseconds)
+        question = f'"{row.key}"' if row.key else row.plain or row.question
+        reply = self._stand_in.answer(question, pictures)
         return Answer(reply.text, (time.perf_counter() - start) * 1000, report)
 
 

@@ -36,8 +36,8 @@ def normalise(text: str) -> str:
 
 def is_exact(reply: str, answers: Iterable[str]) -> bool:
     """Tell whether `reply` is one of `answers` and nothing more, after `normalise`."""
-    said = normalise(reply)
-    return bool(said) and any(said == normalise(answer) for answer in answers)
+    folded = normalise(reply)
+    return bool(folded) and any(folded == normalise(answer) for answer in answers)
 
 
 def is_contained(reply: str, answers: Iterable[str]) -> bool:
@@ -55,12 +55,12 @@ def find_answer(answer: str, text: str) -> tuple[float, float] | None:
     Returns:
         Start and end as shares of the text's length, 0 <= start < end <= 1; None where it doesn't.
     """
-    said = " ".join(unicodedata.normalize("NFKC", text).translate(_SAME).casefold().split())
+    folded = " ".join(unicodedata.normalize("NFKC", text).translate(_SAME).casefold().split())
     characters = normalise(answer)
     if not characters:
         return None
     spaced = r"\s*".join(map(re.escape, characters))
     # A number must not go on: neither digits nor ".5" after it, nor "1," before it.
     before, after = r"(?<!\w)(?<!\d[.,])", r"(?!\w)(?![.,]\d)"
-    match = re.search(before + spaced + after, said)
-    return None if match is None else (match.start() / len(said), match.end() / len(said))
+    match = re.search(before + spaced + after, folded)
+    return None if match is None else (match.start() / len(folded), match.end() / len(folded))

@@ -113,8 +113,8 @@ def vqa_accuracy(reply: str, answers: Sequence[str], harness: Harness = "lmms-ev
     The mean, over all ways to leave one person out, of min(1, agreeing others / 3). A single
     answer therefore earns nothing, whatever the reply: the metric is made for ten of them.
     """
-    said = normalise_vqa(reply, harness)
-    agreeing = [normalise_vqa(answer, harness) == said for answer in answers]
+    folded = normalise_vqa(reply, harness)
+    agreeing = [normalise_vqa(answer, harness) == folded for answer in answers]
     return sum(min(1.0, (sum(agreeing) - own) / 3) for own in agreeing) / len(agreeing)
 
 
@@ -124,12 +124,12 @@ def anls(reply: str, answers: Sequence[str], *, threshold: float = 0.5) -> float
     In both harnesses the lengths are those before folding, so spaces around a reply make it
     better. (VLMEvalKit's main branch has changed that since: there the folded lengths count.)
     """
-    said = " ".join(reply.lower().split())
+    folded = " ".join(reply.lower().split())
     distances = []
     for answer in answers:
-        wanted = " ".join(answer.lower().split())
+        right = " ".join(answer.lower().split())
         longest = max(len(answer.upper()), len(reply.upper()))
-        distances.append(levenshtein(wanted, said) / longest if longest else 0.0)
+        distances.append(levenshtein(right, folded) / longest if longest else 0.0)
     # Folding may lengthen a character, so a distance may exceed 1.
     similarity = 1 - min(distances)
     return similarity if similarity >= threshold else 0.0
@@ -184,8 +184,8 @@ def choice_letter(
     if harness == "vlmevalkit" and len(reply) > 2 * sum(map(len, options.values())):
         return None
     lower = reply.lower()
-    told = [letter for letter, text in options.items() if text.lower() in lower]
-    return told[0] if len(told) == 1 else None
+    letters = [letter for letter, text in options.items() if text.lower() in lower]
+    return letters[0] if len(letters) == 1 else None
 
 
 def cycle_accuracy(scores: Sequence[float], cycles: Sequence[str]) -> float:
@@ -239,9 +239,9 @@ def options_in_text(question: str) -> tuple[str, dict[str, str]]:
     Returns:
         the question, and the options' texts by letter; without options, the question as it is.
     """
-    found = re.findall(r"\([A-D]\)\s*([^()]+?)(?=\s*\([A-D]\)|$)", question)
-    if not found:
+    texts = re.findall(r"\([A-D]\)\s*([^()]+?)(?=\s*\([A-D]\)|$)", question)
+    if not texts:
         return question, {}
     letters = string.ascii_uppercase[:4]
-    options = {letter: text.strip() for letter, text in zip(letters, found, strict=False)}
+    options = {letter: text.strip() for letter, text in zip(letters, texts, strict=False)}
     return question.split("(A)")[0].strip(), options

@@ -65,11 +65,11 @@ class OcrReader:
         with self._lock:
             if self._engine is None:
                 self._engine = _engine(self._threads)
-            found = self._engine(pixels)
-        if found.boxes is None or found.txts is None:
+            result = self._engine(pixels)
+        if result.boxes is None or result.txts is None:
             return []
         lines = []
-        for corners, text, score in zip(found.boxes, found.txts, found.scores, strict=True):
+        for corners, text, score in zip(result.boxes, result.txts, result.scores, strict=True):
             xs, ys = corners[:, 0] / rgb.width, corners[:, 1] / rgb.height
             box = Box.ordered(xs.min(), ys.min(), xs.max(), ys.max(), min_side=1e-4)
             lines.append(Line(text=str(text), box=box, confidence=float(score)))

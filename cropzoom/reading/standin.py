@@ -178,8 +178,8 @@ def _match(words: list[str], text: str) -> _Match | None:
     places = list(_WORD.finditer(text))
     hits: list[tuple[float, int]] = []
     for word in words:
-        found = [(_likeness(word, place.group().casefold()), place.end()) for place in places]
-        likeness, end = max(found, key=lambda hit: (hit[0], -hit[1]), default=(0.0, 0))
+        near = [(_likeness(word, place.group().casefold()), place.end()) for place in places]
+        likeness, end = max(near, key=lambda hit: (hit[0], -hit[1]), default=(0.0, 0))
         if likeness >= 0.74:
             hits.append((likeness, end))
     if not hits:

@@ -25,7 +25,7 @@ from cropzoom.errors import OptionsError, TrainingError
 from cropzoom.geometry import Box
 from cropzoom.images import encode_crop
 from cropzoom.trainer.rewards.accuracy import AnswerAccuracy, soft_accuracy
-from cropzoom.trainer.rewards.frozen_vlm import Asked, FrozenVlm
+from cropzoom.trainer.rewards.frozen_vlm import FrozenVlm, Prompt
 from cropzoom.trainer.rewards.likelihood import AnswerLikelihood
 
 NAN = math.nan
@@ -150,7 +150,7 @@ def test_likelihood_is_that_of_each_example_alone(
 def test_tokens_of_an_answer(parts: tuple[Any, Any]) -> None:
     vlm = FrozenVlm(*parts)
     image = ROWS[0].image
-    asked = [Asked((image,), "Q?", answer) for answer in ("a:b: c", " a:b: c\n", "ü", "7")]  # type: ignore[arg-type]
+    asked = [Prompt((image,), "Q?", answer) for answer in ("a:b: c", " a:b: c\n", "ü", "7")]  # type: ignore[arg-type]
     found = vlm.log_likelihoods(asked)
     # A byte is a token; the space before an answer is the template's.
     assert [len(values) for values in found] == [7, 7, 3, 2]
@@ -255,7 +255,7 @@ def test_crops_are_cut_as_for_a_request(parts: tuple[Any, Any]) -> None:
         sent = encode_crop(row.load(), box, **limits, photographic=False)
         crop = Image.open(io.BytesIO(sent.data))
         assert crop.size == size
-        wanted = vlm.log_likelihoods([Asked((row.load(), crop), row.question, "12:45")])[0].sum()
+        wanted = vlm.log_likelihoods([Prompt((row.load(), crop), row.question, "12:45")])[0].sum()
         reward = AnswerLikelihood(vlm, answers="first", min_crop_side=min_side)
         torch.testing.assert_close(reward([row], boxes)[0, 0], wanted, atol=1e-5, rtol=0)
     assert AnswerLikelihood(vlm, answers="first").min_crop_side == 448
@@ -288,7 +288,7 @@ def test_float32_whatever_surrounds_it(parts: tuple[Any, Any], tiny_idefics3: Pa
 
     half = FrozenVlm.load(str(tiny_idefics3), device="cpu", dtype="bfloat16")
     assert half.model.dtype == torch.bfloat16
-    asked = Asked((ROWS[0].image,), "What?", "12:45")  # type: ignore[arg-type]
+    asked = Prompt((ROWS[0].image,), "What?", "12:45")  # type: ignore[arg-type]
     (found,) = half.log_likelihoods([asked])
     assert found.dtype == torch.float32
     # Logits are of half precision, but not what is made of them.
@@ -300,7 +300,7 @@ def test_float32_whatever_surrounds_it(parts: tuple[Any, Any], tiny_idefics3: Pa
 def test_replies_do_not_depend_on_the_batch(parts: tuple[Any, Any]) -> None:
     model, processor = parts
     asked = [
-        Asked((row.image, row.image.crop(box)), row.question)  # type: ignore[arg-type, union-attr]
+        Prompt((row.image, row.image.crop(box)), row.question)  # type: ignore[arg-type, union-attr]
         for row, group in zip(ROWS, PIXELS, strict=True)
         for box in group[:2]
     ]
@@ -324,9 +324,9 @@ def test_accuracy(parts: tuple[Any, Any]) -> None:
     boxes = fractions()
     boxes[0, 2] = NAN
     row, box = ROWS[0], PIXELS[0][1]
-    shown = Asked((row.image, row.image.crop(box)), row.question)  # type: ignore[arg-type, union-attr]
+    shown = Prompt((row.image, row.image.crop(box)), row.question)  # type: ignore[arg-type, union-attr]
     (said,) = vlm.replies([shown])
-    other = Asked((row.image, row.image.crop(PIXELS[0][0])), row.question)  # type: ignore[arg-type, union-attr]
+    other = Prompt((row.image, row.image.crop(PIXELS[0][0])), row.question)  # type: ignore[arg-type, union-attr]
     assert vlm.replies([other]) != [said]
     right = Row("a", row.image, row.question, ("no such thing", said))
     found = AnswerAccuracy(vlm, metric="exact", **CUT)([right, *ROWS[1:]], boxes)
@@ -472,8 +472,8 @@ def test_other_models() -> None:
     processor.chat_template = "<s>" + processor.chat_template  # else the tokenizer puts it there
     again = AnswerLikelihood(FrozenVlm(model, processor), answers="first", include_end=True, **CUT)
     torch.testing.assert_close(again(ROWS, fractions()), found, atol=1e-4, rtol=0)
-    replies = vlm.replies([Asked((row.image,), row.question) for row in ROWS], max_new_tokens=5)  # type: ignore[arg-type]
-    singly = [vlm.replies([Asked((row.image,), row.question)], max_new_tokens=5) for row in ROWS]  # type: ignore[arg-type]
+    replies = vlm.replies([Prompt((row.image,), row.question) for row in ROWS], max_new_tokens=5)  # type: ignore[arg-type]
+    singly = [vlm.replies([Prompt((row.image,), row.question)], max_new_tokens=5) for row in ROWS]  # type: ignore[arg-type]
     assert replies == [one for (one,) in singly]
 
 

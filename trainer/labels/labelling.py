@@ -128,8 +128,8 @@ def label_rows(
             on_done(done, len(numbers))
         # Failures that may be the teacher's count only once it has shown that it works.
         streak: list[dict[str, Any]] = []
-        with closing(_asked(rows, todo, teacher, out)) as asked:
-            for entry, failure in asked:
+        with closing(_answers(rows, todo, teacher, out)) as answers:
+            for entry, failure in answers:
                 if failure is not None and failure.suspicious:
                     streak.append(entry)
                     if len(streak) >= max_failures:
@@ -156,7 +156,7 @@ def label_rows(
     return _finish(out, shard, factors)
 
 
-def _asked(
+def _answers(
     rows: Rows, numbers: Sequence[int], teacher: Teacher, out: Path
 ) -> Generator[tuple[dict[str, Any], NoBox | None], None, None]:
     """Yield (entry for the log, failure or None) for each row, as answers come."""
@@ -265,14 +265,14 @@ def _refuse_other(path: Path, shard: Shard, how: dict[str, Any]) -> None:
     if not first.endswith(b"\n"):
         return  # killed before it had said anything
     try:
-        made = json.loads(first)["made"]
-        different = sorted(key for key in {*made, *how} if made.get(key) != how.get(key))
+        origin = json.loads(first)["made"]
+        different = sorted(key for key in {*origin, *how} if origin.get(key) != how.get(key))
     except (ValueError, TypeError, KeyError) as error:
         raise LabelError(f"{path} is no file of labels; choose another folder") from error
     if different:
         key = different[0]
         raise LabelError(
-            f"{path.parent} has labels made with {key}={made.get(key)!r}, not {how.get(key)!r}; "
+            f"{path.parent} has labels made with {key}={origin.get(key)!r}, not {how.get(key)!r}; "
             "choose another folder, or the same arguments"
         )
 
@@ -287,7 +287,7 @@ def _finish(out: Path, shard: Shard, factors: Sequence[float] | None) -> dict[st
     entries: dict[str, dict[str, Any]] = {}
     for part in shards:
         path = out / f"{part.name}.jsonl"
-        made, *lines = parse_lines(path.read_bytes(), path, LabelError)
+        origin, *lines = parse_lines(path.read_bytes(), path, LabelError)
         entries.update(_by_id(lines, path))
     labelled = [entry for entry in entries.values() if "box" in entry]
     labelled.sort(key=lambda entry: (entry["number"], entry["id"]))
@@ -303,7 +303,7 @@ def _finish(out: Path, shard: Shard, factors: Sequence[float] | None) -> dict[st
     summary = {
         **counts,
         "skipped": json.loads((out / f"{shard.name}.json").read_bytes())["skipped"],
-        "made": made["made"],
+        "made": origin["made"],
         "shards": shard.of,
         "factors": None if factors is None else list(factors),
         "area_drawn": _areas(drawn),

@@ -215,13 +215,13 @@ def _within_lines(answer: str, lines: Sequence[Line], size: tuple[int, int]) -> 
     places = []
     for line in lines:
         exact = normalise(line.text) == normalise(answer)
-        found = (0.0, 1.0) if exact else find_answer(answer, line.text)
-        if found is None:
+        place = (0.0, 1.0) if exact else find_answer(answer, line.text)
+        if place is None:
             continue
         box = line.box
         # Text that runs upwards has no part from left to right.
         if not exact and box.height * size[1] <= 1.5 * box.width * size[0]:
-            start, end = found
+            start, end = place
             left = box.x0 + box.width * start
             box = Box.ordered(left, box.y0, box.x0 + box.width * end, box.y1, min_side=1e-4)
         places.append(_Place(box, (line,), exact))

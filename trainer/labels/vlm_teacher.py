@@ -131,8 +131,8 @@ class VlmTeacher:
         except ValueError as error:
             raise NoBox("picture too narrow", str(error)) from error
         sent = image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
-        given = answers_by_votes(row) or row.answers
-        answers = " or ".join(repr(answer) for answer in given[:3])
+        choice = answers_by_votes(row) or row.answers
+        answers = " or ".join(repr(answer) for answer in choice[:3])
         text = self._prompt.format(
             question=row.question,
             answer=answers,
@@ -197,14 +197,14 @@ def parse_box(reply: str, units: Units, size: tuple[int, int]) -> Box:
     if not numbers:
         raise NoBox("no box in the reply", repr(reply[:200]), suspicious=True)
     across, down = whole(units, size)
-    said = repr([list(box) for box in numbers])[:200]
+    boxes = repr([list(box) for box in numbers])[:200]
     for x0, y0, x1, y1 in numbers:
         if not (x0 < x1 and y0 < y1):
-            raise NoBox("inverted box", said, suspicious=True)
+            raise NoBox("inverted box", boxes, suspicious=True)
     low_x, low_y = min(box[0] for box in numbers), min(box[1] for box in numbers)
     high_x, high_y = max(box[2] for box in numbers), max(box[3] for box in numbers)
     ends = (low_x / across, low_y / down, high_x / across, high_y / down)
-    hint = f"{said} ({units} of {across:g}x{down:g}); is --coordinates right?"
+    hint = f"{boxes} ({units} of {across:g}x{down:g}); is --coordinates right?"
     if min(ends) < -_DRIFT or max(ends) > 1 + _DRIFT:
         raise NoBox("box outside the picture", hint, suspicious=True)
     x0, y0, x1, y1 = (min(1.0, max(0.0, end)) for end in ends)

@@ -36,19 +36,19 @@ def load_policy(source: str | Path, kind: str | None = None, **options: Any) -> 
     """
     if kind is not None and kind not in KINDS:
         raise OptionsError(f"kind={kind!r} must be one of {', '.join(KINDS)}, or None")
-    found = _kind_of(source)
-    wanted = kind or found
-    if wanted is None:
+    own_kind = _kind_of(source)
+    chosen = kind or own_kind
+    if chosen is None:
         raise OptionsError(
             f"{source} doesn't say what kind of policy it is; give kind='text' or kind='pointer'"
         )
-    if found is not None and (found == "nano") != (wanted == "nano"):
-        raise CropperError(f"{source} holds a {found} policy, which can't be made {wanted}")
-    if wanted == "nano":
+    if own_kind is not None and (own_kind == "nano") != (chosen == "nano"):
+        raise CropperError(f"{source} holds a {own_kind} policy, which can't be made {chosen}")
+    if chosen == "nano":
         from .nano_policy import NanoPolicy
 
         return NanoPolicy.from_pretrained(source, **options)
-    if wanted == "pointer":
+    if chosen == "pointer":
         from .pointer_policy import PointerPolicy
 
         return PointerPolicy.from_pretrained(source, **options)
@@ -63,9 +63,9 @@ def _kind_of(source: str | Path) -> str | None:
     if source == "nano":
         return "nano"
     folder = find_source(source)
-    said = read_policy_file(folder)
-    if said is None:
+    policy_file = read_policy_file(folder)
+    if policy_file is None:
         return "nano" if (folder / _CROPPER_FILE).is_file() else None
-    if said.kind not in KINDS:
-        raise CropperError(f"{folder} holds a policy of unknown kind {said.kind!r}; upgrade")
-    return said.kind
+    if policy_file.kind not in KINDS:
+        raise CropperError(f"{folder} holds a policy of unknown kind {policy_file.kind!r}; upgrade")
+    return policy_file.kind

@@ -188,7 +188,7 @@ class NanoPolicy(Policy):
             decoding = manifest.decode
             if decoding.cell != CELL or decoding.edge != EDGE_BINS:
                 raise CropperError(f"{folder.path} has other bins than nano; export it again")
-            said: dict[str, Any] = {
+            values: dict[str, Any] = {
                 "longest_edge": manifest.image.longest_edge,
                 "max_upscale": manifest.image.max_upscale,
                 "quantile": decoding.quantile,
@@ -205,19 +205,19 @@ class NanoPolicy(Policy):
         else:
             if path is None or file.kind != cls.kind:
                 raise CropperError(f"{path} holds no nano policy")
-            said = dict(file.options)
+            values = dict(file.options)
             try:
-                net = Nano(NanoConfig(**said.pop("net", {})))
+                net = Nano(NanoConfig(**values.pop("net", {})))
                 net.load_state_dict(load_tensors(path / WEIGHTS_FILE))
                 if (path / MEANINGS_NAME).exists():
                     said["meanings"] = Meanings.parse((path / MEANINGS_NAME).read_bytes())
             except (TypeError, ValueError, RuntimeError) as error:
                 raise CropperError(f"{path} is no nano this cropzoom knows: {error}") from error
         try:
-            return cls(net, **{**said, **options})
+            return cls(net, **{**values, **options})
         except TypeError as error:
             raise OptionsError(
-                f"a nano policy can't be made of {said | options}: {error}"
+                f"a nano policy can't be made of {values | options}: {error}"
             ) from error
 
     def save_pretrained(self, folder: str | Path) -> None:

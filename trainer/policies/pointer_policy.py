@@ -217,8 +217,8 @@ class PointerPolicy(VlmPolicy):
         where = batch["image_token"]
         tokens = states.gather(1, where[..., None].expand(-1, -1, states.shape[-1]))
         # One query for each cell of a piece: (B, M, width) @ (B, width, cells).
-        asked = self.query(query).unflatten(-1, (-1, self.width)).transpose(1, 2)
-        logits = (self.key(tokens) @ asked).flatten(1) / math.sqrt(self.width)
+        queries = self.query(query).unflatten(-1, (-1, self.width)).transpose(1, 2)
+        logits = (self.key(tokens) @ queries).flatten(1) / math.sqrt(self.width)
 
         fine = batch["grid"] * self.subcells
         rows, columns = fine.unbind(-1)

@@ -108,11 +108,11 @@ def read_policy_file(folder: Path) -> PolicyFile | None:
     return PolicyFile(str(kind), dict(options or {}), base)
 
 
-def write_policy_file(folder: Path, said: PolicyFile) -> None:
+def write_policy_file(folder: Path, policy_file: PolicyFile) -> None:
     """Write `policy.json` into a folder of `written`."""
-    content = {"schema": SCHEMA, "kind": said.kind, "options": dict(said.options)}
-    if said.base is not None:
-        content["base"] = said.base
+    content = {"schema": SCHEMA, "kind": policy_file.kind, "options": dict(policy_file.options)}
+    if policy_file.base is not None:
+        content["base"] = policy_file.base
     (folder / POLICY_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

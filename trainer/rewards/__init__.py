@@ -60,25 +60,25 @@ def make_reward(spec: str, **options: Any) -> Reward:
             f"{', '.join(known) or 'none'}"
         )
     if vlm_options:
-        given = {name: options[name] for name in vlm_options & set(options)}
-        if "model" not in given:
+        values = {name: options[name] for name in vlm_options & set(options)}
+        if "model" not in values:
             raise OptionsError(
                 f"the reward {needs_vlm[0]!r} needs a model: give model=FOLDER or a hub name"
             )
-        options = {**options, "vlm": FrozenVlm.load(given.pop("model"), **given)}
-    made: list[tuple[float, Reward]] = []
+        options = {**options, "vlm": FrozenVlm.load(values.pop("model"), **values)}
+    rewards: list[tuple[float, Reward]] = []
     for weight, name in terms:
-        given = {option: options[option] for option in taken[name] & set(options)}
+        values = {option: options[option] for option in taken[name] & set(options)}
         try:
-            made.append((weight, classes[name](**given)))
+            rewards.append((weight, classes[name](**values)))
         except TypeError as error:
             # Python names what is missing.
             raise OptionsError(f"the reward {name!r}: {error}") from error
-    if len(made) == 1 and made[0][0] == 1:
-        return made[0][1]
+    if len(rewards) == 1 and rewards[0][0] == 1:
+        return rewards[0][1]
     from .box_rewards import WeightedSum
 
-    return WeightedSum(made)
+    return WeightedSum(rewards)
 
 
 def _parse(spec: str) -> list[tuple[float, str]]:

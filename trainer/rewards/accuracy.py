@@ -10,7 +10,7 @@ from cropzoom.reading.answers import is_contained, is_exact
 from cropzoom.reading.metrics import anls, normalise_vqa, vqa_accuracy
 
 from .crops import CropReward, Look
-from .frozen_vlm import Asked, FrozenVlm
+from .frozen_vlm import FrozenVlm, Prompt
 
 
 def soft_accuracy(reply: str, answers: Sequence[str]) -> float:
@@ -20,8 +20,8 @@ def soft_accuracy(reply: str, answers: Sequence[str]) -> float:
     """
     if len(answers) > 3:
         return vqa_accuracy(reply, answers)
-    said = normalise_vqa(reply)
-    return float(any(said == normalise_vqa(answer) for answer in answers))
+    folded = normalise_vqa(reply)
+    return float(any(folded == normalise_vqa(answer) for answer in answers))
 
 
 _METRICS: dict[str, Callable[[str, Sequence[str]], float]] = {
@@ -63,8 +63,8 @@ class AnswerAccuracy(CropReward):
 
     def worth(self, looks: Sequence[Look]) -> list[float]:
         """Let the model answer, and mark its replies."""
-        asked = [Asked(self.pictures(look), look.row.question) for look in looks]
-        replies = self.vlm.replies(asked, max_new_tokens=self.max_new_tokens)
+        questions = [Prompt(self.pictures(look), look.row.question) for look in looks]
+        replies = self.vlm.replies(questions, max_new_tokens=self.max_new_tokens)
         return [
             float(self._metric(reply, look.row.answers))
             for look, reply in zip(looks, replies, strict=True)

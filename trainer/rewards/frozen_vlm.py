@@ -27,7 +27,7 @@ _MARK = "ANSWER"
 _SHARING = ("idefics3", "smolvlm")
 
 
-class Asked(NamedTuple):
+class Prompt(NamedTuple):
     """A question about pictures, and an answer to weigh."""
 
     images: tuple[Image.Image, ...]
@@ -100,11 +100,13 @@ class FrozenVlm:
         model, processor = load_vlm(name, device=device, dtype=dtype, error=TrainingError)
         return cls(model, processor, **options)
 
-    def log_likelihoods(self, asked: Sequence[Asked], *, include_end: bool = False) -> list[Tensor]:
+    def log_likelihoods(
+        self, prompts: Sequence[Prompt], *, include_end: bool = False
+    ) -> list[Tensor]:
         """Weigh answers: log p(token | prompt, tokens before it), nats, float32 on the CPU.
 
         Args:
-            asked: with their answers; spaces at an answer's ends do not count.
+            prompts: with their answers; spaces at an answer's ends do not count.
             include_end: also weigh the token that ends the answer.
 
         Returns:
@@ -113,22 +115,22 @@ class FrozenVlm:
         Raises:
             TrainingError: the template ends an answer with nothing, and `include_end` is set.
         """
-        answers = [self._answer_ids(one.answer, include_end) for one in asked]
+        answers = [self._answer_ids(one.answer, include_end) for one in prompts]
         results: list[Tensor] = []
         with self._quietly():
             features: dict[int, tuple[Tensor, Tensor]] = {}
-            for start in range(0, len(asked), self.batch_size):
+            for start in range(0, len(prompts), self.batch_size):
                 part = slice(start, start + self.batch_size)
-                results += self._weigh(asked[part], answers[part], features)
+                results += self._weigh(prompts[part], answers[part], features)
         return results
 
-    def replies(self, asked: Sequence[Asked], *, max_new_tokens: int = 20) -> list[str]:
+    def replies(self, prompts: Sequence[Prompt], *, max_new_tokens: int = 20) -> list[str]:
         """Return what the model answers, greedily decoded, without special tokens."""
         results: list[str] = []
         with self._quietly():
             features: dict[int, tuple[Tensor, Tensor]] = {}
-            for start in range(0, len(asked), self.batch_size):
-                rows, rest = self._encode(asked[start : start + self.batch_size], features)
+            for start in range(0, len(prompts), self.batch_size):
+                rows, rest = self._encode(prompts[start : start + self.batch_size], features)
                 inputs = self._inputs(rows, rest, side="left")
                 written = self.model.generate(
                     **inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1
@@ -188,7 +190,7 @@ class FrozenVlm:
     # From questions to tensors
 
     def _encode(
-        self, asked: Sequence[Asked], features: dict[int, tuple[Tensor, Tensor]]
+        self, prompts: Sequence[Prompt], features: dict[int, tuple[Tensor, Tensor]]
     ) -> tuple[list[dict[str, Tensor]], dict[str, Any]]:
         """Prompts -> what belongs to each token, unpadded, for each prompt; and all the rest.
 
@@ -197,22 +199,24 @@ class FrozenVlm:
         if self._shares is None:
             # Pieces of text are tokenised one by one, and nothing is added. Where that makes a
             # difference, don't.
-            whole, _ = self._processed(asked[:1])
-            pieces = self._shared(asked[:1], features)[0]
+            whole, _ = self._processed(prompts[:1])
+            pieces = self._shared(prompts[:1], features)[0]
             self._shares = torch.equal(whole[0]["input_ids"], pieces[0]["input_ids"])
             if not self._shares:
                 _log.warning(
                     "pictures are encoded once a prompt: this tokenizer needs whole prompts"
                 )
-        return self._shared(asked, features) if self._shares else self._processed(asked)
+        return self._shared(prompts, features) if self._shares else self._processed(prompts)
 
-    def _processed(self, asked: Sequence[Asked]) -> tuple[list[dict[str, Tensor]], dict[str, Any]]:
+    def _processed(
+        self, prompts: Sequence[Prompt]
+    ) -> tuple[list[dict[str, Tensor]], dict[str, Any]]:
         """Encode with the processor, as any model needs it."""
-        texts = [self._render(one.question, len(one.images)) for one in asked]
+        texts = [self._render(one.question, len(one.images)) for one in prompts]
         bos = self._tokenizer.bos_token
         inputs = self.processor(
             text=texts,
-            images=[list(one.images) for one in asked],
+            images=[list(one.images) for one in prompts],
             padding=True,
             return_tensors="pt",
             # As `apply_chat_template` does: a template may write the first token itself.
@@ -226,28 +230,28 @@ class FrozenVlm:
         }
         rows = [
             {name: value[row][kept[row]] for name, value in by_token.items()}
-            for row in range(len(asked))
+            for row in range(len(prompts))
         ]
         return rows, {name: value for name, value in inputs.items() if name not in by_token}
 
     def _shared(
-        self, asked: Sequence[Asked], features: dict[int, tuple[Tensor, Tensor]]
+        self, prompts: Sequence[Prompt], features: dict[int, tuple[Tensor, Tensor]]
     ) -> tuple[list[dict[str, Tensor]], dict[str, Any]]:
         """Encode with the features of each picture computed once."""
         assert self._image_token is not None
-        images = {id(image): image for one in asked for image in one.images}
+        images = {id(image): image for one in prompts for image in one.images}
         fresh = {key: image for key, image in images.items() if key not in features}
         if fresh:
             features.update(zip(fresh, self._features(list(fresh.values())), strict=True))
         rows = []
-        for one in asked:
+        for one in prompts:
             first, *others = self._render(one.question, len(one.images)).split(self._image_token)
             ids = [torch.tensor(self._ids(first))]
             for image, piece in zip(one.images, others, strict=True):
                 ids += [features[id(image)][0], torch.tensor(self._ids(piece))]
             joined = torch.cat(ids).long()
             rows.append({"input_ids": joined, "attention_mask": torch.ones_like(joined)})
-        seen = [features[id(image)][1] for one in asked for image in one.images]
+        seen = [features[id(image)][1] for one in prompts for image in one.images]
         return rows, {"features": torch.cat(seen)}
 
     def _features(self, images: Sequence[Image.Image]) -> list[tuple[Tensor, Tensor]]:
@@ -299,13 +303,13 @@ class FrozenVlm:
 
     def _weigh(
         self,
-        asked: Sequence[Asked],
+        prompts: Sequence[Prompt],
         answers: Sequence[Tensor],
         features: dict[int, tuple[Tensor, Tensor]],
     ) -> list[Tensor]:
-        prompts, rest = self._encode(asked, features)
+        encoded, rest = self._encode(prompts, features)
         rows, places = [], []
-        for row, answer in zip(prompts, answers, strict=True):
+        for row, answer in zip(encoded, answers, strict=True):
             length, added = len(row["input_ids"]), len(answer)
             longer = {name: torch.cat([row[name], row[name].new_zeros(added)]) for name in row}
             longer["input_ids"][length:] = answer

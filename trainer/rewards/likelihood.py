@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, get_args
 from cropzoom.errors import OptionsError
 
 from .crops import CropReward, Look
-from .frozen_vlm import Asked, FrozenVlm
+from .frozen_vlm import FrozenVlm, Prompt
 
 Reduce = Literal["sum", "mean"]
 Answers = Literal["mean", "max", "first"]
@@ -93,6 +93,6 @@ class AnswerLikelihood(Likelihood):
         """Weigh answers with the model."""
         # One object a picture, however many answers are weighed with it.
         pictures = {id(look): self.pictures(look) for look, _ in pairs}
-        asked = [Asked(pictures[id(look)], look.row.question, answer) for look, answer in pairs]
-        found = self.vlm.log_likelihoods(asked, include_end=self.include_end)
-        return [values.tolist() for values in found]
+        prompts = [Prompt(pictures[id(look)], look.row.question, answer) for look, answer in pairs]
+        weights = self.vlm.log_likelihoods(prompts, include_end=self.include_end)
+        return [values.tolist() for values in weights]

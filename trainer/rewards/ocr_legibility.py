@@ -81,27 +81,27 @@ class OcrLegibility(CropReward):
             return 1.0
         if not self.partial:
             return 0.0
-        found = normalise(text)
-        best = max(likeness(normalise(answer), found) for answer in answers)
+        page = normalise(text)
+        best = max(likeness(normalise(answer), page) for answer in answers)
         return self.partial * max(0.0, best - _THRESHOLD) / (1 - _THRESHOLD)
 
 
-def likeness(wanted: str, text: str) -> float:
-    """Tell how much of `wanted` stands anywhere in `text`, in [0, 1].
+def likeness(answer: str, text: str) -> float:
+    """Tell how much of `answer` stands anywhere in `text`, in [0, 1].
 
-    1 - (edits that turn the nearest passage of `text` into `wanted`) / (characters of `wanted`);
-    Sellers' algorithm. 0 where `wanted` is empty.
+    1 - (edits that turn the nearest passage of `text` into `answer`) / (characters of `answer`);
+    Sellers' algorithm. 0 where `answer` is empty.
     """
-    if not wanted:
+    if not answer:
         return 0.0
-    # Fewest edits between the first n characters of `wanted` and a passage that ends here.
-    row = list(range(len(wanted) + 1))
+    # Fewest edits between the first n characters of `answer` and a passage that ends here.
+    row = list(range(len(answer) + 1))
     best = row[-1]
     for character in text:
         diagonal = row[0]  # stays 0: a passage may begin anywhere
-        for n, other in enumerate(wanted, 1):
+        for n, other in enumerate(answer, 1):
             above = row[n]
             row[n] = diagonal if character == other else 1 + min(diagonal, above, row[n - 1])
             diagonal = above
         best = min(best, row[-1])
-    return 1 - best / len(wanted)
+    return 1 - best / len(answer)

@@ -127,24 +127,24 @@ class RemoteLikelihood(Likelihood):
         """
         # In a thread of its own, as the caller may have an event loop running.
         with ThreadPoolExecutor(1) as pool:
-            found = pool.submit(asyncio.run, self._all(pairs)).result()
-        failed = [error for error in found if isinstance(error, Exception)]
+            results = pool.submit(asyncio.run, self._all(pairs)).result()
+        failed = [error for error in results if isinstance(error, Exception)]
         self.failures += len(failed)
-        if len(failed) == len(found):
+        if len(failed) == len(results):
             raise TrainingError(
-                f"the reward server {self.url} weighed none of {len(found)} answers. The first "
-                f"error: {_told(failed[0])}. It must run, serve {self.model!r}, take two images a "
-                "prompt and return prompt_logprobs, as vLLM does"
+                f"the reward server {self.url} weighed none of {len(results)} answers. The first "
+                f"error: {_explanation(failed[0])}. It must run, serve {self.model!r}, take two "
+                "images a prompt and return prompt_logprobs, as vLLM does"
             ) from failed[0]
         if failed:
             _log.warning(
                 "the reward server failed for %d of %d answers, which are left out; the first "
                 "error: %s",
                 len(failed),
-                len(found),
-                _told(failed[0]),
+                len(results),
+                _explanation(failed[0]),
             )
-        return [None if isinstance(values, Exception) else values for values in found]
+        return [None if isinstance(values, Exception) else values for values in results]
 
     async def _all(self, pairs: Sequence[tuple[Look, str]]) -> list[list[float] | Exception]:
         from openai import AsyncOpenAI
@@ -155,10 +155,10 @@ class RemoteLikelihood(Likelihood):
         ) as client:
             server = _Server(client, self.model, self.concurrency)
             unknown = {answer for _, answer in pairs} - set(self._answer_ids)
-            told = dict(zip(unknown, await self._learn(server, list(unknown)), strict=True))
+            learnt = dict(zip(unknown, await self._learn(server, list(unknown)), strict=True))
 
             async def weighed(look: Look, answer: str) -> list[float] | Exception:
-                ids = told.get(answer) or self._answer_ids[answer]
+                ids = learnt.get(answer) or self._answer_ids[answer]
                 if isinstance(ids, Exception):
                     return ids
                 text = self.prompt.replace("{question}", look.row.question)
@@ -175,21 +175,21 @@ class RemoteLikelihood(Likelihood):
             if isinstance(opened, Exception):
                 return [opened] * len(answers)
             self._opened = opened
-        found: list[list[int] | Exception] = []
+        tokens: list[list[int] | Exception] = []
         for ids in await asyncio.gather(*(server.tried(server.token_ids(a)) for a in answers)):
             if isinstance(ids, Exception):
-                found.append(ids)
+                tokens.append(ids)
             elif ids[: len(self._opened)] != self._opened:
                 problem = "its chat template does not put an answer right after the prompt"
-                found.append(ValueError(problem))
+                tokens.append(ValueError(problem))
             else:
-                found.append(ids[len(self._opened) :])
+                tokens.append(ids[len(self._opened) :])
         self._answer_ids |= {
             answer: ids
-            for answer, ids in zip(answers, found, strict=True)
+            for answer, ids in zip(answers, tokens, strict=True)
             if not isinstance(ids, Exception)
         }
-        return found
+        return tokens
 
     def _encoded(self, looks: Sequence[Look]) -> dict[int, list[str]]:
         """Pictures of each look as data URIs, by the look's identity; a whole picture only once."""
@@ -288,7 +288,7 @@ class _Server:
         return [{}, *entries[1:]]
 
 
-def _told(error: Exception) -> str:
+def _explanation(error: Exception) -> str:
     """An error with what caused it: openai says of a refused connection only "Connection error."""
     cause = f" ({error.__cause__})" if error.__cause__ and str(error.__cause__) else ""
     return f"{error}{cause}"

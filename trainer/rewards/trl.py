@@ -77,8 +77,8 @@ def _rows(columns: dict[str, Any], count: int) -> list[Row]:
                 f"{', '.join(sorted(columns)) or 'none'}. Rename its columns, and see that TRL "
                 "keeps them: remove_unused_columns=False"
             )
-        given = (answer,) if isinstance(answer, str) else tuple(answer)
-        rows.append(Row(str(name), _source(image), str(question), given))
+        texts = (answer,) if isinstance(answer, str) else tuple(answer)
+        rows.append(Row(str(name), _source(image), str(question), texts))
     return rows
 
 
