@@ -198,7 +198,7 @@ class NanoPolicy(Policy):
                 "price": decoding.price,
             }
             if manifest.meanings:
-                said["meanings"] = Meanings.parse(
+                values["meanings"] = Meanings.parse(
                     bytes(read_files(folder, manifest)[MEANINGS_NAME])
                 )
             net = restore(source, statistics=False)
@@ -210,7 +210,7 @@ class NanoPolicy(Policy):
                 net = Nano(NanoConfig(**values.pop("net", {})))
                 net.load_state_dict(load_tensors(path / WEIGHTS_FILE))
                 if (path / MEANINGS_NAME).exists():
-                    said["meanings"] = Meanings.parse((path / MEANINGS_NAME).read_bytes())
+                    values["meanings"] = Meanings.parse((path / MEANINGS_NAME).read_bytes())
             except (TypeError, ValueError, RuntimeError) as error:
                 raise CropperError(f"{path} is no nano this cropzoom knows: {error}") from error
         try:
