@@ -69,8 +69,8 @@ def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
                 if node.op_type == "Add" and bias and product in own:
                     weight = bias.removeprefix("net.").removesuffix("bias") + "weight"
                     own[weight] = own[product].T
-            # Without a bias there is no name, but it is the only weight of its shape.
             for product in products.values():
+                # Without a bias there is no name, but it is the only weight of its shape.
                 if product in own and tuple(own[product].shape) == meaning:
                     own["questions.meaning.weight"] = own[product].T
             stored |= own
