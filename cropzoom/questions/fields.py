@@ -19,7 +19,7 @@ AFTER_NAME = re.compile(r"\s[-–—=]+\s|:\s|:$|\s?\(|\s?\[|\s?<|\t")
 _DEFINITION = re.compile(
     r"""\s{0,40}(?:[-*]\s{0,4})?["'`]?([A-Za-z][\w-]{1,40})["'`]?\??\s{0,4}[:=]\s{0,4}["'<]?"""
     r"(?:str|string|int|integer|float|number|bool|boolean|date|datetime|Decimal|decimal|Optional|"
-    r"list|List|array|null|None|text)\b"
+    r"list|List|array|null|None|text|String|Number|Boolean|varchar|VARCHAR|Field|z\.\w{1,20})\b"
 )
 _DECODER = json.JSONDecoder()
 

@@ -94,15 +94,14 @@ def tagged(text: str) -> tuple[str, list[str]]:
     return "".join(kept), questions
 
 
-def without_code(text: str) -> tuple[str, list[str]]:
-    """Take fenced code out of a text; return the rest and the fields of the JSON in the fences."""
+def without_code(text: str) -> tuple[str, str, list[str]]:
+    """Take fenced code out of a text; return the rest, the code, and the fields that it names."""
     pieces = text.split("```")
     code = "\n".join(pieces[1::2])
     plain = "\n".join(pieces[0::2])
     if not plain.strip():
-        return code, []
-    keys = cut_json(code)[1] or definitions(code.split("\n"))
-    return plain, keys
+        return code, "", []
+    return plain, code, cut_json(code)[1] or definitions(code.split("\n"))
 
 
 def lay_out(text: str) -> Layout:
@@ -189,6 +188,10 @@ def lay_out(text: str) -> Layout:
         elif bullet or _is_option(line):
             close_paragraph()
             items.append(line)
+        elif section is Section.FIELDS and items and _BULLET.match(items[-1]):
+            close_list()
+            section = Section.TEXT
+            paragraph.append(line)
         elif section is Section.FIELDS:
             items.extend([body] if ":" in body or "?" in body else split(body))
         else:
@@ -257,6 +260,8 @@ def _label(line: str) -> tuple[Section | None, str, bool]:
     if not sections:
         return (Section.TEXT, line, True) if heading else (None, "", False)
     section = sections[-1]
+    if section is Section.RULES and Section.FIELDS in sections:
+        section = Section.FIELDS  # "Extract these fields as JSON:"
     if Section.EXAMPLE in sections:
         section = Section.EXAMPLE
     if section is Section.FIELDS and len(words) > 1 and words[-1] in labels.LABELS_QUESTION:

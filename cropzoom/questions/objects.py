@@ -35,7 +35,7 @@ def tail(words: Words, first: int, end: int) -> int:
         joins = word in vocabulary.AND or word in ("then", "dann", "puis")
         thanks = word in _THANKS and vocabulary.POLITE.issuperset(following)
         formed = word in _AS and not vocabulary.ANSWERS.isdisjoint(following[:3])
-        if thanks or formed or (joins and following and following[0] in REPLYING):
+        if thanks or formed or word in _ONLY or (joins and following and following[0] in REPLYING):
             return start
         # "from the invoice", but not "numéro de facture".
         if word in _FROM or (word in _OF and following and following[0] in _THIS):
@@ -59,6 +59,10 @@ _OF = word_set("of de di del da do van von of")
 _THIS = word_set(
     "this that these attached following ce cet cette ces este esta estos questo questa dit deze "
     "die dieser diesem deste desta tego tej этого этой"
+)
+_ONLY = word_set(
+    "only exactly verbatim without nur ohne genau exakt uniquement seulement sans sólo solamente "
+    "sin soltanto senza alleen zonder apenas somente sem tylko bez только без μόνο χωρίς"
 )
 _AS = vocabulary.PREPOSITIONS | word_set("as als into come como jako au w в σε im")
 _COMMA = re.compile(r"[;\n•]|,(?=\s|$)|\s[-–]\s")

@@ -24,7 +24,7 @@ def read(text: str) -> Reading:
 
 @lru_cache(maxsize=256)
 def _read_tagged(text: str) -> Reading:
-    outside, keys = without_code(text) if "```" in text else (text, [])
+    outside, code, keys = without_code(text) if "```" in text else (text, "", [])
     plain, asked = tagged(outside) if "<" in outside else (outside, [])
     for question in reversed(asked):
         reading = _read(question, [])
@@ -33,7 +33,13 @@ def _read_tagged(text: str) -> Reading:
         if reading.kind > Kind.WEAK:
             return reading
     reading = _read(plain, keys)
-    return reading if reading.kind or plain == outside else _read(outside, keys)
+    if not reading.kind and plain != outside:
+        reading = _read(outside, keys)
+    if reading.kind < Kind.WEAK and code:
+        # "Answer this:", and the question in a fence.
+        inside = _read(code, [])
+        reading = max(reading, inside, key=lambda one: one.kind)
+    return reading
 
 
 def _read(text: str, keys: list[str]) -> Reading:

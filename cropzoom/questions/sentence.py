@@ -12,6 +12,7 @@ from cropzoom.questions.fields import of_items
 from cropzoom.questions.objects import keys_named, listed, split, tail
 from cropzoom.questions.words import REPLYING, Words, fold, word_set, words_of
 
+_SYMBOLS = re.compile(r"^[^\w¿(\[\"'“”«„‘`$€£#%@&/.+]+")
 _MOST_LEADS = 4
 _ASKS = ("?", "？", "؟", ";", "\u037e")
 _QUOTED = re.compile(r"[\"“«„'‘`]([^\"“”«»„\n]{3,300}?[?？;])[\"”»“'’`]")
@@ -61,7 +62,8 @@ def sentence(text: str) -> Reading:
     asks = asks_mark(text)
     if _example(words):
         return Reading(Kind.RULES)
-    if bag <= vocabulary.POLITE:
+    talk = tuple(word for word, _, _ in words[:3]) in set_phrases.SMALL_TALK
+    if bag <= vocabulary.POLITE or (talk and len(words) < 6):
         return Reading(Kind.POLITE)
     if _again(words):
         return Reading(Kind.AGAIN)
@@ -153,7 +155,7 @@ _FILE = re.compile(r"\S{1,200}\.(?:pdf|png|jpe?g|webp|tiff?|heic|gif|bmp|avif)",
 def cleaned(text: str) -> str:
     """Take off marks of lists and of bold print, and asides in brackets that are rules."""
     text = text.strip().strip("*_`").strip()
-    text = text.lstrip("-•> ").strip()
+    text = _SYMBOLS.sub("", text)
     quoted = _QUOTED.search(text)
     if quoted:
         outside = text[: quoted.start()] + text[quoted.end() :]
@@ -162,7 +164,10 @@ def cleaned(text: str) -> str:
             return quoted[1].strip()
 
     def aside(match: re.Match[str]) -> str:
-        rules = any(word in vocabulary.RULES for word, _, _ in words_of(match[1]))
+        names = [word for word, _, _ in words_of(match[1])]
+        if vocabulary.LANGUAGES.issuperset(names):
+            return ""
+        rules = not vocabulary.RULES.isdisjoint(names)
         return "" if rules and match.start() > 0 else match[0]
 
     return _ASIDE.sub(aside, text).strip()
@@ -320,13 +325,19 @@ def _request(text: str, words: Words) -> Reading | None:
         while number and words[number - 1][0] in vocabulary.PAPERS:
             number -= 1
         start = words[number][1]
-        items = split(text[start : tail(words, number, len(text))])
+        stop = tail(words, number, len(text))
+        quoted = _NAME.search(text, start - (text[start - 1 : start] in _OPENING), stop + 1)
+        if quoted and "?" not in quoted[1]:
+            return Reading(Kind.REQUEST, (quoted[1].strip(),))
+        items = split(text[start:stop])
         if all(len(item.split()) <= 7 for item in items):
             return Reading(Kind.FIELDS if len(items) > 1 else Kind.REQUEST, tuple(of_items(items)))
         return Reading(Kind.REQUEST, (text[start:].strip(),))
     return Reading(Kind.DATA) if verb is not None else None
 
 
+_OPENING = ('"', "“", "„", "«")
+_NAME = re.compile(r"[\"“„«]([^\"“”„«»\n]{2,60})[\"”»“]")
 _FORMS = word_set(
     "template templates blank blanks placeholder placeholders record relevant "
     "value values required requested important structured necessary listed specified vorlage modèle"

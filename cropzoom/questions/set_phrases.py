@@ -61,3 +61,12 @@ FOLLOWING = tuple(
         "next", "likewise",
     )
 )  # fmt: skip
+
+SMALL_TALK = frozenset(
+    tuple(fold(phrase).split())
+    for phrase in (
+        "how are you", "wie geht es", "wie geht s", "comment allez vous", "comment ça va",
+        "cómo estás hoy", "cómo está usted", "como vai você", "come stai oggi", "hoe gaat het",
+    )
+)  # fmt: skip
+"""The first three words of a question that is none."""

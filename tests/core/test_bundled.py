@@ -42,7 +42,7 @@ def test_the_question_decides(nano: NanoCropper) -> None:
     image = Image.open(sample.path).convert("RGB")
     boxes = [nano.predict(image, item.question)[0].box for item in sample.questions]
     # Not 0: two of the questions are about neighbouring lines, whose crops share their margins.
-    assert all(a.iou(b) < 0.6 for i, a in enumerate(boxes) for b in boxes[:i])
+    assert all(a.iou(b) < 0.7 for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 def test_it_is_unsure_about_an_empty_page(nano: NanoCropper) -> None:

@@ -18,7 +18,7 @@ from cropzoom.cropper.folder import find_folder
 from cropzoom.cropper.manifest import MODEL_NAME, POINTER_NAME, read_files, read_manifest
 from cropzoom.errors import CropperError
 
-from .network import Nano
+from .network import Nano, NanoConfig
 from .pages import PageOptions, render_page
 
 _ONLY_IN_TRAINING = ("text.", "phoc.", "characters.", "temperature")
@@ -53,6 +53,7 @@ def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
     if MODEL_NAME not in files:
         raise CropperError(f"{folder.path} has no {MODEL_NAME}: it is no nano")
     stored: dict[str, Tensor] = {}
+    meaning = (NanoConfig().meaning, NanoConfig().text_width)
     for name in (MODEL_NAME, POINTER_NAME):
         if name in files:
             graph = load_model_from_string(bytes(files[name])).graph
@@ -68,6 +69,10 @@ def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
                 if node.op_type == "Add" and bias and product in own:
                     weight = bias.removeprefix("net.").removesuffix("bias") + "weight"
                     own[weight] = own[product].T
+            for product in products.values():
+                # Without a bias there is no name, but it is the only weight of its shape.
+                if product in own and tuple(own[product].shape) == meaning:
+                    own["questions.meaning.weight"] = own[product].T
             stored |= own
     net = Nano()
     state = net.state_dict()
