@@ -10,7 +10,18 @@ import importlib
 
 import typer
 
-_COMMANDS = ("ask", "bench", "crop", "demo", "doctor", "eval", "export_onnx", "label", "serve")
+_COMMANDS = (
+    "ask",
+    "batch",
+    "bench",
+    "crop",
+    "demo",
+    "doctor",
+    "eval",
+    "export_onnx",
+    "label",
+    "serve",
+)
 
 app = typer.Typer(
     name="cropzoom",

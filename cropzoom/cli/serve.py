@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cropzoom.cli.output import Output
+from cropzoom.cli.output import JsonFlag, Output
 
 
 def serve(
@@ -28,6 +28,7 @@ def serve(
     grace: Annotated[
         int, typer.Option(min=0, help="Seconds that calls under way have when it is stopped.")
     ] = 60,
+    as_json: JsonFlag = False,
 ) -> None:
     """Stand before an API and add crops to the requests that ask about pictures.
 
@@ -36,7 +37,7 @@ def serve(
 
     Example: `cropzoom serve --upstream https://api.openai.com/v1 --mode replace`
     """
-    with Output(False) as output:
+    with Output(as_json) as output:
         from cropzoom.errors import MissingDependencyError
 
         try:
@@ -54,6 +55,7 @@ def serve(
             max_body * 1_000_000,
             timeout,
         )
+        output.json({"address": f"http://{host}:{port}", "upstream": upstream})
         output.text(f"http://{host}:{port} stands before {upstream}; Ctrl+C stops it.")
         common = {
             "host": host,

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,20 @@ def test_other_pages_of_a_batch_change_nothing(bundled: NanoPolicy, rows: list[R
         assert torch.allclose(alone.boxes[0], together.boxes[index], atol=1e-6)
 
 
+def test_a_picture_is_encoded_once_for_its_rows(tiny: NanoPolicy, rows: list[Row]) -> None:
+    more = [replace(rows[0], question="Who sold it?"), *rows, replace(rows[0], question="phone")]
+    boxes = torch.tensor([[0.2, 0.3, 0.5, 0.4]] * len(more))
+    alone = torch.cat([tiny.nll(tiny.collate([row]), boxes[:1]) for row in more])
+    pictures = []
+    hook = tiny.net.pages.register_forward_pre_hook(
+        lambda _, inputs: pictures.append(len(inputs[0]))
+    )
+    together = tiny.nll(tiny.collate(more), boxes)
+    hook.remove()
+    assert sum(pictures) == len(rows)
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
 def test_boxes_are_grown_and_targets_are_shrunk(tiny: NanoPolicy) -> None:
     size = torch.tensor([[200, 100]])
     raw = torch.tensor([[0.4, 0.4, 0.6, 0.6]])
@@ -167,7 +182,7 @@ def test_sft_leads_to_the_target(tiny: NanoPolicy, rows: list[Row]) -> None:
     target = torch.tensor([[0.1, 0.1, 0.5, 0.9]])
     optimizer = torch.optim.Adam([p for p in tiny.parameters() if p.requires_grad], 0.02)
     start = float(box_iou(tiny.best(batch), target))
-    for _ in range(30):
+    for _ in range(60):
         loss = tiny.train()("nll", batch, target).mean()
         optimizer.zero_grad()
         loss.backward()
@@ -213,7 +228,7 @@ def test_broken_folders_are_refused(tiny: NanoPolicy, tmp_path: Path) -> None:
         load_policy(with_file(), colour="red")
     with pytest.raises(OptionsError, match="quantile"):
         load_policy(with_file(), quantile=1.5)
-    with pytest.raises(OptionsError, match="join > 0 or None"):
+    with pytest.raises(OptionsError, match="join and price > 0 or None"):
         load_policy(with_file(), join=0.0)
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(CropperError, match="can't read the weights"):

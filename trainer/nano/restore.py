@@ -69,12 +69,10 @@ def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
                 if node.op_type == "Add" and bias and product in own:
                     weight = bias.removeprefix("net.").removesuffix("bias") + "weight"
                     own[weight] = own[product].T
-            # Without a bias there is no name, but it is the only weight of its shape.
-            own |= {
-                "questions.meaning.weight": own[product].T
-                for product in products.values()
-                if product in own and tuple(own[product].shape) == meaning
-            }
+            for product in products.values():
+                # Without a bias there is no name, but it is the only weight of its shape.
+                if product in own and tuple(own[product].shape) == meaning:
+                    own["questions.meaning.weight"] = own[product].T
             stored |= own
     net = Nano()
     state = net.state_dict()
