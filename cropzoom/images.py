@@ -9,18 +9,16 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from cropzoom.errors import ImageError, ImageTooLargeError
 from cropzoom.geometry import Box
 from cropzoom.options import DEFAULT_MAX_PIXELS
+from cropzoom.pixels import orientation_of, turned, upright_rgb
 
 ImageSource = bytes | str | os.PathLike[str] | Image.Image
 
@@ -32,23 +30,12 @@ _FOREIGN_FORMATS = ("HEIF", "JXL")
 _PIXELS_COUNT = {"JPEG2000": 4, "WEBP": 2, "HEIF": 2, "JXL": 2}
 _JPEG = ("JPEG", "MPO")
 _LOSSY = (*_JPEG, "JPEG2000", "AVIF", "HEIF")
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _JPEG_QUALITY = 92
 _URL_ALPHABET = bytes.maketrans(b"-_", b"+/")
 # Models cut pictures into squares of 28 px and less, and some refuse what is thinner than one.
 _LEAST_SIDE = 28
 # Below this, PNG costs little and keeps every pixel of what is probably a few words.
 _SMALL_PIXELS = 128 * 128
-_STRIP_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +125,7 @@ class OpenedImage:
         if self._full is None and self._header.format in _JPEG:
             with _decoding(self._name):
                 width, height = self._header.size
-                turned = _orientation(self._header) >= 5
+                turned = orientation_of(self._header) >= 5
             return (height, width) if turned else (width, height)
         # Other formats may carry their orientation after the pixels.
         return self.full().size
@@ -149,7 +136,7 @@ class OpenedImage:
         if self._orientation is None:
             if self._header.format in _JPEG:
                 with _decoding(self._name):
-                    return _orientation(self._header)
+                    return orientation_of(self._header)
             self.full()
         return self._orientation or 1
 
@@ -164,8 +151,8 @@ class OpenedImage:
                 own = self._data is not None
                 image = self._open() if own else self._header
                 # Pillow forgets a TIFF's when it turns the pixels.
-                self._orientation = _orientation(image)
-                self._full = _upright_rgb(image, own=own)
+                self._orientation = orientation_of(image)
+                self._full = upright_rgb(image, own=own)
         return self._full
 
     def preview(self, at_least: int, *, grey: bool = False) -> Image.Image:
@@ -191,8 +178,8 @@ class OpenedImage:
             image.draft("L" if grey else None, size)
             if image.mode == "L":
                 image.load()
-                return _turned(image, _orientation(image))
-            return _upright_rgb(image, own=True)
+                return turned(image, orientation_of(image))
+            return upright_rgb(image, own=True)
 
     def _open(self) -> Image.Image:
         assert self._data is not None
@@ -342,7 +329,9 @@ def encode_picture(image: Image.Image, *, photographic: bool) -> Encoded:
 def is_plain(image: Image.Image) -> bool:
     """Tell whether an image is RGB or 8-bit grey, opaque and upright, so needs no `load_image`."""
     return (
-        image.mode in ("RGB", "L") and not image.has_transparency_data and _orientation(image) == 1
+        image.mode in ("RGB", "L")
+        and not image.has_transparency_data
+        and orientation_of(image) == 1
     )
 
 
@@ -373,75 +362,3 @@ class _decoding:
         # Too little memory says nothing about the image.
         if isinstance(error, Exception) and not isinstance(error, (ImageError, MemoryError)):
             raise ImageError(f"{self._name} is broken: {error}") from error
-
-
-def _upright_rgb(image: Image.Image, *, own: bool) -> Image.Image:
-    """Return an upright RGB image without metadata; a new one, unless the image is our own."""
-    # Some readers, TIFF's among them, turn the pixels themselves, and say so once they have.
-    image.load()
-    orientation = _orientation(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        rgb = _to_8_bits(image)
-    elif image.has_transparency_data:
-        # A plain conversion to RGB would show what lies hidden under transparent pixels.
-        rgb = Image.new("RGB", image.size, "white")
-        for strip in _strips(image.size):
-            layer = image.crop(strip).convert("RGBA")
-            rgb.paste(layer, strip, layer.getchannel("A"))
-    elif image.mode == "RGB" and own:
-        # A copy of a large photograph takes as long as a prediction's preprocessing.
-        rgb = image
-    else:
-        rgb = image.convert("RGB")
-    return _turned(rgb, orientation)
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return an image's orientation, 1 where its tag is missing or makes no sense."""
-    orientation = image.getexif().get(_ORIENTATION, 1)
-    return orientation if orientation in _TURNS else 1
-
-
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    """Apply an EXIF orientation to an image of our own, and drop its metadata."""
-    if orientation in _TURNS:
-        image = image.transpose(_TURNS[orientation])
-    image.info.clear()
-    return image
-
-
-def _strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
-    """Cut an image into boxes of full width, so that what is made of each takes little memory."""
-    width, height = size
-    rows = max(1, _STRIP_PIXELS // max(1, width))
-    for top in range(0, height, rows):
-        yield 0, top, width, min(top + rows, height)
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale deep grey to 8 bits by the range its depth implies, else by its own range."""
-    low, high = 0.0, 65535.0
-    if not image.mode.startswith("I;16"):
-        extremes = [
-            (float(grey.min()), float(grey.max()))
-            for grey in (_grey(image, strip) for strip in _strips(image.size))
-        ]
-        low, high = min(low for low, _ in extremes), max(high for _, high in extremes)
-        if low >= 0 and high <= 255 and high > 1:
-            low, high = 0.0, 255.0
-        elif image.mode == "I" and low >= 0 and high <= 65535:
-            low, high = 0.0, 65535.0
-        elif image.mode == "F" and low >= 0 and high <= 1:
-            low, high = 0.0, 1.0
-    rgb = Image.new("RGB", image.size)
-    for strip in _strips(image.size):
-        scaled = (_grey(image, strip) - low) * (255.0 / max(high - low, 1e-9))
-        rgb.paste(Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB"), strip)
-    return rgb
-
-
-def _grey(image: Image.Image, strip: tuple[int, int, int, int]) -> npt.NDArray[np.float32]:
-    grey = np.asarray(image.crop(strip)).astype(np.float32)
-    if np.isfinite(grey).all():
-        return grey
-    return np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)

@@ -208,6 +208,12 @@ class SharedResults(Generic[_V]):
                 return future.result(), shared
             except _GaveUpError:
                 continue
+            except CropperError as error:
+                # An interrupt is meant for the call that computes, not for those that wait.
+                cause = error.__cause__
+                if shared or cause is None or isinstance(cause, Exception):
+                    raise
+                raise cause from None
 
     def _compute(
         self,
@@ -223,8 +229,11 @@ class SharedResults(Generic[_V]):
             try:
                 value = compute()
             except BaseException as error:
-                own = isinstance(error, Exception)
-                self._forget(key, future, error if own else CropperError(f"it ended by {error!r}"))
+                if not isinstance(error, Exception):
+                    ended = CropperError(f"it was interrupted by {type(error).__name__}")
+                    ended.__cause__ = error
+                    error = ended
+                self._forget(key, future, error)
             else:
                 self._keep(key, value)
                 future.set_result(value)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import NoneType
 from typing import cast
 from weakref import WeakKeyDictionary
@@ -29,6 +28,7 @@ from cropzoom.errors import (
 )
 from cropzoom.geometry import Box, Crop
 from cropzoom.images import Encoded, ImageSource, OpenedImage, encode_crop, read_bytes
+from cropzoom.keys import digest_of_image, digest_of_texts, what_decides
 from cropzoom.options import ZoomOptions
 from cropzoom.report import CropReport, ImageReport, Reason
 from cropzoom.workers import SharedResults, Slots
@@ -38,7 +38,6 @@ logger = logging.getLogger("cropzoom")
 # Long thin crops are given context across: processors shrink or refuse extreme aspect ratios.
 _MAX_ASPECT = 10.0
 _CACHE_BYTES = 64_000_000
-_DIGEST_PIXELS = 1 << 20
 # Crops of several questions are merged where the common box is at most so much larger than the
 # parts: neighbouring lines, a key and its value.
 _MERGED_GROWTH = 1.25
@@ -176,7 +175,7 @@ class Zoom:
         key: object = object()
         if self._options.cache_size > 0:
             # A digest of the questions, too: the cache must not hold megabytes of their text.
-            key = _digest(source), _digest_text(questions), _without_irrelevant(options)
+            key = digest_of_image(source), digest_of_texts(questions), what_decides(options)
         return self._results.get(
             key,
             lambda: self._compute(
@@ -384,55 +383,3 @@ def _failure(error: Exception) -> _Outcome:
         logger.debug("the cropper failed; the request goes out without a crop", exc_info=error)
     detail = str(error) if isinstance(error, CropZoomError) else f"{type(error).__name__}: {error}"
     return _Outcome((), None, reason, detail)
-
-
-def _digest(source: ImageSource) -> bytes:
-    if not isinstance(source, Image.Image):
-        return hashlib.sha256(read_bytes(source)).digest()
-    # Everything that decides what the pixels look like.
-    exif = source.getexif().get(0x0112)
-    palette = source.palette.tobytes() if source.palette is not None else b""
-    look = (source.mode, source.size, source.format, exif, source.info.get("transparency"))
-    digest = hashlib.sha256(repr(look).encode() + palette)
-    try:
-        source.load()
-        # Some rows at a time, since all would be a second copy of the picture.
-        rows = max(1, _DIGEST_PIXELS // source.width)
-        for top in range(0, source.height, rows):
-            bottom = min(top + rows, source.height)
-            digest.update(source.crop((0, top, source.width, bottom)).tobytes())
-    except MemoryError:
-        raise
-    except Exception as error:
-        # Decoders raise whatever their parsing trips over, not only OSError.
-        raise ImageError(f"the image is broken: {error}") from error
-    return digest.digest()
-
-
-def _digest_text(texts: Sequence[str]) -> bytes:
-    digest = hashlib.sha256()
-    for text in texts:
-        # Lone surrogates are no error here.
-        data = text.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "little") + data)
-    return digest.digest()
-
-
-def _without_irrelevant(options: ZoomOptions) -> ZoomOptions:
-    """Reset the options that do not change a crop, so that they do not split the cache."""
-    default = ZoomOptions()
-    return replace(
-        options,
-        label=default.label,
-        fetch_images=default.fetch_images,
-        fetch_timeout=default.fetch_timeout,
-        max_fetch_bytes=default.max_fetch_bytes,
-        cache_size=default.cache_size,
-        deadline=default.deadline,
-        max_added_pictures=default.max_added_pictures,
-        max_added_pixels=default.max_added_pixels,
-        max_added_bytes=default.max_added_bytes,
-        max_body_bytes=default.max_body_bytes,
-        question=default.question,
-        tool_results=default.tool_results,
-    )

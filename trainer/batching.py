@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
@@ -16,6 +19,20 @@ from cropzoom.data.row import Row
 from cropzoom.errors import ImageError, TrainingError
 
 from .policies.policy import Batch
+
+KEPT_PICTURES = 8
+"""Decoded pictures that a dataset keeps, for rows that come one after the other."""
+ROWS_TOGETHER = 8
+"""Rows about one picture that follow each other at most, see `WindowSampler`."""
+
+
+def picture_of(row: Row) -> tuple[str, ...] | None:
+    """What the rows about one picture have in common, told without opening it; None: unknown."""
+    if row.image_id:
+        return row.source, row.image_id
+    if isinstance(row.image, (str, os.PathLike)):
+        return (os.fspath(row.image),)
+    return None
 
 
 class Loaded(NamedTuple):
@@ -31,7 +48,8 @@ class Loaded(NamedTuple):
 
 
 class RowDataset(Dataset[Loaded]):
-    """Rows by number, with their pictures decoded: once for the policy and the reward.
+    """Rows by number, with their pictures decoded: once for the policy and the reward, and once for
+    neighbouring rows about the same picture, which get the same object.
 
     A row whose picture can't be read gives way to the next one that can, so that a batch keeps
     its size (processes that train together must take the same number of steps).
@@ -47,6 +65,7 @@ class RowDataset(Dataset[Loaded]):
         if not rows:
             raise TrainingError("there are no rows to train on; check the data's path and columns")
         self.rows = rows
+        self._pictures: OrderedDict[tuple[str, ...], Image.Image] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -62,13 +81,23 @@ class RowDataset(Dataset[Loaded]):
             place = (number + step) % len(self.rows)
             row = self.rows[place]
             try:
-                return Loaded(dataclasses.replace(row, image=row.load()), tuple(broken))
+                return Loaded(dataclasses.replace(row, image=self._load(row)), tuple(broken))
             except ImageError as error:
                 broken.append(row.id)
                 reason = error
         raise TrainingError(
             f"none of the {len(self.rows)} pictures can be read; the last one: {reason}"
         ) from reason
+
+    def _load(self, row: Row) -> Image.Image:
+        key = picture_of(row)
+        picture = self._pictures.pop(key, None) if key else None
+        picture = picture or row.load()
+        if key:
+            self._pictures[key] = picture
+            if len(self._pictures) > KEPT_PICTURES:
+                self._pictures.popitem(last=False)
+        return picture
 
 
 class Collate:
@@ -104,13 +133,22 @@ class WindowSampler(Sampler[int]):
         window: rows that make one optimizer step, over all processes.
         repeats: times that each window is used. Where more than one, the last window is filled up
             with the epoch's first rows, or steps and windows would drift apart.
+        pictures: of each row, see `picture_of`; then rows about one picture follow each other, up
+            to `ROWS_TOGETHER` of them. None: their order knows nothing of pictures.
     """
 
     def __init__(
-        self, length: int, seed: int, epoch: Callable[[], int], window: int = 1, repeats: int = 1
+        self,
+        length: int,
+        seed: int,
+        epoch: Callable[[], int],
+        window: int = 1,
+        repeats: int = 1,
+        pictures: Sequence[tuple[str, ...] | None] | None = None,
     ) -> None:
         self.length, self.seed, self.epoch = length, seed, epoch
         self.window, self.repeats = window, repeats
+        self.pictures = pictures
 
     def __len__(self) -> int:
         if self.repeats == 1:
@@ -119,6 +157,8 @@ class WindowSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         order = seeded(self.seed, "order", self.epoch()).permutation(self.length).tolist()
+        if self.pictures is not None:
+            order = _together(order, self.pictures)
         if self.repeats == 1:
             yield from order
             return
@@ -126,6 +166,20 @@ class WindowSampler(Sampler[int]):
             window = [order[place % self.length] for place in range(start, start + self.window)]
             for _ in range(self.repeats):
                 yield from window
+
+
+def _together(order: list[int], pictures: Sequence[tuple[str, ...] | None]) -> list[int]:
+    """The order with rows moved up to the first about their picture, a few at a time."""
+    groups: dict[object, list[list[int]]] = {}
+    pieces: list[list[int]] = []
+    for number in order:
+        key = pictures[number] or number
+        own = groups.setdefault(key, [])
+        if not own or len(own[-1]) == ROWS_TOGETHER:
+            own.append([])
+            pieces.append(own[-1])
+        own[-1].append(number)
+    return [number for piece in pieces for number in piece]
 
 
 def seeded(*parts: object) -> np.random.Generator:

@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Sampler
 from transformers import TrainingArguments
 
 from cropzoom.data.row import Row
 from cropzoom.data.rows import Rows
 from cropzoom.errors import TrainingError
 
+from .batching import WindowSampler, picture_of
 from .gains import WHOLE, known_boxes
 from .policies.policy import Policy
 from .policy_trainer import PolicyTrainer
@@ -56,7 +58,14 @@ class SftTrainer(PolicyTrainer):
             logger.warning(
                 "%d of %d rows have no box and are left out", len(rows) - len(labelled), len(rows)
             )
+        self._rows, self._shares_pictures = labelled, policy.shares_pictures
         super().__init__(policy, labelled, args, eval_rows=eval_rows, reward=reward)
+
+    def _sampler(self, length: int) -> Sampler[int]:
+        if not self._shares_pictures:
+            return super()._sampler(length)
+        pictures = [picture_of(row) for row in self._rows]
+        return WindowSampler(length, self.args.seed, self.current_epoch, pictures=pictures)
 
     def compute_loss(
         self,

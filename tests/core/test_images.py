@@ -316,7 +316,7 @@ def test_a_large_deep_or_transparent_picture_is_worked_on_in_strips(
         layered,
     ]
     whole = [load_image(picture).tobytes() for picture in pictures]
-    monkeypatch.setattr("cropzoom.images._STRIP_PIXELS", 64 * 5)
+    monkeypatch.setattr("cropzoom.pixels._STRIP_PIXELS", 64 * 5)
     assert [load_image(picture).tobytes() for picture in pictures] == whole
 
 

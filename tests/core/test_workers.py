@@ -225,7 +225,7 @@ def test_no_memory_is_not_called_a_broken_picture(monkeypatch: pytest.MonkeyPatc
     def full(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("cropzoom.images._upright_rgb", full)
+    monkeypatch.setattr("cropzoom.images.upright_rgb", full)
     data = io.BytesIO()
     PAGE.save(data, "PNG")
     report = Zoom(FixedCropper(), OPTIONS).crops(data.getvalue(), "?")[1]

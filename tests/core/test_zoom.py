@@ -278,7 +278,7 @@ def test_a_large_jpeg_is_predicted_small_and_cropped_in_full() -> None:
         {"padding": -1},
         {"min_crop_side": 2000},
         {"max_crop_side": True},
-        {"target_side": 0},
+        {"target_side": -1},
         {"label": 3},
         {"fetch_images": 1},
         {"fetch_timeout": 0},

@@ -64,8 +64,8 @@ def test_boxes_from_logits_by_hand() -> None:
     for side, index in enumerate((2, 0, 4, 1)):  # 13, 6, 25, 9 px
         edges[0, side, index] = 9.0
     box = nano_train.pointed_boxes(Pointing(cells, torch.zeros(1, 1), edges), 64, 48)
-    # As decoded at run time: 8 px more on each side, and within the page.
-    assert box[0].tolist() == pytest.approx([40 - 21, 24 - 14, 64, 24 + 17], abs=1e-3)
+    # As decoded at run time: grown by a twentieth, and 10 px on each side, within the page.
+    assert box[0].tolist() == pytest.approx([27 - 10.95, 18 - 10.375, 64, 33 + 10.375], abs=1e-3)
 
 
 def test_targets_point_into_the_region(batch) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,20 @@ def test_other_pages_of_a_batch_change_nothing(bundled: NanoPolicy, rows: list[R
         alone = bundled.sample(bundled.collate([row]), noise[index : index + 1])
         assert torch.equal(alone.actions[0], together.actions[index])
         assert torch.allclose(alone.boxes[0], together.boxes[index], atol=1e-6)
+
+
+def test_a_picture_is_encoded_once_for_its_rows(tiny: NanoPolicy, rows: list[Row]) -> None:
+    more = [replace(rows[0], question="Who sold it?"), *rows, replace(rows[0], question="phone")]
+    boxes = torch.tensor([[0.2, 0.3, 0.5, 0.4]] * len(more))
+    alone = torch.cat([tiny.nll(tiny.collate([row]), boxes[:1]) for row in more])
+    pictures = []
+    hook = tiny.net.pages.register_forward_pre_hook(
+        lambda _, inputs: pictures.append(len(inputs[0]))
+    )
+    together = tiny.nll(tiny.collate(more), boxes)
+    hook.remove()
+    assert sum(pictures) == len(rows)
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
 def test_boxes_are_grown_and_targets_are_shrunk(tiny: NanoPolicy) -> None:

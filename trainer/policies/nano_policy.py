@@ -66,11 +66,17 @@ class NanoCollator:
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
         """Returns image (B, 1, H, W) uint8, white beyond each own page; size (B, 2) int64, width
-        and height in px of the image at the top left; words (B, T, WORD_DIM); word_mask (B, T).
+        and height in px of the image at the top left; picture (B,) int64, the same number for rows
+        that hold the same image object; words (B, T, WORD_DIM); word_mask (B, T).
         """
         pages, sizes, words, masks = [], [], [], []
-        for row in rows:
-            pixels, size = preprocess(row.load(), self.spec, self.spec.longest_edge)
+        first: dict[int, int] = {}
+        pictures = [first.setdefault(id(row.image), index) for index, row in enumerate(rows)]
+        for index, row in enumerate(rows):
+            if pictures[index] == index:
+                pixels, size = preprocess(row.load(), self.spec, self.spec.longest_edge)
+            else:
+                pixels, size = pages[pictures[index]], sizes[pictures[index]]
             encoded, mask = encode_question(row.question, meanings=self.meanings)
             pages.append(pixels)
             sizes.append(size)
@@ -85,6 +91,7 @@ class NanoCollator:
         return {
             "image": torch.from_numpy(image),
             "size": torch.tensor(sizes),
+            "picture": torch.tensor(pictures),
             "words": torch.from_numpy(np.stack(words)),
             "word_mask": torch.from_numpy(np.stack(masks)),
         }
@@ -112,6 +119,7 @@ class NanoPolicy(Policy):
     """
 
     kind = "nano"
+    shares_pictures = True
     noise_length = FACTORS
     collate: NanoCollator
 
@@ -300,10 +308,15 @@ class NanoPolicy(Policy):
         cells, edges, absent, order = [], [], [], []
         numbers = torch.arange(count, device=size.device)
         for (width, height), members in groups.items():
+            # Each picture is encoded once, however many rows ask about it.
+            own_pictures = batch["picture"][members].tolist()
+            firsts = {picture: own_pictures.index(picture) for picture in own_pictures}
+            places = {picture: place for place, picture in enumerate(firsts)}
             pointing = self.net(
-                batch["image"][members, :, :height, :width].float(),
+                batch["image"][[members[at] for at in firsts.values()], :, :height, :width].float(),
                 batch["words"][members],
                 batch["word_mask"][members],
+                torch.tensor([places[picture] for picture in own_pictures], device=size.device),
             )
             # Out of the padded grid, into each page's own.
             wide, own = width // CELL, columns[members, None]

@@ -64,6 +64,7 @@ class Policy(nn.Module, ABC):
     Attributes:
         kind: "text", "pointer" or "nano".
         noise_length: uniform numbers that one sample takes, at most.
+        shares_pictures: rows of a batch about one picture cost little more than one of them.
         synced: every call of `sample` makes the same number of forward passes, as sharded weights
             (FSDP, ZeRO-3) need; costs a text policy its early stop.
         collate: rows -> tensors on the CPU, B rows first in each, so that a batch can be cut. A
@@ -74,6 +75,7 @@ class Policy(nn.Module, ABC):
     kind: ClassVar[str]
     noise_length: int
     synced: bool = False
+    shares_pictures: ClassVar[bool] = False
     collate: Callable[[Sequence[Row]], Batch]
 
     @abstractmethod
