@@ -91,7 +91,7 @@ def test_the_fused_decoder_is_used_and_says_the_same(full_text: Any, tmp_path: A
     shutil.copytree(full_text.folder, folder)
     manifest = json.loads((folder / "cropper.json").read_text())
     del manifest["graphs"]["decoder_model_box_fused"]
-    (folder / "cropper.json").write_text(json.dumps(manifest))
+    (folder / "cropper.json").write_text(json.dumps(sealed(manifest)))
     fused, portable = cropper_of(full_text), load_cropper(folder, device="cpu")
     data = (full_text.folder / "onnx/decoder_model_box_fused.onnx").read_bytes()
     assert b"GroupQueryAttention" in data
