@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from cropzoom.cropper.folder import Folder
 from cropzoom.cropper.manifest import MODEL_NAME, POINTER_NAME, Manifest, PointerManifest
-from cropzoom.cropper.nano.graphs import OUTPUTS, PAGE_OUTPUTS, QUESTION_INPUTS, load_graphs
 from cropzoom.cropper.nano.meanings import MEANINGS_NAME, Meanings
 from cropzoom.cropper.nano.nano_cropper import NanoCropper, decode, preprocess
+from cropzoom.cropper.nano.nano_graphs import OUTPUTS, PAGE_OUTPUTS, QUESTION_INPUTS, load_graphs
 from cropzoom.cropper.nano.phoc import MAX_WORDS, WORD_DIM, encode_question
 from cropzoom.export.build import make_cropper
 from cropzoom.export.ladder import Ladder, Rung, Sample, samples
