@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 from cropzoom import Box, CropperError, ImageError, OptionsError, load_cropper
 from cropzoom.cropper import Cropper
+from cropzoom.cropper.manifest import sealed
 from cropzoom.cropper.smolvlm.pointer_cropper import VlmPointerCropper
 from cropzoom.cropper.trace import Trace
 from cropzoom.export.ladder import Sample

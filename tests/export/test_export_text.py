@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
 from cropzoom import Box, load_cropper
+from cropzoom.cropper.manifest import sealed
 from cropzoom.cropper.smolvlm.text_cropper import TextCropper
 from cropzoom.cropper.trace import Trace
 from cropzoom.export.ladder import Sample
