@@ -50,7 +50,7 @@ def test_all_of_a_pictures_questions_at_once(form: str, crops: study.Crops) -> N
     figures = study.all_at_once(form, crops)
     assert figures["values inside"] >= 0.9
     assert figures["most crops beyond fields"] <= 0
-    assert figures["largest total area"] <= 0.15
+    assert figures["mean total area"] <= 0.15
 
 
 def test_what_survives() -> None:

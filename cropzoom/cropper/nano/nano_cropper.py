@@ -20,7 +20,7 @@ from PIL import Image
 from cropzoom.cropper.base import FolderCropper, check_k
 from cropzoom.cropper.folder import Folder
 from cropzoom.cropper.manifest import PointerManifest
-from cropzoom.cropper.nano.graphs import OUTPUTS, NanoGraphs, load_graphs
+from cropzoom.cropper.nano.nano_graphs import OUTPUTS, NanoGraphs, load_graphs
 from cropzoom.cropper.nano.phoc import encode_question
 from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
 from cropzoom.cropper.pointing import hold, point
