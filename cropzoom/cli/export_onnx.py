@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -77,6 +76,7 @@ def export_onnx(
     with Output(as_json) as output:
         require_export()
         from cropzoom.export import ExportOptions
+        from cropzoom.export.any_checkpoint import export_checkpoint
         from cropzoom.export.build import LadderError
 
         options = ExportOptions(
@@ -87,12 +87,6 @@ def export_onnx(
             name=name,
             version=version,
         )
-        loading = {
-            "longest_edge": longest_edge,
-            "base": base,
-            "capitalize": capitalize,
-        }
-        given = {key: value for key, value in loading.items() if value is not None}
         with output.progress() as bar:
             task = bar.add_task("Loading the policy", total=None)
 
@@ -100,8 +94,17 @@ def export_onnx(
                 bar.update(task, description=stage)
 
             try:
-                chosen = kind
-                ladder = _export(checkpoint, out, chosen, given, temperature, options, progress)
+                ladder = export_checkpoint(
+                    checkpoint,
+                    out,
+                    options,
+                    kind=kind,
+                    longest_edge=longest_edge,
+                    base=base,
+                    capitalize=capitalize,
+                    temperature=temperature,
+                    progress=progress,
+                )
             except LadderError as error:
                 _show(output, error.ladder)
                 if as_json:
@@ -132,71 +135,6 @@ def require_export() -> None:
                 f"exporting needs {package}: pip install 'cropzoom[export,cpu]' "
                 "(or gpu instead of cpu: they exclude each other)"
             ) from error
-
-
-def _export(
-    checkpoint: str,
-    out: Path,
-    kind: str | None,
-    given: dict[str, Any],
-    temperature: float,
-    options: Any,
-    progress: Callable[[str], None],
-) -> Ladder | None:
-    from cropzoom.errors import OptionsError
-    from cropzoom.export import export_policy
-    from cropzoom.trainer.nano.export import export_nano, load_checkpoint
-    from cropzoom.trainer.policies import load_policy
-    from cropzoom.trainer.policies.checkpoints import find_adapter
-    from cropzoom.trainer.policies.policy_folders import find_source, read_policy_file
-
-    run = (Path(checkpoint) / "checkpoint.pt").is_file()
-    folder = find_source(checkpoint)
-    said = read_policy_file(folder)
-    if run or (said is not None and said.kind == "nano"):
-        wrong = [*given, *(["kind"] if kind else [])]
-        if "longest_edge" in wrong:
-            wrong.remove("longest_edge")
-        if wrong or options.precision != "fp32":
-            raise OptionsError(
-                f"{checkpoint} is a nano, which is exported in fp32 and has no "
-                f"{', '.join(wrong) or 'other precision'}"
-            )
-        net: Any
-        net_options: dict[str, Any] = {}
-        if run:
-            net, training, meanings = load_checkpoint(Path(checkpoint))
-            net_options["meanings"] = meanings
-        else:
-            policy: Any = load_policy(checkpoint)
-            net, training = policy.net, {"checkpoint": folder.name}
-            net_options = {key: getattr(policy, key) for key in ("scale", "pad_px")}
-            if policy.price is not None:
-                net_options["price"] = policy.price
-            net_options["meanings"] = policy.collate.meanings
-            spec = policy.collate.spec
-            net_options |= {"longest_edge": spec.longest_edge, "max_upscale": spec.max_upscale}
-        made: Ladder | None = export_nano(
-            net,
-            out,
-            training,
-            name=options.name or "nano",
-            version=options.version,
-            temperature=temperature,
-            count=options.samples,
-            progress=progress,
-            **{**net_options, **{k: v for k, v in given.items() if k == "longest_edge"}},
-        )
-        return made
-    adapter = find_adapter(folder)
-    if said is None and adapter is not None and adapter.name == "roi":
-        given.setdefault("capitalize", True)
-    wanted = kind or (said.kind if said else "text")
-    if wanted == "text":
-        given["constrained"] = True
-    policy = load_policy(checkpoint, wanted, **given)
-    ladder: Ladder | None = export_policy(policy, out, checkpoint, options, progress)
-    return ladder
 
 
 def _show(output: Output, ladder: Ladder) -> None:

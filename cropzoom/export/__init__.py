@@ -93,7 +93,7 @@ def export_policy(
         "pointer": (write_pointer, verify_pointer),
     }
     if policy.kind not in kinds:
-        raise ExportError(f"a {policy.kind} policy is exported by `cropzoom export-onnx`")
+        raise ExportError(f"a {policy.kind} policy is exported by `export_checkpoint`")
     write_kind, verify_kind = kinds[policy.kind]
     options = options or ExportOptions()
     backbone = merged(policy)

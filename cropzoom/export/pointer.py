@@ -29,9 +29,9 @@ from cropzoom.cropper.smolvlm.pointer_cropper import INPUTS, OUTPUTS, VlmPointer
 from cropzoom.cropper.smolvlm.vlm_spec import FUSED_POINTER, POINTER, TOKENIZER_NAME
 from cropzoom.errors import ExportError
 from cropzoom.export.example_inputs import example_tiles
-from cropzoom.export.graphs import Language, Vision, export_module, halved
 from cropzoom.export.ladder import Ladder, Rung, Sample, Worst
 from cropzoom.export.text import image_spec, prompt_spec
+from cropzoom.export.vlm_graphs import Language, Vision, export_module, halved
 from cropzoom.export.weights import GraphWriter
 from cropzoom.geometry import Box
 

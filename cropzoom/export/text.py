@@ -19,14 +19,14 @@ from cropzoom.cropper.smolvlm.vlm_spec import (
     VISION,
 )
 from cropzoom.errors import ExportError
-from cropzoom.export.graphs import (
+from cropzoom.export.quantize import quantized
+from cropzoom.export.vlm_graphs import (
     embeddings_graph,
     export_decoder,
     export_vision,
     halved,
     without_output,
 )
-from cropzoom.export.quantize import quantized
 from cropzoom.export.weights import GraphWriter
 
 if TYPE_CHECKING:

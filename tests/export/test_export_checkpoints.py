@@ -173,7 +173,7 @@ def test_policies_that_are_no_reference_are_refused(
         policy = load_policy(idefics3_checkpoint, "text", **options)
         with pytest.raises(ExportError, match=message):
             export_policy(policy, tmp_path / "out")
-    with pytest.raises(ExportError, match="exported by `cropzoom export-onnx`"):
+    with pytest.raises(ExportError, match="exported by `export_checkpoint`"):
         export_policy(load_policy("nano"), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

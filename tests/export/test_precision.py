@@ -80,7 +80,7 @@ def test_int8_by_the_numbers(full_text: Any, tmp_path: Path) -> None:
 
 
 def test_rotary_frequencies_stay_exact(full_text: Any) -> None:
-    from cropzoom.export.graphs import halved
+    from cropzoom.export.vlm_graphs import halved
 
     half = halved(full_text.policy.backbone)
     frequencies = dict(half.named_buffers())["model.text_model.rotary_emb.inv_freq"]

@@ -13,10 +13,11 @@ torch = pytest.importorskip("torch")
 
 from cropzoom import load_cropper
 from cropzoom.cropper.nano.meanings import Meanings
+from cropzoom.export import nano as nano_export
 from cropzoom.export.build import LadderError
-from cropzoom.trainer.nano import export as nano_export
 from cropzoom.trainer.nano import train as nano_train
 from cropzoom.trainer.nano.batches import Batches, cell_cover, edge_bins, make_batch
+from cropzoom.trainer.nano.checkpoint import load_checkpoint
 from cropzoom.trainer.nano.nano_losses import pointing_losses, reading_losses
 from cropzoom.trainer.nano.network import EDGE_BINS, Nano, NanoConfig, Pointing, undilated
 from cropzoom.trainer.nano.pages import PageOptions, render_page
@@ -162,7 +163,7 @@ def test_a_run_resumes_and_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
     assert [json.loads(r)["step"] for r in (tmp_path / "b/log.jsonl").open()] == [2, 4]
 
-    net, training, _ = nano_export.load_checkpoint(tmp_path / "a")
+    net, training, _ = load_checkpoint(tmp_path / "a")
     meanings = Meanings(["total", "date"], np.eye(2, TINY.meaning, dtype=np.int8) * 127)
     ladder = nano_export.export_nano(net, tmp_path / "out", training, meanings=meanings, count=2)
     assert ladder is not None and ladder.passed and len(ladder.boxes) == 2

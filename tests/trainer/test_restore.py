@@ -18,7 +18,7 @@ from cropzoom.cropper.folder import find_folder
 from cropzoom.cropper.manifest import PointerManifest, read_manifest
 from cropzoom.cropper.nano.phoc import encode_question
 from cropzoom.errors import CropperError
-from cropzoom.trainer.nano.export import largest_difference
+from cropzoom.export.nano import largest_difference
 from cropzoom.trainer.nano.network import Nano
 from cropzoom.trainer.nano.pages import PageOptions, render_page
 from cropzoom.trainer.nano.restore import restore

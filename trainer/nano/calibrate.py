@@ -29,8 +29,8 @@ from cropzoom.cropper.nano.phoc import encode_question
 from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
 from cropzoom.geometry import Box
 
+from .checkpoint import load_checkpoint
 from .decoding import LONGEST_EDGE, MAX_UPSCALE, PAD_PX, PRICE, SCALE
-from .export import load_checkpoint
 from .network import CELL, EDGE_BINS, Nano
 from .pages import Page, PageOptions, render_page
 from .real_pages import plain_page

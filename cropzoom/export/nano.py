@@ -1,7 +1,4 @@
-"""A nano net as a verified cropper folder: what `cropzoom export-onnx` does with one.
-
-cropzoom export-onnx runs/nano cropzoom/cropper/bundled/nano --temperature 0.6
-"""
+"""A nano net as a verified cropper folder."""
 
 from __future__ import annotations
 
@@ -24,9 +21,8 @@ from cropzoom.cropper.nano.phoc import MAX_WORDS, WORD_DIM, encode_question
 from cropzoom.export.build import make_cropper
 from cropzoom.export.ladder import Ladder, Rung, Sample, samples
 from cropzoom.export.weights import forget_origin
-
-from .decoding import LONGEST_EDGE, MAX_UPSCALE, PAD_PX, PRICE, SCALE
-from .network import CELL, EDGE_BINS, Nano, NanoConfig, View
+from cropzoom.trainer.nano.decoding import LONGEST_EDGE, MAX_UPSCALE, PAD_PX, PRICE, SCALE
+from cropzoom.trainer.nano.network import CELL, EDGE_BINS, Nano, View
 
 TOLERANCE = 2e-3
 """Largest difference of a logit between torch and ONNX Runtime that still counts as the same."""
@@ -61,41 +57,6 @@ class QuestionGraph(nn.Module):
         """The maps of `View`, (1, T, WORD_DIM + meaning), (1, T) -> logits of `Pointing`."""
         asked = self.questions(words, word_mask)
         return tuple(self.pointer(View(look, kinds, embedding), None, asked))
-
-
-def load_checkpoint(folder: Path) -> tuple[Nano, dict[str, Any], Meanings | None]:
-    """The averaged weights of a training folder, in eval mode, its record, and its words' meanings.
-
-    The record is what the manifest will tell, from the checkpoint itself: steps, minutes, the
-    arguments of every start of the run, and the cropper it started from with that one's record.
-    """
-    state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location="cpu")
-    net = Nano(NanoConfig(**state["config"]))
-    weights = {
-        k.removeprefix("module."): v for k, v in state["mean"].items() if k.startswith("module.")
-    }
-    net.load_state_dict(weights)
-    arguments = state.get("arguments", {})
-    table = arguments.get("meanings")
-    meanings = Meanings.parse(Path(table).read_bytes()) if table else None
-    record = {
-        "recipe": "python -m cropzoom.trainer.nano.train",
-        "step": state["step"],
-        "minutes": round(state["seconds"] / 60, 1),
-        "arguments": _plain(arguments),
-        "earlier": [_plain(earlier) for earlier in state.get("earlier", [])],
-        "from": state.get("parent") or "random weights",
-    }
-    return net.eval(), record, meanings
-
-
-def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments that were given, and of folders only the names: their places tell nobody else."""
-    return {
-        key: Path(value).name if isinstance(value, str) else value
-        for key, value in arguments.items()
-        if value is not None and key not in ("folder", "workers", "threads", "every")
-    }
 
 
 def write_graphs(net: Nano, folder: Path, meaning: int) -> None:
