@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 from cropzoom import Box, CropperError, ImageError, OptionsError, load_cropper
 from cropzoom.cropper import Cropper
+from cropzoom.cropper.manifest import sealed
 from cropzoom.cropper.smolvlm.pointer_cropper import VlmPointerCropper
 from cropzoom.cropper.trace import Trace
 from cropzoom.export.ladder import Sample
@@ -79,7 +80,7 @@ def test_the_portable_graph_says_the_same(full_pointer: Any, tmp_path: Path) -> 
     shutil.copytree(full_pointer.folder, folder)
     manifest = json.loads((folder / "cropper.json").read_text())
     del manifest["graphs"]["pointer_model_fused"]
-    (folder / "cropper.json").write_text(json.dumps(manifest))
+    (folder / "cropper.json").write_text(json.dumps(sealed(manifest)))
     fused, portable = cropper_of(full_pointer.folder), cropper_of(folder)
     for name, inside in (("pointer_model_fused", True), ("pointer_model", False)):
         data = (full_pointer.folder / "onnx" / f"{name}.onnx").read_bytes()
@@ -155,7 +156,7 @@ def test_a_wrong_manifest_is_refused(
     shutil.copytree(full_pointer.folder, folder)
     manifest = json.loads((folder / "cropper.json").read_text())
     change(manifest)
-    (folder / "cropper.json").write_text(json.dumps(manifest))
+    (folder / "cropper.json").write_text(json.dumps(sealed(manifest)))
     with pytest.raises(CropperError, match=message):
         load_cropper(folder)
 

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 
 from cropzoom import Box, load_cropper
+from cropzoom.cropper.manifest import sealed
 from cropzoom.cropper.smolvlm.text_cropper import TextCropper
 from cropzoom.cropper.trace import Trace
 from cropzoom.export.ladder import Sample
@@ -91,7 +92,7 @@ def test_the_fused_decoder_is_used_and_says_the_same(full_text: Any, tmp_path: A
     shutil.copytree(full_text.folder, folder)
     manifest = json.loads((folder / "cropper.json").read_text())
     del manifest["graphs"]["decoder_model_box_fused"]
-    (folder / "cropper.json").write_text(json.dumps(manifest))
+    (folder / "cropper.json").write_text(json.dumps(sealed(manifest)))
     fused, portable = cropper_of(full_text), load_cropper(folder, device="cpu")
     data = (full_text.folder / "onnx/decoder_model_box_fused.onnx").read_bytes()
     assert b"GroupQueryAttention" in data
