@@ -80,14 +80,14 @@ def test_greek_and_cyrillic_letters_are_told_apart() -> None:
 
 
 def test_a_long_prompt_keeps_its_question() -> None:
-    prompt = "You are a helpful assistant. " * 20 + "What is the invoice number of order 4471?"
+    prompt = "You are a helpful assistant. " * 40 + "What is the invoice number of order 4471?"
     words = question_words(prompt)
     assert len(words) == MAX_WORDS
     assert words[-4:] == ["invoice", "number", "order", "4471"]
 
 
 def test_a_question_of_stop_words_alone_is_kept() -> None:
-    assert question_words("is it " * 30) == ["is", "it"] * (MAX_WORDS // 2)
+    assert question_words("is it " * 50) == ["is", "it"] * (MAX_WORDS // 2)
 
 
 @given(st.text(max_size=300))
@@ -152,3 +152,15 @@ def test_a_pasted_blob_does_not_hide_the_question() -> None:
     words = question_words("What is the due date? " + "QUJD" * 75_000)
     assert words[:5] == ["what", "is", "the", "due", "date"]
     assert len(words[5]) == MAX_LETTERS
+
+
+def test_the_sheet_that_is_asked_about_is_not_what_is_asked_for() -> None:
+    assert question_words("What is the due date on the invoice?") == [
+        "what",
+        "is",
+        "the",
+        "due",
+        "date",
+    ]
+    assert question_words("When is the date of the invoice?")[-1] == "invoice"
+    assert question_words("What is the number on the invoice?")[-1] == "invoice"

@@ -58,6 +58,26 @@ _STOP_WORDS = frozenset({
 # fmt: on
 
 
+# What a question is about as a whole, where it says so; and what only asks.
+_SHEETS = frozenset(
+    [
+        "bill",
+        "document",
+        "form",
+        "image",
+        "invoice",
+        "letter",
+        "page",
+        "photo",
+        "picture",
+        "receipt",
+        "scan",
+        "screenshot",
+    ]
+)
+_ASKING = frozenset(["how", "many", "much", "what", "when", "where", "which", "who", "whose"])
+
+
 def fold(text: str) -> str:
     """Lower case without diacritics: 'Zürich' -> 'zurich'."""
     if text.isascii():
@@ -116,12 +136,22 @@ def question_words(question: str, most: int = MAX_WORDS) -> list[str]:
     """The at most `most` folded words by which a question is known to the model.
 
     A longer question loses its stop words first; then its last words are kept, since a prompt's
-    question stands at its end.
+    question stands at its end. "on the invoice" at the end tells where to look, not for what: it is
+    left out, so that "the due date on the invoice" is not taken for the invoice's date.
     """
-    words = split_words(question)
+    words = _without_place(split_words(question))
     if len(words) > most:
         words = [word for word in words if word not in _STOP_WORDS] or words
     return words[-most:]
+
+
+def _without_place(words: list[str]) -> list[str]:
+    """Drop "on the receipt" at the end, where at least two words that name something are left."""
+    if len(words) < 3 or words[-1] not in _SHEETS or words[-2] not in ("the", "this"):
+        return words
+    rest = words[:-3]
+    names = [word for word in rest if word not in _STOP_WORDS and word not in _ASKING]
+    return rest if words[-3] in ("on", "in", "from") and len(names) >= 2 else words
 
 
 def encode_question(
