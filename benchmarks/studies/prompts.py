@@ -10,7 +10,7 @@ at least .9, or shows the value. Then all questions of each picture are asked in
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
@@ -121,6 +121,20 @@ def all_at_once(form: str, crops: Crops) -> dict[str, Any]:
         "largest total area": max(areas),
         "lost": lost,
     }
+
+
+def tables(results: Mapping[str, Any]) -> dict[str, str]:
+    """The page's table of several fields in one prompt, `study_tables.py` puts it there."""
+    rows = [
+        "| | values inside a crop | most crops beyond fields | mean area | largest area |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    rows += [
+        f"| {form} | {row['values inside']:.0%} | {row['most crops beyond fields']} | "
+        f"{row['mean total area']:.1%} | {row['largest total area']:.1%} |"
+        for form, row in results["all at once"].items()
+    ]
+    return {"several fields": "\n".join(rows)}
 
 
 def main(

@@ -111,9 +111,10 @@ def _export_nano(
             "meanings": policy.collate.meanings,
             "longest_edge": spec.longest_edge,
             "max_upscale": spec.max_upscale,
+            "price": policy.price,
+            "quantile": policy.quantile,
+            "join": policy.join,
         }
-        if policy.price is not None:
-            settings["price"] = policy.price
     if longest_edge is not None:
         settings["longest_edge"] = longest_edge
     ladder: Ladder | None = export_nano(

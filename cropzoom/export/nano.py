@@ -157,7 +157,9 @@ def export_nano(
     longest_edge: int = LONGEST_EDGE,
     max_upscale: float = MAX_UPSCALE,
     meanings: Meanings | None = None,
-    price: float = PRICE,
+    price: float | None = PRICE,
+    quantile: float = 0.7,
+    join: float | None = None,
     scale: float = SCALE,
     pad_px: float = PAD_PX,
     temperature: float = 1.0,
@@ -175,6 +177,7 @@ def export_nano(
         max_upscale: how much smaller images are enlarged at most, up to `longest_edge`.
         meanings: of words, for a net that was trained with them.
         price, scale, pad_px, temperature: see `DecodeSpec`; chosen by calibrate.py.
+        quantile, join: of boxes at the edges' quantile, where `price` is None.
         count: bundled questions to verify on; 0 not to verify.
         progress: told of each stage.
 
@@ -182,6 +185,9 @@ def export_nano(
         ExportError: the folder can't be written.
         LadderError: ONNX Runtime's answers differ from torch's.
     """
+
+    boxes = {"quantile": quantile, "join": join} if price is None else {"price": price}
+    boxes = {name: value for name, value in boxes.items() if value is not None}
 
     def write(folder: Path) -> dict[str, Any]:
         progress("Exporting nano")
@@ -207,7 +213,7 @@ def export_nano(
             },
             "bins": {"cell": CELL, "edge": list(EDGE_BINS)},
             "decode": {
-                "price": price,
+                **boxes,
                 "scale": scale,
                 "pad_px": pad_px,
                 "temperature": temperature,

@@ -356,7 +356,8 @@ class Pointer(nn.Module):
         more = 3 * c.senses + 2 * c.kinds + 3
         self.more = nn.Conv2d(more, c.point, (3, 3), (2, 1), (1, 1))
         nn.init.zeros_(self.more.weight)
-        nn.init.zeros_(self.more.bias)
+        if self.more.bias is not None:
+            nn.init.zeros_(self.more.bias)
         self.enter = _conv(maps + 32, c.point, (3, 1), (2, 1))
         self.blocks = nn.ModuleList([_Strip(c.point, c.point, d) for d in (1, 2, 4, 1, 2)])
         self.cell = nn.Conv2d(c.point, 1, 1)

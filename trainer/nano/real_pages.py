@@ -299,21 +299,21 @@ def _ask(rng: random.Random, picture: RealPicture, canvas: Canvas, most: int) ->
     questions = []
     for field in rows + lines:
         region = union(field.key_box, field.value_box)
-        asked = phrases.in_prompt(rng, field.questions[0])
-        questions.append(Question(asked, field.value, region, field.key_box, field.value_box))
+        wording = phrases.in_prompt(rng, field.questions[0])
+        questions.append(Question(wording, field.value, region, field.key_box, field.value_box))
     text = " ".join(word.text for word in canvas.words).lower()
-    asked = []
+    missing: list[str] = []
     if rng.random() < 0.6 and len(canvas.words) > 3:
         pattern, concept = rng.choice(ABSENT)
         if concept in phrases.concepts() and not pattern.search(text):
-            asked.append(phrases.ask(rng, concept))
+            missing.append(phrases.ask(rng, concept))
     if rng.random() < 0.4:
-        asked.append(rng.choice(OTHERS))
+        missing.append(rng.choice(OTHERS))
     # A window without a row's answer: the same question has no answer there.
     shown = {f.value_kind for f in canvas.fields if f.kind == "row"}
     for row in picture.rows:
         hidden = row.kind in ("address", "date", "total") and row.kind not in shown
         if hidden and row.answer[:6].lower() not in text and rng.random() < 0.2:
-            asked.append(row.question)
-    absent = [Question(phrases.in_prompt(rng, q), "", None, None, None) for q in asked]
+            missing.append(row.question)
+    absent = [Question(phrases.in_prompt(rng, q), "", None, None, None) for q in missing]
     return questions + absent

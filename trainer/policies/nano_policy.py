@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -69,7 +70,9 @@ class NanoCollator:
         and height in px of the image at the top left; picture (B,) int64, the same number for rows
         that hold the same image object; words (B, T, WORD_DIM); word_mask (B, T).
         """
-        pages, sizes, words, masks = [], [], [], []
+        pages: list[npt.NDArray[np.uint8]] = []
+        sizes: list[tuple[int, int]] = []
+        words, masks = [], []
         first: dict[int, int] = {}
         pictures = [first.setdefault(id(row.image), index) for index, row in enumerate(rows)]
         for index, row in enumerate(rows):
