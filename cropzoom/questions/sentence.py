@@ -245,7 +245,8 @@ def _whole(words: Words, asks: bool) -> bool:
     if asks and _what_it_shows(names) and not vocabulary.PICTURE.isdisjoint(names):
         return True
     for number, name in enumerate(names[:12]):
-        if name not in vocabulary.WHOLE:
+        # Dutch "vat ... samen" sums up; alone it is a tax.
+        if name not in vocabulary.WHOLE or (name == "vat" and "samen" not in names):
             if name not in _BEFORE_WHOLE:
                 return False
             continue

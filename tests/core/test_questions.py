@@ -356,3 +356,14 @@ def test_a_megabyte_takes_no_longer_than_a_page(text: Callable[[int], str]) -> N
 
     # Quadratic time would make it 10,000 times as long.
     assert seconds(1_000_000) < 20 * seconds(10_000) + 0.05
+
+
+@pytest.mark.parametrize("text", ["And the VAT?", "And what is the VAT?"])
+def test_a_tax_is_no_dutch_verb(text: str) -> None:
+    turns = [Turn("user", ("What is the total?",), 1), Turn("assistant", ("42",), 0)]
+    (question,) = asking([*turns, Turn("user", (text,), 0)], 2).questions
+    assert question.lower() == "what is the vat?"
+
+
+def test_a_dutch_summary_is_of_the_whole_picture() -> None:
+    assert asking([Turn("user", ("Vat dit document samen.",), 1)], 0).questions == ()
