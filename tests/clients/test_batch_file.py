@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Environments with other versions of a client have neither.
+pytest.importorskip("typer")
+pytest.importorskip("onnxruntime")
+
 from typer.testing import CliRunner
 from wrapping import OPTIONS, FixedCropper, chat_image, chat_text, crop_of, marked, uri, user
 
