@@ -13,7 +13,7 @@ from openai._resource import AsyncAPIResource, SyncAPIResource
 from openai.resources.chat import AsyncChat, Chat
 
 from cropzoom.clients import CropZoom
-from cropzoom.clients.addresses import image_url
+from cropzoom.clients.addresses import image_url, question_messages
 from cropzoom.clients.controller import Call, Controller
 from cropzoom.clients.openai_streams import guarded, guarded_async
 from cropzoom.clients.stainless import AsyncRequests, Requests, with_state, wrapped_copy
@@ -220,16 +220,3 @@ def _check_ask(kwargs: Mapping[str, Any]) -> None:
         raise RequestError("ask() returns the whole answer; use client.chat(stream=True, ...)")
     if "messages" in kwargs:
         raise RequestError("ask() makes the messages itself; use client.chat(messages=...)")
-
-
-def question_messages(url: str, question: str) -> list[dict[str, Any]]:
-    """Return the messages of a question about a picture, for chat completions."""
-    return [
-        {
-            "role": "user",
-            "content": [
-                {"type": "image_url", "image_url": {"url": url}},
-                {"type": "text", "text": question},
-            ],
-        }
-    ]
