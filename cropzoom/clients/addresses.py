@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 from PIL import Image
 
@@ -26,6 +27,19 @@ def image_url(image: ImageSource) -> str:
     buffer = io.BytesIO()
     upright.save(buffer, "PNG")
     return Encoded(buffer.getvalue(), "image/png", *upright.size).data_uri()
+
+
+def question_messages(url: str, question: str) -> list[dict[str, Any]]:
+    """Return the messages of a question about a picture, for chat completions."""
+    return [
+        {
+            "role": "user",
+            "content": [
+                {"type": "image_url", "image_url": {"url": url}},
+                {"type": "text", "text": question},
+            ],
+        }
+    ]
 
 
 def is_data(address: str) -> bool:

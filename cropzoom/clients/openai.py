@@ -13,7 +13,7 @@ from openai._resource import AsyncAPIResource, SyncAPIResource
 from openai.resources.chat import AsyncChat, Chat
 
 from cropzoom.clients import CropZoom
-from cropzoom.clients.addresses import image_url
+from cropzoom.clients.addresses import image_url, question_messages
 from cropzoom.clients.controller import Call, Controller
 from cropzoom.clients.copies import with_state
 from cropzoom.clients.one_question import Asks, AsyncAsks, Form
@@ -24,19 +24,6 @@ from cropzoom.errors import ClientError
 _T = TypeVar("_T")
 
 _RESOURCES = (SyncAPIResource, AsyncAPIResource)
-
-
-def question_messages(url: str, question: str) -> list[dict[str, Any]]:
-    """Return the messages of a question about a picture, for chat completions."""
-    return [
-        {
-            "role": "user",
-            "content": [
-                {"type": "image_url", "image_url": {"url": url}},
-                {"type": "text", "text": question},
-            ],
-        }
-    ]
 
 
 _FORM = Form(
