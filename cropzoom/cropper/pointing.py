@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,24 +16,51 @@ _Doubles = npt.NDArray[np.float64]
 _Sides: TypeAlias = tuple[float, float, float, float]
 
 
-def point(
-    cells: Floats,
-    absent: float,
-    edges: Floats,
-    xs: Floats,
-    ys: Floats,
-    reach: Sequence[float],
-    quantile: float,
-    temperature: float,
-    finish: Callable[[float, float, float, float], Box],
-    k: int,
-    join: float | None = None,
-) -> list[Crop]:
+@dataclass(frozen=True)
+class Pointing:
+    """What a model says of one picture, and in which unit.
+
+    Attributes:
+        cells: (rows, columns) logits.
+        absent: logit of "nothing here answers"; -inf where a model has none.
+        edges: (4, K, rows, columns) logits of the distances from a cell's centre to the left, top,
+            right and bottom.
+        xs, ys: (columns,) and (rows,): centres of the cells, in a unit of the caller's.
+        size: width and height of the picture, in that unit.
+        reach: K distances, ascending, in that unit.
+        temperature: > 0; divides the logits before the confidence is taken.
+        finish: makes the box of left, top, right and bottom in that unit, which may lie outside
+            the image.
+    """
+
+    cells: Floats
+    absent: float
+    edges: Floats
+    xs: Floats
+    ys: Floats
+    size: tuple[float, float]
+    reach: Sequence[float]
+    temperature: float
+    finish: Callable[[float, float, float, float], Box]
+
+    def chances(self) -> tuple[_Doubles, _Doubles]:
+        """Share of each cell, as the model gives it and as it is believed; both (rows, columns)."""
+        logits, t = self.cells.astype(np.float64), self.temperature
+        return _softmax_with(logits, self.absent), _softmax_with(logits / t, self.absent / t)
+
+    def inside(self, box: _Sides) -> npt.NDArray[np.bool_]:
+        """Cells whose centres a box has, (rows, columns)."""
+        x0, y0, x1, y1 = box
+        across, down = (self.xs >= x0) & (self.xs <= x1), (self.ys >= y0) & (self.ys <= y1)
+        return np.outer(down, across)
+
+
+def point(model: Pointing, k: int, quantile: float, join: float | None = None) -> list[Crop]:
     """Turn a model's output into at most `k` boxes, best first.
 
     The best cell is found in two steps: the 3x3 neighbourhood with the most probability, then the
     likeliest cell in it; so one sharp stray cell does not win over a broad peak. Each edge lies at
-    the `quantile` of its distance. The confidence is the probability, at `temperature`, of the
+    the `quantile` of its distance. The confidence is the probability, at the temperature, of the
     cells whose centres are inside that box; what the model puts on "absent" is missing from it.
     For the next box, cells inside earlier ones count as empty.
 
@@ -42,70 +70,45 @@ def point(
     reaches back to the first one's cell.
 
     Args:
-        cells: (rows, columns) logits.
-        absent: logit of "nothing here answers"; -inf where a model has none.
-        edges: (4, K, rows, columns) logits of the distances from a cell's centre to the left, top,
-            right and bottom.
-        xs, ys: (columns,) and (rows,): centres of the cells, in a unit of the caller's.
-        reach: K distances, ascending, in that unit.
-        quantile: of each edge's distribution, in (0, 1).
-        temperature: > 0; divides the logits before the confidence is taken.
-        finish: makes the box of left, top, right and bottom in that unit, which may lie outside
-            the image.
+        model: what it says.
         k: most boxes.
+        quantile: of each edge's distribution, in (0, 1).
         join: > 0; None for never.
     """
+    xs, ys = model.xs, model.ys
 
     def box_at(row: int, column: int) -> _Sides:
         left, top, right, bottom = (
-            reach[_at_quantile(logit, quantile)]
-            for logit in edges[:, :, row, column].astype(np.float64)
+            model.reach[_at_quantile(logit, quantile)]
+            for logit in model.edges[:, :, row, column].astype(np.float64)
         )
         x, y = float(xs[column]), float(ys[row])
         return x - left, y - top, x + right, y + bottom
 
-    def inside(box: _Sides) -> npt.NDArray[np.bool_]:
-        x0, y0, x1, y1 = box
-        return np.outer((ys >= y0) & (ys <= y1), (xs >= x0) & (xs <= x1))
-
-    logits = cells.astype(np.float64)
-    chance = _softmax_with(logits, absent)
-    mass = _softmax_with(logits / temperature, absent / temperature)
+    chance, mass = model.chances()
     crops: list[Crop] = []
     for _ in range(k):
         row, column = _peak(chance)
         if chance[row, column] <= 0:
             break
         box = box_at(row, column)
-        held = inside(box)
+        held = model.inside(box)
         rest = np.where(held, 0.0, chance)
         other = _peak(rest)
         if join is not None and rest[other] > 0:
             second = box_at(*other)
             back = second[0] <= xs[column] <= second[2] and second[1] <= ys[row] <= second[3]
-            if back and rest[inside(second)].sum() >= join * chance[held].sum():
+            if back and rest[model.inside(second)].sum() >= join * chance[held].sum():
                 low, high = np.minimum(box, second), np.maximum(box, second)
                 box = float(low[0]), float(low[1]), float(high[2]), float(high[3])
-                held = inside(box)
+                held = model.inside(box)
         confidence = min(1.0, float(mass[held].sum()))
         chance[held] = mass[held] = 0.0
-        crops.append(Crop(finish(*box), confidence))
+        crops.append(Crop(model.finish(*box), confidence))
     return crops
 
 
-def hold(
-    cells: Floats,
-    absent: float,
-    edges: Floats,
-    xs: Floats,
-    ys: Floats,
-    reach: Sequence[float],
-    price: float,
-    temperature: float,
-    size: tuple[float, float],
-    finish: Callable[[float, float, float, float], Box],
-    k: int,
-) -> list[Crop]:
+def hold(model: Pointing, k: int, price: float) -> list[Crop]:
     """Turn a model's output into at most `k` boxes that hold the whole answer, best first.
 
     Each cell tells, with its own probability, how far it is to the four edges of the answer if the
@@ -113,34 +116,26 @@ def hold(
     that single cells suggest, small and ample ones, and of those round any two of them, the one is
     taken whose chance, as a share of what all cells have, less `price` times its share of the
     picture is highest. A label and a value far away from it, both pointed at, end up in one box
-    where the row between them is cheap. The confidence is that chance at `temperature`; what the
+    where the row between them is cheap. The confidence is that chance at the temperature; what the
     model puts on "absent" is missing from it.
 
     Args:
-        cells: (rows, columns) logits.
-        absent: logit of "nothing here answers"; -inf where a model has none.
-        edges: (4, K, rows, columns) logits of the distances from a cell's centre to the left, top,
-            right and bottom.
-        xs, ys: (columns,) and (rows,): centres of the cells, in a unit of the caller's.
-        reach: K distances, ascending, in that unit.
-        price: > 0; chance that a box must win for each picture's worth of area.
-        temperature: > 0; divides the logits before the confidence is taken.
-        size: width and height of the picture, in that unit.
-        finish: makes the box of left, top, right and bottom in that unit, which may lie outside
-            the image.
+        model: what it says.
         k: most boxes.
+        price: > 0; chance that a box must win for each picture's worth of area.
     """
-    logits = cells.astype(np.float64)
-    chance = _softmax_with(logits, absent)
-    mass = _softmax_with(logits / temperature, absent / temperature)
-    whole, apart = float(chance.sum()), np.asarray(reach, np.float64)
+    chance, mass = model.chances()
+    size, whole, apart = model.size, float(chance.sum()), np.asarray(model.reach, np.float64)
     crops: list[Crop] = []
     for _ in range(k):
         if chance.max() <= 1e-9 * whole:
             break
         best = _likeliest(chance)
-        at_x, at_y = xs[best[1]].astype(np.float64), ys[best[0]].astype(np.float64)
-        within = _cumulated(edges[:, :, best[0], best[1]].astype(np.float64))
+        at_x, at_y = (
+            centres[at].astype(np.float64)
+            for centres, at in ((model.xs, best[1]), (model.ys, best[0]))
+        )
+        within = _cumulated(model.edges[:, :, best[0], best[1]].astype(np.float64))
         boxes = _pairs(_suggestions(within[:, :, :_SUGGESTING], at_x, at_y, apart, price, size))
         holds = _chances(boxes, within, at_x, at_y, apart)
         likely = chance[best]
@@ -149,8 +144,8 @@ def hold(
         chosen = int(np.argmax(holds @ likely / likely.sum() - price * area))
         x0, y0, x1, y1 = boxes[chosen].tolist()
         confidence = min(1.0, float(holds[chosen] @ mass[best]))
-        crops.append(Crop(finish(x0, y0, x1, y1), confidence))
-        held = np.outer((ys >= y0) & (ys <= y1), (xs >= x0) & (xs <= x1))
+        crops.append(Crop(model.finish(x0, y0, x1, y1), confidence))
+        held = model.inside((x0, y0, x1, y1))
         chance[held] = mass[held] = 0.0
     return crops
 

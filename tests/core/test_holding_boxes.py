@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cropzoom.cropper.nano.meanings import Meanings
 from cropzoom.cropper.nano.phoc import WORD_DIM, encode_question
-from cropzoom.cropper.pointing import hold
+from cropzoom.cropper.pointing import Pointing, hold
 from cropzoom.geometry import Box, Crop
 
 REACH = (4.0, 8.0, 16.0, 32.0, 64.0)
@@ -23,7 +23,7 @@ def held(
     def finish(x0: float, y0: float, x1: float, y1: float) -> Box:
         return Box.ordered(x0 / SIZE[0], y0 / SIZE[1], x1 / SIZE[0], y1 / SIZE[1])
 
-    return hold(cells, absent, edges, XS, YS, REACH, price, 1.0, SIZE, finish, k)
+    return hold(Pointing(cells, absent, edges, XS, YS, SIZE, REACH, 1.0, finish), k, price)
 
 
 def logits(**places: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
