@@ -55,7 +55,7 @@ def _party(
     firm = sheet.pen.fit(font, values.company(sheet.language), room) or "A & B"
     firm_box = sheet.write(left, firm, font)
     english = sheet.language == "en"
-    own = (
+    own: tuple[str, ...] = (
         (f"Who is the {name}?", f"name of the {name}", f"What is the {name}'s name?")
         if english
         else ()
