@@ -3,6 +3,8 @@
 The rules are data, in `models.json`: each has a pattern for names, a way of resizing, its numbers,
 and the page or config they are from with the date it was read. `sight` applies them.
 
+What a million tokens cost is in `prices.json`, likewise; `price_of` looks it up.
+
 Tokens are those of the picture alone, as the provider bills them or as the open model's processor
 lays them out, without the few tokens of the message around it.
 """
@@ -37,6 +39,8 @@ class Rule:
         source: address of the page or config that says so.
         date: when it was read, YYYY-MM-DD.
         known: False for the guess that stands for models of no known family.
+        note: what of it the provider does not say itself, and where that is from; empty where the
+            source says it all.
     """
 
     family: str
@@ -46,6 +50,7 @@ class Rule:
     source: str
     date: str
     known: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,38 @@ def rules() -> tuple[Rule, ...]:
     """Return all rules, in the order in which names are tried."""
     text = (Path(__file__).parent / "models.json").read_text(encoding="utf-8")
     return tuple(Rule(**row) for row in json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a provider asks for, below any surcharge for long prompts, without any discount.
+
+    Args:
+        pattern: regular expression, searched for in a lower-case model name.
+        prompt, completion: dollars per million tokens; pictures count as prompt.
+        source: address of the page or table that says so.
+        date: when it was read, YYYY-MM-DD.
+    """
+
+    pattern: str
+    prompt: float
+    completion: float
+    source: str
+    date: str
+
+
+@lru_cache(maxsize=512)
+def price_of(model: str | None) -> Price | None:
+    """Return what a model's tokens cost, None where that is not known; `prices.json` has them."""
+    name = (model or "").lower()
+    return next((price for price in prices() if re.search(price.pattern, name)), None)
+
+
+@lru_cache(maxsize=1)
+def prices() -> tuple[Price, ...]:
+    """Return all prices, in the order in which names are tried."""
+    text = (Path(__file__).parent / "prices.json").read_text(encoding="utf-8")
+    return tuple(Price(**row) for row in json.loads(text))
 
 
 def _within(size: Size, side: int) -> Size:

@@ -31,8 +31,7 @@ from paced_server import Api, digest, served
 from study import OutputOption, markdown, report
 
 from cropzoom import CropZoom, ZoomOptions, load_cropper
-from cropzoom.clients.addresses import image_url
-from cropzoom.clients.openai import question_messages
+from cropzoom.clients.addresses import image_url, question_messages
 from cropzoom.data.row import Row
 from cropzoom.demo.server import StandInServer
 from cropzoom.evaluate.intervals import PictureBootstrap

@@ -20,6 +20,7 @@ _COMMANDS = (
     "eval",
     "export_onnx",
     "label",
+    "mcp",
     "serve",
 )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from cropzoom.evaluate.answer_file import Outcome, ResultFile
     from cropzoom.evaluate.croppers import NamedCropper
     from cropzoom.evaluate.targets import Target
-    from cropzoom.options import ZoomOptions
+    from cropzoom.options import Mode, ZoomOptions
 
 _RENDERED = re.compile(r"rendered:([1-9]\d*)(?:x([1-9]\d*))?(?:@(\d+))?")
 
@@ -47,9 +48,25 @@ def eval(
         typer.Option(
             "--cropper",
             "-c",
-            help="none, random[:AREA|:CROPPER], centre[:AREA|:CROPPER], oracle, ocr, nano, a "
-            "cropper folder or 'org/name' on the hub. May be repeated.",
+            help="none, thumbnail[:SIDE], random[:AREA|:CROPPER], centre[:AREA|:CROPPER], oracle, "
+            "ocr, nano, a cropper folder or 'org/name' on the hub. May be repeated.",
         ),
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="add, replace, stitch, or several with commas: each cropper once a mode, beside "
+            "the full picture and the thumbnail alone.",
+            show_default=False,
+        ),
+    ] = None,
+    margin: Annotated[
+        float,
+        typer.Option(min=0.01, max=50, help="Points that answers may be worse, to be no worse."),
+    ] = 1.0,
+    count_as: Annotated[
+        str | None,
+        typer.Option(help="Count the stand-in's image tokens as this model is billed."),
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the answers and the report.")
@@ -91,7 +108,8 @@ def eval(
     price: Annotated[
         list[str] | None,
         typer.Option(
-            help="[TARGET=]PROMPT,COMPLETION: dollars per million tokens. May be repeated."
+            help="[TARGET=]PROMPT,COMPLETION: dollars per million tokens. May be repeated. By "
+            "default what is known of OpenAI's own models, and of --count-as."
         ),
     ] = None,
     submission: Annotated[
@@ -114,8 +132,9 @@ def eval(
     Example: `cropzoom eval docvqa -t openai:gpt-4.1-nano -c none -c nano -c centre --limit 200`
     """
     with Output(as_json) as output:
+        from cropzoom.cli.eval_table import show
         from cropzoom.evaluate.answer_file import ResultFile, Setting
-        from cropzoom.evaluate.croppers import make_croppers
+        from cropzoom.evaluate.croppers import in_modes, make_croppers
         from cropzoom.evaluate.summary import summarise
         from cropzoom.evaluate.targets import TargetSettings, make_target
         from cropzoom.reading.ocr import OcrReader
@@ -124,15 +143,18 @@ def eval(
         croppers = cropper or ["none", "nano"]
         options = _options(option or [])
         fields = _body(body)
-        prices = _prices(price or [], names)
+        prices = _known_prices(names, base_url, count_as) | _prices(price or [], names)
+        modes = _modes(mode)
         _make_folder(out)
         test = _test_set(data, harness, metric, source, split, column, images, limit, submission)
         reader = OcrReader(threads=threads)
         settings = TargetSettings(
-            options, base_url, fields, retries, timeout, max_new_tokens, reader
+            options, base_url, fields, retries, timeout, max_new_tokens, reader, count_as
         )
         targets = [make_target(name, settings) for name in dict.fromkeys(names)]
         compared = make_croppers(croppers, seed=seed, reader=reader)
+        if modes:
+            compared = in_modes(compared, modes, options.thumbnail_side)
         setting = Setting(
             data=test.identity,
             scoring=f"{test.metric} {test.harness}",
@@ -148,11 +170,12 @@ def eval(
             [one.name for one in targets],
             [one.name for one in compared],
             prices=prices,
+            margin=margin / 100,
             resamples=resamples,
             seed=seed,
         )
         _write(out, summary, test, results, submission)
-        _show(summary, output)
+        show(summary, output)
         output.text(f"{out / 'report.html'}: the same with the failures and their pictures.")
         output.json(summary)
         if stopped is not None:
@@ -228,6 +251,16 @@ def _options(pairs: Sequence[str]) -> ZoomOptions:
     return ZoomOptions(**named_values(pairs, "--option", names), cache_size=0)
 
 
+def _modes(text: str | None) -> list[Mode]:
+    from cropzoom.errors import OptionsError
+    from cropzoom.options import MODES
+
+    modes = [name.strip() for name in text.split(",")] if text is not None else []
+    if not set(modes) <= set(MODES) or len(set(modes)) != len(modes):
+        raise OptionsError(f"--mode {text}: each of {', '.join(MODES)} once, with commas between")
+    return cast("list[Mode]", modes)
+
+
 def _body(text: str | None) -> dict[str, Any]:
     from cropzoom.errors import OptionsError
 
@@ -238,6 +271,24 @@ def _body(text: str | None) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise OptionsError("--body must be a JSON object, such as '{\"max_tokens\": 32}'")
     return fields
+
+
+def _known_prices(
+    targets: Sequence[str], base_url: str | None, count_as: str | None
+) -> dict[str, tuple[float, float]]:
+    """Return the prices of models that OpenAI itself serves, and of the one counted as."""
+    from cropzoom.models import price_of
+
+    prices: dict[str, tuple[float, float]] = {}
+    for target in targets:
+        kind, _, model = target.partition(":")
+        name = count_as if kind == "standin" else None
+        if kind == "openai" and base_url is None and not os.environ.get("OPENAI_BASE_URL"):
+            name = model
+        price = price_of(name)
+        if price is not None:
+            prices[target] = (price.prompt, price.completion)
+    return prices
 
 
 def _prices(texts: Sequence[str], targets: Sequence[str]) -> dict[str, tuple[float, float]]:
@@ -328,51 +379,3 @@ def _write(
                 files[name] = submitted(test.rows, replies, test.submission)
     for name, text in files.items():
         write_whole(out / name, text)
-
-
-def _show(summary: dict[str, Any], output: Output) -> None:
-    heads = ["crop", "score, %", "against none", "broke, mended", "area, %", "ms (crop's)",
-             "tokens", "$", "failed"]  # fmt: skip
-    for target, croppers in summary["targets"].items():
-        rows = [_row(name, figures) for name, figures in croppers.items()]
-        kept = [at for at in range(len(heads)) if any(row[at] for row in rows)]
-        output.table(
-            [heads[at] for at in kept],
-            [[row[at] for at in kept] for row in rows],
-            title=f"{target}: {summary['data']}, {summary['rows']} questions, {summary['metric']}",
-        )
-    problems = {**summary["problems"], **summary["failures"]}
-    if problems:
-        counted = ", ".join(f"{count} {kind}" for kind, count in problems.items())
-        output.warn(f"not asked or not answered: {counted}; summary.json lists them")
-
-
-def _row(name: str, figures: dict[str, Any]) -> list[str]:
-    paired = figures.get("against_none")
-    spent = _figure(figures["milliseconds"], ".0f")
-    if name != "none" and spent:
-        spent += f" ({figures['crop_milliseconds']:.0f})"
-    return [
-        name,
-        _estimate(figures["score"]),
-        f"{_estimate(paired['difference'], '+.1f')} p {paired['p']:.2g}" if paired else "",
-        f"{paired['broken']}, {paired['mended']}" if paired else "",
-        _figure(figures["mean_area"], ".1f", 100),
-        spent,
-        _figure(figures["prompt_tokens"], ".0f"),
-        _figure(figures.get("dollars"), ".2f"),
-        str(figures["failed"] or ""),
-    ]
-
-
-def _figure(value: float | None, form: str, scale: float = 1) -> str:
-    return "" if value is None else format(value * scale, form)
-
-
-def _estimate(estimate: dict[str, Any], form: str = ".1f") -> str:
-    """Write a share in percent with its interval."""
-    if estimate["mean"] is None:
-        return ""
-    low, high = estimate["interval"]
-    sides = "" if low is None else f" [{low * 100:.0f}, {high * 100:.0f}]"
-    return f"{estimate['mean'] * 100:{form}}{sides}"

@@ -1,6 +1,6 @@
 """Wrapping: `CropZoom(client)` gives back the same kind of client, which adds crops to requests.
 
-Neither openai nor anthropic nor transformers is imported unless the object given comes from it.
+Packages of clients are imported only where the object given comes from them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from cropzoom.report import ZoomReport
 from cropzoom.zoom import Zoom
 
 if TYPE_CHECKING:
+    from google.genai import Client
+    from google.genai.client import AsyncClient
     from openai import AsyncOpenAI, OpenAI
 
+    from cropzoom.clients.google import ZoomAsyncGoogle, ZoomGoogle
     from cropzoom.clients.openai import ZoomAsyncOpenAI, ZoomOpenAI
 
 __all__ = ["Controller", "CropZoom", "rewrite_body"]
@@ -29,7 +32,8 @@ logger = logging.getLogger("cropzoom")
 
 _SUPPORTED = (
     "CropZoom takes an OpenAI, AsyncOpenAI, AzureOpenAI or AsyncAzureOpenAI client, one of "
-    "Anthropic's clients, or a transformers pipeline for image-text-to-text or any-to-any"
+    "Anthropic's clients, a google.genai.Client, or a transformers pipeline for "
+    "image-text-to-text or any-to-any"
 )
 # Frameworks that build or hold a client of their own, and how they take a wrapped one.
 _FRAMEWORKS = {
@@ -74,8 +78,8 @@ class CropZoom:
 
     Args:
         client: an OpenAI, AsyncOpenAI, AzureOpenAI or AsyncAzureOpenAI client, one of Anthropic's
-            clients (for Bedrock, Vertex and Foundry, too), or a transformers pipeline for
-            image-text-to-text or any-to-any.
+            clients (for Bedrock, Vertex and Foundry, too), a google.genai.Client or its `aio`, or a
+            transformers pipeline for image-text-to-text or any-to-any.
         cropper: what `load_cropper` takes (a name or a folder), or an object with its `predict`.
         options: how images are zoomed; None for the defaults.
         on_report: called with the `ZoomReport` of every call.
@@ -110,6 +114,24 @@ class CropZoom:
             on_report: Callable[[ZoomReport], object] | None = None,
             strict: bool = False,
         ) -> ZoomAsyncOpenAI: ...
+        @overload
+        def __new__(
+            cls,
+            client: Client,
+            cropper: str | os.PathLike[str] | Cropper = "nano",
+            options: ZoomOptions | None = None,
+            on_report: Callable[[ZoomReport], object] | None = None,
+            strict: bool = False,
+        ) -> ZoomGoogle: ...
+        @overload
+        def __new__(
+            cls,
+            client: AsyncClient,
+            cropper: str | os.PathLike[str] | Cropper = "nano",
+            options: ZoomOptions | None = None,
+            on_report: Callable[[ZoomReport], object] | None = None,
+            strict: bool = False,
+        ) -> ZoomAsyncGoogle: ...
         @overload
         def __new__(
             cls,
@@ -186,6 +208,11 @@ def _wrapper_for(client: Any) -> Callable[[Any, Controller], Any]:
 
         anthropic.check(client)
         return anthropic.wrap
+    if any(base.__module__.startswith("google.genai.") for base in type(client).__mro__):
+        from cropzoom.clients import google
+
+        google.check(client)
+        return google.wrap
     if "transformers" in origins:
         import cropzoom.clients.pipeline as pipeline
 

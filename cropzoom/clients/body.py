@@ -34,7 +34,8 @@ def rewrite_body(
     """Return a request body with crops added, and what happened.
 
     Args:
-        body: JSON object of a chat/completions, responses or messages request; never changed.
+        body: JSON object of a chat/completions, responses, messages or generateContent request;
+            never changed.
         zoom: finds and encodes the crops.
         endpoint: which of them; None tells them apart by what they hold.
         options: for this call instead of `zoom.options`.
@@ -89,7 +90,7 @@ def _dialect(body: Mapping[str, Any], endpoint: str | None) -> Dialect | str:
     """Return how a body is spelled, or why that is not known."""
     if endpoint is None:
         return dialect_of(body) or (
-            "the body has neither or both of `messages` and `input`; "
+            "the body has none or several of `messages`, `input` and `contents`; "
             f"pass an endpoint: {', '.join(DIALECTS)}"
         )
     if endpoint in DIALECTS:

@@ -143,8 +143,8 @@ class Controller:
         `last_report` and `on_report` are left alone.
 
         Args:
-            body: of a chat/completions or responses request.
-            endpoint: which of the two; None tells them apart by their keys.
+            body: of a chat/completions, responses, messages or generateContent request.
+            endpoint: which of them; None tells them apart by what they hold.
 
         Raises:
             CropZoomError: only if `strict`.

@@ -76,11 +76,13 @@ class Conversation:
         passages: its turns, in order.
         schemas: JSON schemas that the answer must follow.
         at_server: names a field by which earlier turns stay with the server, None if none does.
+        detail: the level of detail of pictures that have none of their own, None for the model's.
     """
 
     passages: tuple[Passage, ...]
     schemas: tuple[Mapping[str, Any], ...] = ()
     at_server: str | None = None
+    detail: str | None = None
 
 
 @dataclass(slots=True)

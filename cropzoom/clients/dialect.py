@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from cropzoom.clients.conversation import Conversation
+from cropzoom.clients.conversation import Conversation, Path
 from cropzoom.clients.sources import OFF_HINT, Fetched
 from cropzoom.images import Encoded, ImageSource
 from cropzoom.report import Reason
@@ -69,3 +69,7 @@ class Dialect(ABC):
     @abstractmethod
     def text_part(self, text: str) -> Any:
         """Return a part that says something."""
+
+    def label_parts(self, text: str, path: Path) -> tuple[Any, ...]:
+        """Return the part that says something before a crop at a path, none where none may be."""
+        return (self.text_part(text),)

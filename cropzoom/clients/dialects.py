@@ -8,11 +8,16 @@ from urllib.parse import urlsplit
 
 from cropzoom.clients.anthropic_dialect import MESSAGES, is_messages
 from cropzoom.clients.dialect import Dialect
+from cropzoom.clients.google_dialect import GENERATE
 from cropzoom.clients.openai_dialect import CHAT, RESPONSES
 
-Endpoint = Literal["chat/completions", "responses", "messages"]
+Endpoint = Literal["chat/completions", "responses", "messages", "generateContent"]
 
-DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (CHAT, RESPONSES, MESSAGES)}
+DIALECTS: Mapping[str, Dialect] = {
+    dialect.name: dialect for dialect in (CHAT, RESPONSES, MESSAGES, GENERATE)
+}
+# What is asked of a model at Google's addresses.
+_GOOGLE_CALLS = ("generateContent", "streamGenerateContent", "countTokens")
 
 
 def endpoint_of(url: str) -> Endpoint | None:
@@ -31,13 +36,16 @@ def endpoint_of(url: str) -> Endpoint | None:
         return "messages"
     if parts[-1:] == ["responses"] or parts[-2:] == ["responses", "input_tokens"]:
         return "responses"
+    if parts and parts[-1].rpartition(":")[2] in _GOOGLE_CALLS and ":" in parts[-1]:
+        return "generateContent"
     return None
 
 
 def dialect_of(body: Mapping[str, Any]) -> Dialect | None:
     """Return the dialect that a body is in, by what it holds; None where that tells nothing."""
-    if ("messages" in body) == ("input" in body):
+    keys = [key for key in ("messages", "input", "contents") if key in body]
+    if len(keys) != 1:
         return None
-    if "input" in body:
-        return RESPONSES
-    return MESSAGES if is_messages(body) else CHAT
+    if keys == ["messages"]:
+        return MESSAGES if is_messages(body) else CHAT
+    return RESPONSES if keys == ["input"] else GENERATE

@@ -94,7 +94,7 @@ def with_thumbnail(
             None,
         )
         if side is not None:
-            image = _thumbnail(opened, side)
+            image = thumbnail(opened, side)
             tokens = view.tokens(image) + sum(view.tokens(crop.image) for crop in shown)
             canvas = Canvas((image.width, image.height), (0, 0, image.width, image.height))
             return Substitute(image, _placed(shown, canvas), True, tokens)
@@ -250,7 +250,8 @@ def _smaller(opened: OpenedImage, crop: Zoomed, view: View, most: int) -> Zoomed
     return replace(crop, image=image, place=place)
 
 
-def _thumbnail(opened: OpenedImage, side: int) -> Encoded:
+def thumbnail(opened: OpenedImage, side: int) -> Encoded:
+    """Return a picture shrunk to a longest side, px; a smaller one in its own size."""
     return encode_crop(
         opened.preview(side),
         _WHOLE,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cropzoom.clients.conversation import Passage, Piece
+from cropzoom.clients.conversation import Conversation, Piece
 from cropzoom.clients.dialect import Dialect
 from cropzoom.clients.modes import View
 from cropzoom.clients.sources import Fetched, SkipError
@@ -39,23 +39,24 @@ class Pictures:
     """All pictures of one request, in order; each is read once.
 
     Args:
-        passages: the conversation.
+        conversation: where they stand.
         dialect: reads the parts.
         files: the downloads of the request.
         model: name of the model that is asked, None where it is unknown.
     """
 
     def __init__(
-        self, passages: Sequence[Passage], dialect: Dialect, files: Fetched, model: str | None
+        self, conversation: Conversation, dialect: Dialect, files: Fetched, model: str | None
     ) -> None:
         places = [
             (at, piece)
-            for at, passage in enumerate(passages)
+            for at, passage in enumerate(conversation.passages)
             for piece in passage.pieces
             if piece.picture is not None
         ]
         self._all = [Picture(number, at, piece) for number, (at, piece) in enumerate(places)]
         self._dialect = dialect
+        self._detail = conversation.detail
         self._files = files
         self._sources: dict[int, ImageSource | SkipError] = {}
         self.model = model
@@ -98,7 +99,7 @@ class Pictures:
 
     def view(self, picture: Picture) -> View:
         """Return how the model sees a picture."""
-        return View(self.model, self._dialect.detail(picture.piece.picture))
+        return View(self.model, self._dialect.detail(picture.piece.picture) or self._detail)
 
     def tokens(self, picture: Picture, size: tuple[int, int] | None = None) -> int | None:
         """Return what a picture costs as given, None where its size is not known."""

@@ -121,7 +121,7 @@ class _Rewriting:
         self._turns: list[Turn] = [passage.turn() for passage in conversation.passages]
         model = body.get("model")
         self._pictures = Pictures(
-            conversation.passages,
+            conversation,
             dialect,
             Fetched(self._options, settings.until),
             model if isinstance(model, str) else None,
@@ -397,14 +397,14 @@ class _Rewriting:
     def _addition(
         self, at: int, picture: Picture, zoomed: Zoomed, *, beside: bool = True
     ) -> Addition:
+        own = picture.at == at
+        path = picture.piece.path if own else self._conversation.passages[at].place_of_question()
+        assert path is not None, "a turn without pieces asks nothing"
         parts: tuple[Any, ...] = ()
         if beside:
             parts = (self._dialect.crop_part(zoomed.image, picture.piece.picture),)
             if self._options.label is not None:
-                parts = (self._dialect.text_part(self._options.label), *parts)
-        own = picture.at == at
-        path = picture.piece.path if own else self._conversation.passages[at].place_of_question()
-        assert path is not None, "a turn without pieces asks nothing"
+                parts = (*self._dialect.label_parts(self._options.label, path), *parts)
         return Addition(picture.index, path, own, parts, crop_report(zoomed))
 
     def _afforded(self, turn: Rewritten) -> Rewritten:

@@ -9,16 +9,16 @@ one of a subclass made per wrap, which rewrites bodies there. A subclass keeps `
 from __future__ import annotations
 
 import inspect
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from cropzoom.clients.controller import Call, Controller
+from cropzoom.clients.copies import copy_of, warn_of_patches
 from cropzoom.clients.dialects import DIALECTS, Endpoint, endpoint_of
+from cropzoom.clients.sending import Body, Reading, send, send_async
 from cropzoom.clients.threads import call_in_thread
 
-_T = TypeVar("_T")
 _Request = tuple[dict[str, Any], Endpoint]
 
 
@@ -46,23 +46,10 @@ class Requests:
             call = self.cropzoom.call(*request, _server(self, request), until)
             plain = super().request
 
-            def send():
-                while call.changed:
-                    changed = _with_body(options, *request, call.new)
-                    try:
-                        answer = plain(cast_to, changed, *args, **kwargs)
-                        return self._watched(answer, call, send)
-                    except self.status_error as error:
-                        if not call.refused(error.status_code, _words(error)):
-                            raise
-                return plain(cast_to, options, *args, **kwargs)
+            def post(new):
+                return plain(cast_to, _with_body(options, *request, new), *args, **kwargs)
 
-            try:
-                answer = send()
-                call.accepted()
-                return answer
-            finally:
-                call.publish()
+            return send(call, post, _refusals(self), self._watched)
 
 
 class AsyncRequests:
@@ -81,27 +68,14 @@ class AsyncRequests:
             request = _conversation(options)
             if request is None:
                 return await super().request(cast_to, options, *args, **kwargs)
-            call = await _call(self, options, request)
+            until = self.cropzoom.deadline(_seconds(options, self))
+            call = await call_in_thread(self.cropzoom, *request, _server(self, request), until)
             plain = super().request
 
-            async def send():
-                while call.changed:
-                    changed = _with_body(options, *request, call.new)
-                    try:
-                        answer = await plain(cast_to, changed, *args, **kwargs)
-                        return self._watched(answer, call, send)
-                    except self.status_error as error:
-                        if not call.refused(error.status_code, _words(error)):
-                            raise
-                return await plain(cast_to, options, *args, **kwargs)
+            async def post(new):
+                return await plain(cast_to, _with_body(options, *request, new), *args, **kwargs)
 
-            try:
-                answer = await send()
-                call.accepted()
-                return answer
-            finally:
-                # Here and not in the thread, for the report belongs to this task.
-                call.publish()
+            return await send_async(call, post, _refusals(self), self._watched)
 
 
 def wrapped_copy(
@@ -122,19 +96,8 @@ def wrapped_copy(
         resources: classes of the client's parts.
         advice: how to trace a wrapped client.
     """
-    patches = list(_patches(client, resources))
-    if patches:
-        warnings.warn(
-            f"{', '.join(patches)} was replaced on this client, probably by a tracer, and the "
-            f"wrapped client does without. Wrap first and trace then: {advice}",
-            UserWarning,
-            stacklevel=5,
-        )
-    kind = type(client)
-    # The configuration stands on the class, where `copy()` finds it. The name stays: tracers and
-    # logs go by it.
-    cls = type(kind.__name__, (base, kind), {"cropzoom": controller, "__module__": base.__module__})
-    wrapped: Any = with_state(cls, client)
+    warn_of_patches(client, resources, advice)
+    kind, wrapped = type(client), copy_of(client, base, controller)
     # Resources made so far belong to the original client, and so do patched methods.
     for name, value in vars(client).items():
         inherited = getattr(kind, name, None)
@@ -149,25 +112,6 @@ def wrapped_copy(
     return wrapped
 
 
-def with_state(cls: type[_T], source: object) -> _T:
-    """Return a shallow copy of an object as an instance of another class, without construction."""
-    made = object.__new__(cls)
-    vars(made).update(vars(source))
-    return made
-
-
-def _patches(
-    owner: Any, resources: tuple[type, ...], path: str = "client", depth: int = 0
-) -> Iterator[str]:
-    """Name the methods that were replaced on a client's or resource's instance."""
-    for name, value in vars(owner).items():
-        inherited = getattr(type(owner), name, None)
-        if inspect.isfunction(inherited):
-            yield f"{path}.{name}"
-        elif isinstance(value, resources) and depth < 4:
-            yield from _patches(value, resources, f"{path}.{name}", depth + 1)
-
-
 def _conversation(options: Any) -> tuple[dict[str, Any], Endpoint] | None:
     """Return a request's body as it will be sent and its kind; None if it is another request."""
     endpoint = endpoint_of(options.url) if options.method.lower() == "post" else None
@@ -178,23 +122,16 @@ def _conversation(options: Any) -> tuple[dict[str, Any], Endpoint] | None:
     return {**cast("Mapping[str, Any]", body or {}), **(extra or {})}, endpoint
 
 
-def _with_body(options: Any, body: dict[str, Any], endpoint: Endpoint, new: dict[str, Any]) -> Any:
+def _with_body(options: Any, body: dict[str, Any], endpoint: Endpoint, new: Body) -> Any:
     """Return options that send the new body; those given are shared with the caller."""
     key = DIALECTS[endpoint].items
-    if new.get(key) is body.get(key):
+    if new is None or new.get(key) is body.get(key):
         return options
     place = "extra_json" if key in (options.extra_json or {}) else "json_data"
     changed = {place: {**getattr(options, place), key: new[key]}}
     # Under pydantic 1 the method is called `copy`.
     copier = getattr(options, "model_copy", None) or options.copy
     return copier(update=changed)
-
-
-async def _call(client: Any, options: Any, request: _Request) -> Call:
-    """Rewrite in a thread; a request that gets none in time goes out as it is."""
-    controller: Controller = client.cropzoom
-    until = controller.deadline(_seconds(options, client))
-    return await call_in_thread(controller, *request, _server(client, request), until)
 
 
 def _server(client: Any, request: _Request) -> tuple[str, str]:
@@ -211,9 +148,16 @@ def _seconds(options: Any, client: Any) -> float | None:
     return timeout if isinstance(timeout, (int, float)) else None
 
 
-def _words(error: Any) -> str:
-    try:
-        return str(error.response.text or error.message)
-    except Exception:
-        # A response whose bytes were not read.
-        return str(error.message)
+def _refusals(client: Any) -> Reading:
+    """Return what reads the client's errors."""
+
+    def read(error: Any) -> tuple[int, str] | None:
+        if not isinstance(error, client.status_error):
+            return None
+        try:
+            return error.status_code, str(error.response.text or error.message)
+        except Exception:
+            # A response whose bytes were not read.
+            return error.status_code, str(error.message)
+
+    return read

@@ -36,6 +36,7 @@ class Outcome:
         crop_pixels: of these crops, in all, as sent.
         reason: why there is no crop.
         prompt_tokens, completion_tokens: as the target counts.
+        image_tokens: of the pictures of the request, by `cropzoom.models`.
         failure: the kind of problem, as in `Problem`; None where there is a reply.
         detail: of the problem.
     """
@@ -54,6 +55,7 @@ class Outcome:
     reason: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    image_tokens: int | None = None
     failure: str | None = None
     detail: str = ""
 

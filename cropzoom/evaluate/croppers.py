@@ -8,7 +8,7 @@ import math
 import random
 from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from PIL import Image
@@ -17,6 +17,7 @@ from cropzoom.cropper import Cropper, load_cropper
 from cropzoom.data.row import Row
 from cropzoom.errors import CropperError
 from cropzoom.geometry import Box, Crop
+from cropzoom.options import Mode, ZoomOptions
 from cropzoom.reading.ocr import OcrReader, require_reader
 from cropzoom.reading.standin import Page, pick_answer
 
@@ -24,8 +25,13 @@ from cropzoom.reading.standin import Page, pick_answer
 # no more than picture and question.
 asked_row: ContextVar[Row] = ContextVar("cropzoom_asked_row")
 
-_KINDS = "none, random[:AREA|:CROPPER], centre[:AREA|:CROPPER], oracle, ocr, nano, a folder, or "
+THUMBNAIL_SIDE = ZoomOptions().thumbnail_side
+_KINDS = (
+    "none, thumbnail[:SIDE], random[:AREA|:CROPPER], centre[:AREA|:CROPPER], "
+    "oracle, ocr, nano, a folder, or "
+)
 _BLIND = ("random", "centre")
+_NOT_LOOKING = (*_BLIND, "none", "thumbnail", "oracle")
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,16 @@ class NamedCropper:
         name: as given on the command line.
         cropper: None for no crop.
         identity: changes with what it would propose, as far as that can be told.
+        mode: how its crops go out; None for the options' own.
+        side: longest side, px, to which the picture is shrunk before it is asked about; None for
+            the picture as it is.
     """
 
     name: str
     cropper: Cropper | None
     identity: str
+    mode: Mode | None = None
+    side: int | None = None
 
 
 def oracle_box(region: Box, width: int, height: int) -> Box:
@@ -162,7 +173,7 @@ def make_croppers(
             croppers[name] = _make(name, reader)
         return croppers[name]
 
-    looking = [name for name in names if name.partition(":")[0] not in (*_BLIND, "none", "oracle")]
+    looking = [name for name in names if name.partition(":")[0] not in _NOT_LOOKING]
     looking.sort(key="ocr".__eq__)  # last, for its size takes a second to find
     compared = []
     for name in names:
@@ -188,9 +199,41 @@ def make_croppers(
     return compared
 
 
+def in_modes(
+    croppers: Sequence[NamedCropper], modes: Sequence[Mode], side: int
+) -> list[NamedCropper]:
+    """Return each cropper once a mode, beside what they are measured against.
+
+    That is the full picture ("none") and, as none of the modes sends less, the picture shrunk to
+    the thumbnail's size without any crop.
+
+    Args:
+        croppers: of `make_croppers`.
+        modes: at least one.
+        side: of the thumbnail, px.
+    """
+    plain = [one for one in croppers if one.cropper is None]
+    names = [one.name for one in plain]
+    if "none" not in names:
+        plain.insert(0, make_croppers(["none"])[0])
+    if not any(one.side for one in plain):
+        plain += make_croppers([f"thumbnail:{side}"])
+    return plain + [
+        replace(one, name=f"{one.name} {mode}", identity=f"{one.identity} {mode}", mode=mode)
+        for one in croppers
+        if one.cropper is not None
+        for mode in modes
+    ]
+
+
 def _make(name: str, reader: OcrReader | None) -> NamedCropper:
     if name == "none":
         return NamedCropper(name, None, "none")
+    if name.partition(":")[0] == "thumbnail":
+        side = name.partition(":")[2] or str(THUMBNAIL_SIDE)
+        if not (side.isdecimal() and 16 <= int(side) <= 8192):
+            raise CropperError(f"{name}: the longest side must be 16 to 8192 px")
+        return NamedCropper(name, None, f"thumbnail {side}", side=int(side))
     if name == "oracle":
         return NamedCropper(name, Oracle(), "oracle")
     if name == "ocr":

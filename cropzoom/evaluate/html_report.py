@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -18,6 +19,8 @@ _MAX_LISTED = 100
 _PICTURE_SIDE = 640
 _CROP_SIDE = 480
 _MAX_TEXT = 300
+# Baselines, whose failures teach nothing.
+_BLIND = ("none", "thumbnail", "random", "centre", "oracle")
 
 Cell = dict[str, Any]
 """`text`, and `small` after it; or `bar`, an estimate to draw."""
@@ -58,9 +61,10 @@ def report_page(
 
 
 def _target(name: str, figures: Mapping[str, Any]) -> dict[str, Any]:
-    gains = ["crop", "score", "", "against none", "p", "broke", "mended", "of the gap", "failed"]
+    gains = ["crop", "score", "", "against none", "p", "broke", "mended", "no worse?", "of the gap",
+             "failed"]  # fmt: skip
     costs = ["crop", "added", "mean area", "centre in region", "ms an answer", "ms of it crop",
-             "prompt tokens", "$ an answer", "$"]  # fmt: skip
+             "image tokens", "$ of images", "prompt tokens", "$ an answer", "$"]  # fmt: skip
     groups = {}
     for key, title in (("by_size", "By size of the answer"), ("by_category", "By category")):
         labels: dict[str, int] = {}
@@ -94,7 +98,7 @@ def _gains(cropper: str, entry: Mapping[str, Any]) -> list[Cell]:
     score = _estimate(entry["score"])
     if cycles is not None:
         score["small"] += f", by cycle {_percent(cycles)}"
-    changes = [_cell()] * 4
+    changes = [_cell()] * 5
     if paired:
         changes = [
             _estimate(paired["difference"], signed=True),
@@ -103,6 +107,7 @@ def _gains(cropper: str, entry: Mapping[str, Any]) -> list[Cell]:
                 _cell(str(paired[name]), _percent(paired[f"{name}_share"]["mean"]))
                 for name in ("broken", "mended")
             ),
+            _verdict(paired["non_inferiority"]),
         ]
     return [
         _cell(cropper),
@@ -114,9 +119,16 @@ def _gains(cropper: str, entry: Mapping[str, Any]) -> list[Cell]:
     ]
 
 
+def _verdict(test: Mapping[str, Any]) -> Cell:
+    low, high = test["interval"]
+    if low is None:
+        return _cell()
+    return _cell(test["verdict"], f"{low:+.1%} to {high:+.1%}, margin {test['margin']:.1%}")
+
+
 def _costs(cropper: str, entry: Mapping[str, Any]) -> list[Cell]:
     crop = cropper != "none"
-    spent = entry.get("dollars")
+    spent, share = entry.get("dollars"), entry.get("image_tokens_share")
     texts = [
         cropper,
         _percent(entry["with_crop"]) if crop else "",
@@ -124,6 +136,8 @@ def _costs(cropper: str, entry: Mapping[str, Any]) -> list[Cell]:
         _percent(entry["centre_in_region"]),
         _number(entry["milliseconds"]),
         _number(entry["crop_milliseconds"]) if crop else "",
+        _number(entry["image_tokens"]) + ("" if share is None else f" ({share:.0%})"),
+        f"{entry['image_dollars']:.3g}" if "image_dollars" in entry else "",
         _number(entry["prompt_tokens"]),
         "" if spent is None else f"{entry['dollars_per_answer']:.2g}",
         "" if spent is None else f"{spent:.2f}",
@@ -185,7 +199,7 @@ def _failures(
             without = outcomes.get((row.id, target, "none"))
             for cropper in croppers:
                 outcome = outcomes.get((row.id, target, cropper))
-                blind = cropper.partition(":")[0] in ("none", "random", "centre", "oracle")
+                blind = re.split("[: ]", cropper)[0] in _BLIND
                 if blind or outcome is None or outcome.score is None or outcome.right:
                     continue
                 yield outcome, without is not None and without.right, row, without

@@ -1,9 +1,10 @@
-"""How sure a figure is: bootstrap intervals over pictures, and the exact test of paired answers."""
+"""How sure a figure is: bootstrap intervals over pictures, and tests of paired answers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -114,6 +115,57 @@ class PictureBootstrap:
             return np.where(oracle > none, (own - none) / (oracle - none), np.nan)
 
         return self.ratio(closed, none, own, oracle)
+
+
+def tango(broken: int, mended: int, pairs: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return Tango's score interval of the difference of two paired shares.
+
+    The difference is d = (mended - broken) / pairs. Of b = mended, c = broken and n = pairs, a
+    difference D is in the interval where |T(D)| <= z, with
+
+        T(D) = (b - c - n D) / sqrt(n (2 q + D (1 - D)))
+        q = (sqrt(B^2 - 4 A C) - B) / (2 A), the likeliest share of the broken under D, with
+        A = 2 n, B = -b - c + (2 n - b + c) D, C = -c D (1 - D).
+
+    Unlike Wald's it holds for few changes, even none: then it is +-z^2 / (n + z^2). It takes
+    answers for independent. (T. Tango, Equivalence test and confidence interval for the difference
+    in proportions for the paired-sample design, Statistics in Medicine 17, 1998, 891-908.)
+
+    Args:
+        broken: answers right before and wrong after.
+        mended: answers wrong before and right after.
+        pairs: all answers, those that did not change included; NaN comes back for none.
+        confidence: of the two-sided interval, in (0, 1).
+    """
+    if not pairs:
+        return math.nan, math.nan
+    limit = NormalDist().inv_cdf((1 + confidence) / 2)
+    middle = (mended - broken) / pairs
+
+    def end(outermost: float) -> float:
+        # |T| grows from the middle outwards.
+        inside, outside = middle, outermost
+        for _ in range(60):
+            tried = (inside + outside) / 2
+            if abs(_tango_score(broken, mended, pairs, tried)) <= limit:
+                inside = tried
+            else:
+                outside = tried
+        return inside
+
+    return end(-1.0), end(1.0)
+
+
+def _tango_score(broken: int, mended: int, pairs: int, difference: float) -> float:
+    a = 2 * pairs
+    b = -mended - broken + (2 * pairs - mended + broken) * difference
+    c = -broken * difference * (1 - difference)
+    share = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
+    variance = pairs * (2 * share + difference * (1 - difference))
+    away = mended - broken - pairs * difference
+    if variance <= 0:
+        return 0.0 if away == 0 else math.copysign(math.inf, away)
+    return away / math.sqrt(variance)
 
 
 def mcnemar(broken: int, mended: int) -> float:

@@ -9,13 +9,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_c
 from dataclasses import replace
 from pathlib import Path
 
+from cropzoom.clients.modes import thumbnail
 from cropzoom.data.row import BadRow, Row
 from cropzoom.data.test_set import TestSet
 from cropzoom.errors import ImageError
 from cropzoom.evaluate.answer_file import Outcome, ResultFile
 from cropzoom.evaluate.croppers import NamedCropper, asked_row
 from cropzoom.evaluate.targets import Answer, Target
-from cropzoom.images import ImageSource, load_image, read_bytes
+from cropzoom.images import ImageSource, OpenedImage, load_image, read_bytes
 from cropzoom.reading.metrics import score
 from cropzoom.report import ZoomReport
 
@@ -146,6 +147,8 @@ def _ask(
     outcome = Outcome(row=row.id, target=target.name, cropper=cropper.name)
     try:
         image, name = picture.get()
+        if cropper.side is not None:
+            image = thumbnail(OpenedImage(image), cropper.side).data
     except BadRow as bad:
         return replace(outcome, failure=bad.kind, detail=bad.detail)
     except ImageError as error:
@@ -183,4 +186,5 @@ def _scored(test: TestSet, row: Row, answer: Answer, outcome: Outcome) -> Outcom
         reason=reason,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
+        image_tokens=answer.image_tokens,
     )

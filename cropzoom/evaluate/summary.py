@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
@@ -10,7 +11,7 @@ from typing import Any
 from cropzoom.data.row import Problem, Row
 from cropzoom.data.test_set import TestSet
 from cropzoom.evaluate.answer_file import Key, Outcome
-from cropzoom.evaluate.intervals import PictureBootstrap, mcnemar
+from cropzoom.evaluate.intervals import PictureBootstrap, mcnemar, tango
 from cropzoom.geometry import Box
 from cropzoom.reading.metrics import cycle_accuracy
 
@@ -29,6 +30,7 @@ def summarise(
     croppers: Sequence[str],
     *,
     prices: Prices | None = None,
+    margin: float = 0.01,
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -43,6 +45,7 @@ def summarise(
         outcomes: of `evaluate`.
         targets, croppers: names, in the order to report.
         prices: dollars per million prompt and completion tokens, by target.
+        margin: so much worse than without a crop, as a share of the answers, is not inferior.
         resamples, seed: of the bootstrap.
     """
     rows = {row.id: row for row in test.rows}
@@ -62,6 +65,7 @@ def summarise(
         "problem_rows": [vars(problem) for problem in test.problems],
         "failures": dict(Counter(str(failure["kind"]) for failure in failures)),
         "failed": failures,
+        "margin": margin,
         "targets": {},
     }
     for target in targets:
@@ -73,7 +77,7 @@ def summarise(
         }
         price = (prices or {}).get(target)
         summary["targets"][target] = {
-            cropper: _figures(test, rows, cropper, by_cropper, price, resamples, seed)
+            cropper: _figures(test, rows, cropper, by_cropper, price, margin, resamples, seed)
             for cropper in croppers
         }
     return summary
@@ -85,6 +89,7 @@ def _figures(
     cropper: str,
     by_cropper: Mapping[str, list[Outcome]],
     price: tuple[float, float] | None,
+    margin: float,
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
@@ -105,7 +110,8 @@ def _figures(
     if scored and all(cycles):
         figures["cycle_accuracy"] = cycle_accuracy(scores, cycles)
     if cropper != "none" and by_cropper.get("none"):
-        figures["against_none"] = _paired(by_cropper["none"], scored, resamples, seed)
+        figures["against_none"] = _paired(by_cropper["none"], scored, margin, resamples, seed)
+        figures["image_tokens_share"] = _share_of_tokens(by_cropper["none"], done)
         if by_cropper.get("oracle") and cropper != "oracle":
             figures["gap_closed"] = _gap(by_cropper, cropper, resamples, seed)
     figures["by_size"] = _groups(scored, lambda outcome: _size(rows[outcome.row]))
@@ -136,6 +142,7 @@ def _crops(done: Sequence[Outcome], rows: Mapping[str, Row]) -> dict[str, Any]:
 def _costs(done: Sequence[Outcome], price: tuple[float, float] | None) -> dict[str, Any]:
     prompt = [outcome.prompt_tokens for outcome in done if outcome.prompt_tokens is not None]
     completion = [one.completion_tokens for one in done if one.completion_tokens is not None]
+    images = [outcome.image_tokens for outcome in done if outcome.image_tokens is not None]
     costs: dict[str, Any] = {
         "milliseconds": median(outcome.milliseconds for outcome in done) if done else None,
         "crop_milliseconds": median(outcome.crop_milliseconds for outcome in done)
@@ -144,15 +151,26 @@ def _costs(done: Sequence[Outcome], price: tuple[float, float] | None) -> dict[s
         "prompt_tokens": fmean(prompt) if prompt else None,
         "completion_tokens": fmean(completion) if completion else None,
         "tokens": sum(prompt) + sum(completion),
+        "image_tokens": fmean(images) if images else None,
     }
+    if price is not None and images:
+        costs["image_dollars"] = sum(images) * price[0] / 1e6
     if price is not None and prompt:
         spent = (sum(prompt) * price[0] + sum(completion) * price[1]) / 1e6
         costs |= {"dollars": spent, "dollars_per_answer": spent / len(done)}
     return costs
 
 
+def _share_of_tokens(none: Sequence[Outcome], own: Sequence[Outcome]) -> float | None:
+    """Return the tokens of a cropper's pictures as a share of the pictures' own."""
+    full = {outcome.row: outcome.image_tokens for outcome in none}
+    pairs = [(full.get(outcome.row), outcome.image_tokens) for outcome in own]
+    known = [(before, after) for before, after in pairs if before and after is not None]
+    return sum(after for _, after in known) / sum(before for before, _ in known) if known else None
+
+
 def _paired(
-    none: Sequence[Outcome], own: Sequence[Outcome], resamples: int, seed: int
+    none: Sequence[Outcome], own: Sequence[Outcome], margin: float, resamples: int, seed: int
 ) -> dict[str, Any]:
     before = {outcome.row: outcome for outcome in none if outcome.score is not None}
     pairs = [(before[outcome.row], outcome) for outcome in own if outcome.row in before]
@@ -170,6 +188,44 @@ def _paired(
         "broken_share": draws.share(broken, [one.right for one, _ in pairs]).to_dict(),
         "mended_share": draws.share(mended, [not one.right for one, _ in pairs]).to_dict(),
         "p": mcnemar(sum(broken), sum(mended)),
+        "non_inferiority": non_inferiority(broken, mended, draws, margin),
+    }
+
+
+def non_inferiority(
+    broken: Sequence[bool], mended: Sequence[bool], draws: PictureBootstrap, margin: float
+) -> dict[str, Any]:
+    """Return whether answers are no worse than before, by more than a margin.
+
+    Not inferior: the whole interval is above -margin. Inferior: all of it is below. Else it is
+    open, and more questions would tell. The interval is the wider of two at each end: Tango's,
+    which holds where few answers change, and the bootstrap over pictures, which holds where
+    answers about one picture hang together.
+
+    Args:
+        broken, mended: for each pair, whether the answer turned wrong, or right.
+        draws: over the pictures of the pairs.
+        margin: share of the answers, above 0.
+    """
+    count = len(broken)
+    low, high = tango(sum(broken), sum(mended), count)
+    pictures = draws.share(
+        [float(two) - float(one) for one, two in zip(broken, mended, strict=True)]
+    )
+    known = not math.isnan(pictures.low)
+    interval = [min(low, pictures.low), max(high, pictures.high)] if known else [low, high]
+    verdict = "open"
+    if count and interval[0] > -margin:
+        verdict = "not inferior"
+    elif count and interval[1] < -margin:
+        verdict = "inferior"
+    return {
+        "margin": margin,
+        "difference": (sum(mended) - sum(broken)) / count if count else None,
+        "interval": interval if count else [None, None],
+        "tango": [low, high] if count else [None, None],
+        "pictures": [pictures.low, pictures.high] if known else [None, None],
+        "verdict": verdict,
     }
 
 

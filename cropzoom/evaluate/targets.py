@@ -12,18 +12,20 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from PIL import Image
 
-from cropzoom.clients import CropZoom
+from cropzoom.clients import CropZoom, rewrite_body
+from cropzoom.clients.addresses import image_url, question_messages
 from cropzoom.data.row import Row
 from cropzoom.errors import DataError, MissingDependencyError
 from cropzoom.evaluate.croppers import NamedCropper
 from cropzoom.geometry import Crop
-from cropzoom.images import ImageSource, load_image
+from cropzoom.images import ImageSource, OpenedImage, decode_data_uri, load_image
+from cropzoom.models import sight
 from cropzoom.options import ZoomOptions
 from cropzoom.reading.ocr import OcrReader, require_reader
 from cropzoom.reading.standin import StandIn
@@ -41,6 +43,7 @@ class Answer:
         report: what cropzoom did; None where it was not asked.
         prompt_tokens: pictures included, as the target counts them; None where it doesn't say.
         completion_tokens: the same of its words.
+        image_tokens: what the pictures of the request cost, by `cropzoom.models`.
     """
 
     text: str
@@ -48,6 +51,7 @@ class Answer:
     report: ZoomReport | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    image_tokens: int | None = None
 
 
 class Target(Protocol):
@@ -56,10 +60,12 @@ class Target(Protocol):
     Attributes:
         name: as given on the command line.
         identity: changes with what it would answer, as far as that can be told.
+        model: whose rule counts the tokens of pictures; None where none is known.
     """
 
     name: str
     identity: str
+    model: str | None
 
     def ask(self, row: Row, image: ImageSource, cropper: NamedCropper) -> Answer:
         """Ask a row's question about its picture.
@@ -82,6 +88,7 @@ class TargetSettings:
         timeout: of a request, in seconds.
         max_new_tokens: of a pipeline.
         reader: the stand-in's.
+        count_as: a model whose rule counts the tokens of the stand-in's pictures.
     """
 
     options: ZoomOptions
@@ -91,6 +98,7 @@ class TargetSettings:
     timeout: float = 120.0
     max_new_tokens: int = 32
     reader: OcrReader | None = None
+    count_as: str | None = None
 
 
 def make_target(name: str, settings: TargetSettings) -> Target:
@@ -130,8 +138,21 @@ class _Wrapped:
             return self._client
         with self._lock:
             if cropper.name not in self._wrapped:
-                self._wrapped[cropper.name] = CropZoom(self._client, cropper.cropper, self._options)
+                options = in_mode(self._options, cropper)
+                self._wrapped[cropper.name] = CropZoom(self._client, cropper.cropper, options)
             return self._wrapped[cropper.name]
+
+
+def in_mode(options: ZoomOptions, cropper: NamedCropper) -> ZoomOptions:
+    """Return the options with the mode in which a cropper's crops go out."""
+    return options if cropper.mode is None else replace(options, mode=cropper.mode)
+
+
+def image_tokens(model: str | None, image: ImageSource, report: ZoomReport | None) -> int:
+    """Return what the pictures of a request cost: as reported, or as the picture itself does."""
+    if report is not None and report.tokens_given:
+        return report.tokens_sent
+    return sight(model, OpenedImage(image).size).tokens
 
 
 class OpenAITarget:
@@ -141,7 +162,7 @@ class OpenAITarget:
         from cropzoom.clients.connect import connect, naming_target
 
         self.name = name
-        self._model = model
+        self.model: str | None = model
         body = {"temperature": 0, **(settings.body or {})}
         self._body = {key: value for key, value in body.items() if value is not None}
         with naming_target(settings.base_url, model):
@@ -153,23 +174,22 @@ class OpenAITarget:
 
     def ask(self, row: Row, image: ImageSource, cropper: NamedCropper) -> Answer:
         """Send one chat completion."""
-        from cropzoom.clients.addresses import image_url
-        from cropzoom.clients.openai import question_messages
-
         client = self._clients.by(cropper)
         messages = question_messages(image_url(image), row.question)
         start = time.perf_counter()
         completion = client.chat.completions.create(
-            model=self._model, messages=cast(Any, messages), **self._body
+            model=cast(str, self.model), messages=cast(Any, messages), **self._body
         )
         milliseconds = (time.perf_counter() - start) * 1000
         usage = completion.usage
+        report = None if cropper.cropper is None else client.cropzoom.last_report
         return Answer(
             completion.choices[0].message.content or "",
             milliseconds,
-            None if cropper.cropper is None else client.cropzoom.last_report,
+            report,
             None if usage is None else usage.prompt_tokens,
             None if usage is None else usage.completion_tokens,
+            image_tokens(self.model, image, report),
         )
 
 
@@ -194,6 +214,8 @@ class PipelineTarget:
                 "a pipeline needs transformers and torch; pip install 'cropzoom[hf]'"
             ) from error
         self.name = name
+        # A pipeline's requests name no model, so its reports count by the rule for unknown ones.
+        self.model: str | None = None
         try:
             pipe: Any = pipeline("image-text-to-text", model=folder)
         except Exception as error:
@@ -226,7 +248,12 @@ class PipelineTarget:
             milliseconds = (time.perf_counter() - start) * 1000
             report = None if plain else client.cropzoom.last_report
             return Answer(
-                text, milliseconds, report, self._prompt_tokens or None, self._steps or None
+                text,
+                milliseconds,
+                report,
+                self._prompt_tokens or None,
+                self._steps or None,
+                image_tokens(self.model, image, report),
             )
 
 
@@ -240,22 +267,39 @@ class StandInTarget:
     def __init__(self, name: str, side: int, settings: TargetSettings) -> None:
         require_reader()
         self.name = name
-        self.identity = f"stand-in {side}"
+        self.model: str | None = settings.count_as
+        self.identity = f"stand-in {side} {self.model or ''}".rstrip()
         self._stand_in = StandIn(side=side, reader=settings.reader)
         self._options = settings.options
 
     def ask(self, row: Row, image: ImageSource, cropper: NamedCropper) -> Answer:
-        """Read the picture, and the crop."""
+        """Read the pictures that an application would send."""
         start = time.perf_counter()
-        pictures = [load_image(image)]
-        report = None
+        pictures, report = [image], None
         if cropper.cropper is not None:
-            zoomed, zoom_report = Zoom(cropper.cropper, self._options).crops(image, row.question)
-            pictures += [load_image(item.image.data) for item in zoomed]
-            report = ZoomReport((zoom_report,), row.question, None, zoom_report.milliseconds)
+            pictures, report = self._sent(row, image, cropper)
         question = f'"{row.key}"' if row.key else row.plain or row.question
-        reply = self._stand_in.answer(question, pictures)
-        return Answer(reply.text, (time.perf_counter() - start) * 1000, report)
+        reply = self._stand_in.answer(question, [load_image(picture) for picture in pictures])
+        milliseconds = (time.perf_counter() - start) * 1000
+        tokens = image_tokens(self.model, image, report)
+        return Answer(reply.text, milliseconds, report, image_tokens=tokens)
+
+    def _sent(
+        self, row: Row, image: ImageSource, cropper: NamedCropper
+    ) -> tuple[list[ImageSource], ZoomReport]:
+        """Return the pictures of a request that is made and rewritten as an application's."""
+        assert cropper.cropper is not None
+        options = replace(in_mode(self._options, cropper), question=row.question, deadline=None)
+        if options.target_side is None:
+            # What the stand-in sees is not what the model sees as which it counts.
+            options = replace(options, target_side=0)
+        messages = question_messages(image_url(image), row.question)
+        body = {"model": self.model or self.name, "messages": messages}
+        zoom = Zoom(cropper.cropper, options)
+        new, report = rewrite_body(body, zoom=zoom, options=options)
+        parts = new["messages"][0]["content"]
+        urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+        return [decode_data_uri(url) for url in urls], report
 
 
 def submission(rows: Sequence[Row], replies: Mapping[str, str], names: tuple[str, str]) -> str:

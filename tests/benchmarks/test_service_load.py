@@ -19,8 +19,7 @@ from paced_server import Api, PacedServer, digest
 from PIL import Image, ImageDraw, ImageFont
 from service_load import Done, Question
 
-from cropzoom.clients.addresses import image_url
-from cropzoom.clients.openai import question_messages
+from cropzoom.clients.addresses import image_url, question_messages
 from cropzoom.geometry import Box, Crop
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from PIL import Image
+from wire_server import Received, WireServer
 
 _FORMATS = {
     "image/jpeg": "JPEG",
@@ -27,75 +26,30 @@ _BLOCKS = {
 _SOURCES = {"base64": {"media_type", "data"}, "url": {"url"}, "file": {"file_id"}}
 
 
-class AnthropicServer:
-    """Serves on a free loopback port inside a `with` block.
+class AnthropicServer(WireServer):
+    """messages and messages/count_tokens; see `WireServer`."""
 
-    Args:
-        pictures: how many it takes in a request; None for any number.
+    failure = 529
 
-    Attributes:
-        bodies: what it was sent, in order, those refused included.
-        raw: the same as bytes.
-        failures: so many more answers will be HTTP 529.
-    """
+    def fault(self, request: Received) -> str | None:
+        return fault(request.path, request.headers, request.body)
 
-    def __init__(self, pictures: int | None = None) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.raw: list[bytes] = []
-        self.failures = 0
-        server = self
+    def answer(self, request: Received) -> tuple[str, bytes]:
+        if request.path.endswith("count_tokens"):
+            count = len(images_of(request.body))
+            return "application/json", json.dumps({"input_tokens": 10 * count}).encode()
+        if request.body.get("stream"):
+            return "text/event-stream", _events().encode()
+        return "application/json", json.dumps(_message()).encode()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    def error(self, status: int, words: str) -> bytes:
+        kind = "overloaded_error" if status == 529 else "invalid_request_error"
+        return json.dumps({"type": "error", "error": {"type": kind, "message": words}}).encode()
 
-            def do_POST(self) -> None:
-                raw = self.rfile.read(int(self.headers["Content-Length"]))
-                body = json.loads(raw)
-                server.bodies.append(body)
-                server.raw.append(raw)
-                path = self.path.partition("?")[0]
-                wrong = fault(path, dict(self.headers), body)
-                count = sum(block["type"] == "image" for block in blocks_of(body))
-                if server.failures > 0:
-                    server.failures -= 1
-                    self._error(529, "overloaded_error", "Overloaded")
-                elif wrong is not None:
-                    self._error(400, "invalid_request_error", wrong)
-                elif pictures is not None and count > pictures:
-                    words = f"messages: at most {pictures} images may be sent in a request"
-                    self._error(400, "invalid_request_error", words)
-                elif path.endswith("count_tokens"):
-                    self._send("application/json", json.dumps({"input_tokens": 10 * count}))
-                elif body.get("stream"):
-                    self._send("text/event-stream", _events())
-                else:
-                    self._send("application/json", json.dumps(_message()))
 
-            def _error(self, status: int, kind: str, words: str) -> None:
-                error = {"type": "error", "error": {"type": kind, "message": words}}
-                self._send("application/json", json.dumps(error), status)
-
-            def _send(self, kind: str, text: str, status: int = 200) -> None:
-                data = text.encode()
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-
-    def __enter__(self) -> AnthropicServer:
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+def images_of(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the image blocks of a request."""
+    return [block for block in blocks_of(body) if block["type"] == "image"]
 
 
 def blocks_of(body: dict[str, Any]) -> list[dict[str, Any]]:

@@ -15,9 +15,7 @@ def _server() -> Iterator[OpenAIServer]:
 
 @pytest.fixture
 def server(_server: OpenAIServer) -> OpenAIServer:
-    _server.received.clear()
-    _server.failures = 0
-    _server.refuse = lambda request: None
+    _server.reset()
     return _server
 
 

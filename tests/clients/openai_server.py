@@ -3,110 +3,25 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+
+from wire_server import Received, WireServer
+
+__all__ = ["OpenAIServer", "Received"]
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 
 
-@dataclass
-class Received:
-    """One request."""
+class OpenAIServer(WireServer):
+    """Chat completions and responses; see `WireServer`."""
 
-    path: str
-    query: str
-    raw: bytes
-    headers: dict[str, str]
-    body: dict[str, Any] = field(init=False)
+    def answer(self, request: Received) -> tuple[str, bytes]:
+        if request.body.get("stream"):
+            return "text/event-stream", _events(request.path)
+        return "application/json", json.dumps(_reply(request.path, request.body)).encode()
 
-    def __post_init__(self) -> None:
-        is_json = "json" in self.headers.get("content-type", "")
-        self.body = json.loads(self.raw) if is_json and self.raw else {}
-
-
-class _Listener(ThreadingHTTPServer):
-    # Many clients may come at once.
-    request_queue_size = 256
-
-
-class OpenAIServer:
-    """Serves on a free loopback port inside a `with` block.
-
-    `received` holds the requests in order of arrival; `failures` more answers will be HTTP 500.
-    `refuse` is given each request and may return the status and the words of a refusal; with
-    status 200 it comes as the first event of a stream.
-    """
-
-    def __init__(self) -> None:
-        self.received: list[Received] = []
-        self.failures = 0
-        self.refuse: Callable[[Received], tuple[int, str] | None] = lambda request: None
-        self._lock = threading.Lock()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                url = urlsplit(self.path)
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                request = Received(url.path, url.query, raw, headers)
-                with server._lock:
-                    server.received.append(request)
-                    fail = server.failures > 0
-                    server.failures -= fail
-                refusal = server.refuse(request)
-                if refusal is not None:
-                    error = json.dumps({"error": {"message": refusal[1], "type": "invalid"}})
-                    event = f"data: {error}\n\n" if refusal[0] == 200 else error
-                    kind = "text/event-stream" if refusal[0] == 200 else "application/json"
-                    self._send(refusal[0], kind, event.encode())
-                elif fail:
-                    self._send(500, "application/json", b'{"error": {"message": "try again"}}')
-                elif request.body.get("stream"):
-                    self._send(200, "text/event-stream", _events(url.path))
-                else:
-                    reply = json.dumps(_reply(url.path, request.body)).encode()
-                    self._send(200, "application/json", reply)
-
-            # Tracers update what they sent.
-            do_PATCH = do_POST
-
-            def _send(self, status: int, kind: str, data: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(data)))
-                self.send_header("x-request-id", "req_1")
-                self.send_header("retry-after-ms", "1")
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._httpd = _Listener(("127.0.0.1", 0), Handler)
-        self._httpd.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._httpd.server_port}"
-        self._thread = threading.Thread(target=self._httpd.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> OpenAIServer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self._httpd.shutdown()
-        self._httpd.server_close()
-        self._thread.join()
-
-    @property
-    def last(self) -> Received:
-        """The request that came last."""
-        return self.received[-1]
+    def error(self, status: int, words: str) -> bytes:
+        return json.dumps({"error": {"message": words, "type": "invalid"}}).encode()
 
 
 def _reply(path: str, body: dict[str, Any]) -> dict[str, Any]:

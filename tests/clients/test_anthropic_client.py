@@ -14,7 +14,7 @@ from wrapping import BOX, OPTIONS, QUESTION, FixedCropper, picture, png
 
 anthropic = pytest.importorskip("anthropic")
 
-from anthropic_server import AnthropicServer, blocks_of  # noqa: E402
+from anthropic_server import AnthropicServer, images_of  # noqa: E402
 
 from cropzoom import Cited, ClientError, CropZoom, RequestError, rewrite_body  # noqa: E402
 from cropzoom.options import ZoomOptions  # noqa: E402
@@ -130,7 +130,7 @@ SURFACES: dict[str, Callable[[Any], Any]] = {
 def test_surface(server: AnthropicServer, kind: str, surface: str) -> None:
     client = wrapped(server, kind)
     done(SURFACES[surface](client))
-    (body,) = server.bodies
+    (body,) = (request.body for request in server.received)
     assert body["messages"] == [user(image(), crop(), text())]
 
 
@@ -141,7 +141,7 @@ def test_it_stays_that_client(server: AnthropicServer, kind: str) -> None:
     assert isinstance(client, getattr(anthropic, kind)) and isinstance(client, CropZoom)
     assert isinstance(client.with_options(timeout=1), CropZoom)
     done(given.messages.create(**ARGUMENTS))
-    assert server.bodies[0]["messages"] == ARGUMENTS["messages"]
+    assert server.received[0].body["messages"] == ARGUMENTS["messages"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -151,9 +151,9 @@ def test_answers_and_errors_are_the_clients_own(server: AnthropicServer, kind: s
     assert isinstance(answer, anthropic.types.Message)
     assert answer.content[0].text == "1,444.80"
     server.failures = 1
-    with pytest.raises(anthropic.APIStatusError, match="Overloaded"):
+    with pytest.raises(anthropic.APIStatusError, match="try again"):
         done(wrapped(server, kind).messages.create(**ARGUMENTS))
-    assert len(server.bodies) == 2, "what may have been answered is not sent again"
+    assert len(server.received) == 2, "what may have been answered is not sent again"
 
 
 @pytest.mark.parametrize("surface", ["messages.create", "messages.count_tokens"])
@@ -165,18 +165,22 @@ def test_nothing_to_zoom_is_sent_byte_for_byte(server: AnthropicServer, surface:
     method = surface.partition(".")[2]
     getattr(plain(server).messages, method)(**quiet)
     getattr(wrapped(server).messages, method)(**quiet)
-    assert server.raw[0] == server.raw[1]
+    assert server.received[0].raw == server.received[1].raw
     assert call is not None
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_refused_crop_costs_nothing_but_the_canvas(kind: str) -> None:
-    with AnthropicServer(pictures=1) as server:
+    def refuse(request: Any) -> tuple[int, str] | None:
+        words = "messages: at most 1 images may be sent in a request"
+        return (400, words) if len(images_of(request.body)) > 1 else None
+
+    with AnthropicServer() as server:
+        server.refuse = refuse
         client = wrapped(server, kind)
         done(client.messages.create(**ARGUMENTS))
-        counts = [sum(b["type"] == "image" for b in blocks_of(body)) for body in server.bodies]
-        assert counts == [2, 1]
-        assert server.bodies[1]["messages"][0]["content"][0] != image()
+        assert [len(images_of(request.body)) for request in server.received] == [2, 1]
+        assert server.last.body["messages"][0]["content"][0] != image()
 
 
 def test_cache_control_stays_where_it_is(server: AnthropicServer) -> None:
@@ -184,7 +188,7 @@ def test_cache_control_stays_where_it_is(server: AnthropicServer) -> None:
     messages = [user(image(**mark), text(**mark))]
     system = [{"type": "text", "text": "Be brief.", **mark}]
     wrapped(server).messages.create(model=MODEL, max_tokens=9, messages=messages, system=system)
-    (body,) = server.bodies
+    (body,) = (request.body for request in server.received)
     assert body["system"] == system
     assert body["messages"] == [user(image(**mark), crop(), text(**mark))]
 
@@ -199,7 +203,7 @@ def test_in_replace_a_thumbnail_keeps_the_cache_control(server: AnthropicServer)
     block = {"type": "image", "source": large, "cache_control": {"type": "ephemeral"}}
     client = wrapped(server, mode="replace", max_area=0.6)
     client.messages.create(model="claude-haiku-4-5", max_tokens=9, messages=[user(block, text())])
-    first, second, _ = server.bodies[0]["messages"][0]["content"]
+    first, second, _ = server.received[0].body["messages"][0]["content"]
     assert first["cache_control"] == {"type": "ephemeral"} and "cache_control" not in second
     report = client.cropzoom.last_report
     assert report.tokens_given == 1564 and report.tokens_sent < report.tokens_given
@@ -231,7 +235,7 @@ def test_turns_stay_as_they_were_sent(server: AnthropicServer) -> None:
     answer = {"role": "assistant", "content": "42"}
     messages = [*ARGUMENTS["messages"], answer, {"role": "user", "content": "And what is the VAT?"}]
     client.messages.create(**{**ARGUMENTS, "messages": messages})
-    first, second = (body["messages"] for body in server.bodies)
+    first, second = (request.body["messages"] for request in server.received)
     assert second[: len(first)] == first
 
 
@@ -287,7 +291,7 @@ def test_what_is_not_zoomed_says_why(part: dict[str, Any], reason: Reason) -> No
 def test_ask(server: AnthropicServer, kind: str) -> None:
     client = wrapped(server, kind)
     assert done(client.ask(png(), QUESTION, model=MODEL)) == "1,444.80"
-    assert server.bodies[0]["messages"] == [user(image(), crop(), text())]
+    assert server.received[0].body["messages"] == [user(image(), crop(), text())]
     with pytest.raises(RequestError, match="messages"):
         done(client.ask(png(), QUESTION, model=MODEL, messages=[]))
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cropzoom.models import rule_for, rules, sight
+from cropzoom.models import price_of, prices, rule_for, rules, sight
 
 OPENAI = "https://developers.openai.com/api/docs/guides/images-vision"
 CLAUDE = "https://platform.claude.com/docs/en/build-with-claude/vision"
@@ -57,6 +57,10 @@ PUBLISHED: list[tuple[str, tuple[int, int], str | None, int, tuple[int, int] | N
     ("gpt-6-astra", (2560, 1440), "high", 2931, None, COUNTED),
     ("gpt-6-astra", (4032, 3024), "original", 14364, (4032, 3024), COUNTED),
     ("gpt-6-astra", (4032, 3024), "high", 2942, None, COUNTED),
+    ("gpt-6-astra", (4096, 512), None, 2458, (4096, 512), OPENAI),
+    ("gpt-5.5", (8000, 8000), "original", 12000, (3200, 3200), OPENAI),
+    # 2,500 patches or 2,048 px: 2048 x 1152 is 64 x 36 patches.
+    ("gpt-5.5", (2560, 1440), "high", 2765, (2048, 1152), OPENAI),
     ("gpt-5.5", (3840, 2160), None, 9792, (3840, 2160), COUNTED),
     ("gpt-5.5", (4032, 3024), None, 11868, None, COUNTED),
     ("claude-haiku-4-5", (200, 200), None, 64, (200, 200), CLAUDE),
@@ -105,6 +109,8 @@ def test_every_rule_says_where_it_is_from() -> None:
     for rule in rules():
         assert rule.source.startswith("https://") or not rule.known, rule.family
         assert rule.date.startswith("20")
+        # What is not the provider's own word is marked.
+        assert rule.note or rule.numbers.get("multiplier") != 1.2, rule.family
 
 
 @pytest.mark.parametrize(
@@ -140,6 +146,36 @@ def test_every_rule_says_where_it_is_from() -> None:
 )
 def test_names(name: str, family: str) -> None:
     assert rule_for(name).family == family
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt"),
+    [
+        ("gpt-5-mini", 0.25),
+        ("openai/gpt-5.4-mini-2026-03-17", 0.75),
+        ("gpt-5.4", 2.5),
+        ("gpt-5.1", 1.25),
+        ("gpt-4o", 2.5),
+        ("gpt-4o-2024-05-13", None),  # It cost more.
+        ("gpt-4.1-2025-04-14", 2.0),
+        ("claude-opus-5-5", 4.0),
+        ("anthropic/claude-opus-5", 5.0),
+        ("claude-haiku-4-5-20251001", 1.0),
+        ("gemini-3-pro-preview", 2.0),
+        ("gpt-5.4-pro", None),
+        ("qwen3-vl", None),
+        (None, None),
+    ],
+)
+def test_prices(name: str | None, prompt: float | None) -> None:
+    price = price_of(name)
+    assert (price and price.prompt) == prompt
+
+
+def test_every_price_says_where_it_is_from() -> None:
+    for price in prices():
+        assert price.source.startswith("https://") and price.date.startswith("20")
+        assert 0 < price.prompt < price.completion < 200
 
 
 def test_an_unknown_model_is_said_to_be_unknown_and_sees_nothing_in_full() -> None:

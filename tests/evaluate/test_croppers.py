@@ -119,7 +119,7 @@ def test_the_size_is_taken_from_what_finds_it_fast(folder: str) -> None:
         (["random:1.5"], "at most 1"),
         (["random:oracle", "random:none"], "proposes nothing"),
         (["none", "none"], "given twice"),
-        (["no such cropper"], "--cropper no such cropper: .*none, random"),
+        (["no such cropper"], "--cropper no such cropper: .*none, thumbnail"),
         (["centre:no such cropper"], "no such cropper"),
     ],
 )

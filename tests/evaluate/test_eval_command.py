@@ -257,3 +257,40 @@ def test_rendered_pages_are_a_seed_and_a_command(tmp_path: Path) -> None:
     figures = summary["targets"]["standin:448"]
     assert figures["oracle"]["with_crop"] == 1
     assert figures["oracle"]["centre_in_region"] == 1
+
+
+def test_modes_beside_the_full_picture_and_the_thumbnail(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with ColourServer() as server:
+        done = run(str(data), "-t", "openai:claude-haiku-4-5", "--base-url", server.base_url,
+                   "-c", "oracle", "--mode", "add,replace,stitch", "--price", "2,5", "-o", str(out),
+                   "--option", "thumbnail_side=64", "--option", "min_crop_side=64",
+                   "--option", "target_side=0", "--margin", "2", "--json")  # fmt: skip
+        assert done.exit_code == 0, done.output
+        pictures = [
+            sum(part["type"] == "image_url" for part in body["messages"][-1]["content"])
+            for body in server.bodies
+        ]
+    summary = json.loads(done.stdout)
+    figures = summary["targets"]["openai:claude-haiku-4-5"]
+    names = ["none", "thumbnail:64", "oracle add", "oracle replace", "oracle stitch"]
+    assert list(figures) == names
+    # As Claude counts: 15 x 15 patches for 400 px, 3 x 3 for the thumbnail.
+    assert [figures[name]["image_tokens"] for name in names[:2]] == [225, 9]
+    tokens = {name: figures[name]["image_tokens"] for name in names}
+    assert tokens["oracle add"] > 225 > tokens["oracle replace"] > 9
+    share = figures["oracle replace"]["image_tokens_share"]
+    assert share == pytest.approx(tokens["oracle replace"] / 225)
+    dollars = figures["oracle replace"]["image_dollars"]
+    assert dollars == pytest.approx(6 * tokens["oracle replace"] * 2 / 1e6)
+    assert sorted(pictures) == [1] * 18 + [2] * 12
+    test = figures["oracle replace"]["against_none"]["non_inferiority"]
+    assert (test["margin"], test["verdict"], test["difference"]) == (0.02, "not inferior", 1)
+    assert "not inferior" in (out / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("mode", ["both", "add,add", "add;replace"])
+def test_modes_that_there_are_not(data: Path, tmp_path: Path, mode: str) -> None:
+    done = run(str(data), "--mode", mode, "-o", str(tmp_path / "out"))
+    assert done.exit_code == 1
+    assert "each of add, replace, stitch once" in done.output

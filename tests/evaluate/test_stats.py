@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cropzoom.evaluate.intervals import PictureBootstrap, mcnemar
+from cropzoom.evaluate.intervals import PictureBootstrap, mcnemar, tango
 
 
 def test_whole_pictures_are_drawn() -> None:
@@ -93,3 +94,59 @@ def test_a_statistic_of_the_answers_themselves() -> None:
     assert draws.of_rows(lambda column: float(column.mean()), values) == pytest.approx(
         draws.share(values.tolist())
     )
+
+
+def test_tango_by_hand() -> None:
+    # Nothing changed: q is 0 for D > 0, so T = -n D / sqrt(n D (1 - D)), and z^2 = n D / (1 - D).
+    z2 = NormalDist().inv_cdf(0.975) ** 2
+    assert tango(0, 0, 100) == pytest.approx((-z2 / (100 + z2), z2 / (100 + z2)))
+    # As many one way as the other: symmetric about 0. At D = 0, q = (b + c) / 2n.
+    low, high = tango(7, 7, 200)
+    assert low == pytest.approx(-high) and low < 0
+    # The sides change with broken and mended.
+    low, high = tango(12, 3, 150)
+    assert tango(3, 12, 150) == pytest.approx((-high, -low))
+    assert low < -9 / 150 < high
+    # b = 3, c = 12, n = 150 at D = 0.01 by hand: A = 300, B = -15 + 309 * .01 = -11.91,
+    # C = -12 * .01 * .99 = -.1188; q = (sqrt(141.8481 + 142.56) + 11.91) / 600 = .0479571;
+    # T = (-9 - 1.5) / sqrt(150 * (.0959142 + .0099)) = -10.5 / 3.984005 = -2.6355.
+    # So D = .01 is inside an interval whose z is just above 2.6355, and outside one just below.
+    inside = 2 * NormalDist().cdf(2.6356) - 1
+    outside = 2 * NormalDist().cdf(2.6354) - 1
+    assert tango(12, 3, 150, inside)[1] > 0.01 > tango(12, 3, 150, outside)[1]
+    assert all(map(math.isnan, tango(0, 0, 0)))
+
+
+def test_tango_is_the_score_test_turned_round() -> None:
+    """Its ends by brute force: the likeliest shares under each difference, on a fine grid."""
+    broken, mended, pairs = 9, 2, 80
+
+    def score(difference: float) -> float:
+        shares = np.linspace(1e-9, 1 - 1e-9, 400_001)
+        up = shares + difference
+        rest = 1 - shares - up
+        with np.errstate(divide="ignore", invalid="ignore"):
+            likelihood = (
+                broken * np.log(shares)
+                + mended * np.log(up)
+                + (pairs - broken - mended) * np.log(rest)
+            )
+        likelihood[(up <= 0) | (rest <= 0)] = -np.inf
+        share = shares[np.argmax(likelihood)]
+        variance = pairs * (2 * share + difference - difference**2)
+        return float((mended - broken - pairs * difference) / np.sqrt(variance))
+
+    low, high = tango(broken, mended, pairs)
+    z = NormalDist().inv_cdf(0.975)
+    assert score(low) == pytest.approx(z, abs=1e-3)
+    assert score(high) == pytest.approx(-z, abs=1e-3)
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 400))
+def test_tango_holds_the_difference(broken: int, mended: int, same: int) -> None:
+    pairs = broken + mended + same
+    if pairs:
+        low, high = tango(broken, mended, pairs)
+        assert -1 <= low <= (mended - broken) / pairs <= high <= 1
+        wider = tango(broken, mended, pairs, 0.99)
+        assert wider[0] <= low + 1e-9 and wider[1] >= high - 1e-9

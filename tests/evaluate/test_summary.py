@@ -13,7 +13,8 @@ from cropzoom.data.row import BadRow, Problem, Row
 from cropzoom.data.test_set import TestSet
 from cropzoom.evaluate.answer_file import Outcome
 from cropzoom.evaluate.html_report import report_page
-from cropzoom.evaluate.summary import NO_BOX, summarise
+from cropzoom.evaluate.intervals import PictureBootstrap
+from cropzoom.evaluate.summary import NO_BOX, non_inferiority, summarise
 from cropzoom.geometry import Box
 
 
@@ -210,3 +211,39 @@ def test_a_picture_that_is_gone_leaves_the_report_whole(summary: dict) -> None:
     wrong = Outcome(row="a", target="t", cropper="nano", score=0.0, reply="x")
     found = summarise(test, {wrong.key: wrong}, ["t"], ["nano"])
     assert "was deleted" in report_page(found, test, {wrong.key: wrong})
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended", "pairs", "margin", "verdict"),
+    [
+        (0, 0, 400, 0.01, "not inferior"),  # z^2 / (400 + z^2) is 0.95 %
+        (0, 0, 300, 0.01, "open"),  # 1.26 %: 300 questions can't tell a point
+        (60, 0, 400, 0.01, "inferior"),
+        (0, 60, 400, 0.01, "not inferior"),
+        (4, 0, 400, 0.05, "not inferior"),
+        (0, 0, 0, 0.01, "open"),
+    ],
+)
+def test_no_worse_by_more_than_a_margin(
+    broken: int, mended: int, pairs: int, margin: float, verdict: str
+) -> None:
+    turned = [number < broken for number in range(pairs)]
+    righted = [pairs - number <= mended for number in range(pairs)]
+    draws = PictureBootstrap(range(pairs), resamples=400)
+    test = non_inferiority(turned, righted, draws, margin)
+    assert test["verdict"] == verdict
+    if pairs:
+        assert test["difference"] == (mended - broken) / pairs
+        assert test["interval"][0] == min(test["tango"][0], test["pictures"][0])
+        assert test["interval"][1] == max(test["tango"][1], test["pictures"][1])
+
+
+def test_pictures_that_hang_together_widen_the_interval() -> None:
+    # 40 questions about each of 10 pictures; those about one all broke, as it has one question.
+    turned = [number < 40 for number in range(400)]
+    together = PictureBootstrap([number // 40 for number in range(400)])
+    apart = PictureBootstrap(range(400))
+    nothing = [False] * 400
+    wide = non_inferiority(turned, nothing, together, 0.01)["interval"]
+    narrow = non_inferiority(turned, nothing, apart, 0.01)["interval"]
+    assert wide[0] < narrow[0]

@@ -98,7 +98,7 @@ def test_anthropics_client_gets_its_crops() -> None:
         assert plain.messages.create(**ARGUMENTS).content[0].text == "1,444.80"
         with plain.messages.stream(**ARGUMENTS) as events:
             assert "".join(events.text_stream) == "1,444.80"
-        for body in server.bodies:
+        for body in (request.body for request in server.received):
             assert body["messages"] == [anthropic_user(image(), crop(), text())]
 
 
