@@ -21,6 +21,8 @@ from cropzoom.clients.threads import call_in_thread
 
 _Request = tuple[dict[str, Any], Endpoint]
 
+_RESPONSES = ("with_raw_response", "with_streaming_response")
+
 
 class Requests:
     """Mixed into a client: its requests go out with crops.
@@ -101,13 +103,12 @@ def wrapped_copy(
     # Resources made so far belong to the original client, and so do patched methods.
     for name, value in vars(client).items():
         inherited = getattr(kind, name, None)
-        if isinstance(inherited, cached_property) or inspect.isfunction(inherited):
+        # Cached settings stay: Vertex keeps its region in a property of that kind.
+        part = isinstance(value, resources) or name in _RESPONSES
+        if inspect.isfunction(inherited) or (part and isinstance(inherited, cached_property)):
             del vars(wrapped)[name]
-        elif isinstance(value, resources) or name in (
-            "with_raw_response",
-            "with_streaming_response",
-        ):
-            # openai 1.60 has plain attributes in place of cached properties.
+        elif part:
+            # openai 1.60 and Vertex have plain attributes in place of cached properties.
             setattr(wrapped, name, type(value)(wrapped))
     return wrapped
 
