@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import anthropic
@@ -26,8 +27,6 @@ INPUT: Any = [{"role": "user", "content": [response_image(), response_text()]}]
 
 
 def options(share: float = 1.0) -> ZoomOptions:
-    from dataclasses import replace
-
     return replace(OPTIONS, shadow=share)
 
 
@@ -195,13 +194,14 @@ def test_raw_responses_and_helpers() -> None:
 
 def test_a_refused_call_has_no_shadow() -> None:
     with Server() as server:
-        server.refuse = lambda request: (
-            (400, "no pictures") if pictures(request.body) == 2 else None
-        )
+        refused = (400, "this picture is not taken")
+        server.refuse = lambda request: None if request.body["messages"] == CHAT else refused
         zoomed = client(server)
         zoomed.chat(model="m", messages=CHAT)
+        assert not zoomed.cropzoom.last_report.shadowed
         time.sleep(0.1)
-        assert not zoomed.cropzoom.last_report.shadowed or zoomed.cropzoom.last_report.crops
+        assert pictures(server.last.body) == 1
+        assert zoomed.cropzoom.usage.shadows == zoomed.cropzoom.usage.shadows_failed == 0
 
 
 def test_async_clients() -> None:
