@@ -20,10 +20,11 @@ from PIL import Image
 from cropzoom.cropper.base import FolderCropper, check_k
 from cropzoom.cropper.folder import Folder
 from cropzoom.cropper.manifest import PointerManifest
+from cropzoom.cropper.nano.holding import hold
 from cropzoom.cropper.nano.nano_graphs import OUTPUTS, NanoGraphs, load_graphs
 from cropzoom.cropper.nano.phoc import encode_question
 from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
-from cropzoom.cropper.pointing import hold, point
+from cropzoom.cropper.pointing import CellLogits, point
 from cropzoom.cropper.session import Device
 from cropzoom.cropper.trace import Trace
 from cropzoom.errors import CropperError, OptionsError
@@ -291,19 +292,8 @@ def decode(
 
     cells = cells[:rows, :columns]
     xs, ys = (np.arange(columns) + 0.5) * spec.cell, (np.arange(rows) + 0.5) * spec.cell
-    if spec.price is not None:
-        t = spec.temperature
-        return hold(cells, absent, edges, xs, ys, spec.edge, spec.price, t, size, finish, k)
-    return point(
-        cells,
-        absent,
-        edges,
-        xs,
-        ys,
-        spec.edge,
-        spec.quantile,
-        spec.temperature,
-        finish,
-        k,
-        spec.join,
-    )
+    logits = CellLogits(cells, absent, edges, xs, ys, spec.edge)
+    t = spec.temperature
+    if spec.price is None:
+        return point(logits, finish, k, quantile=spec.quantile, temperature=t, join=spec.join)
+    return hold(logits, size, finish, k, price=spec.price, temperature=t, centre=spec.centre)

@@ -18,7 +18,7 @@ from PIL import Image
 from cropzoom.cropper.base import FolderCropper, check_k
 from cropzoom.cropper.folder import Folder
 from cropzoom.cropper.manifest import VlmPointerManifest, read_files
-from cropzoom.cropper.pointing import point
+from cropzoom.cropper.pointing import CellLogits, point
 from cropzoom.cropper.session import (
     Device,
     check_graph,
@@ -151,18 +151,9 @@ class VlmPointerCropper(FolderCropper[VlmPointerManifest, _Session]):
         trace.lap("model")
         rows, columns = cells.shape
         spec = self._manifest.decode
-        crops = point(
-            cells,
-            -math.inf,
-            edges,
-            (np.arange(columns) + 0.5) / columns,
-            (np.arange(rows) + 0.5) / rows,
-            spec.edge,
-            spec.quantile,
-            spec.temperature,
-            Box.ordered,
-            k,
-        )
+        xs, ys = (np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows
+        logits = CellLogits(cells, -math.inf, edges, xs, ys, spec.edge)
+        crops = point(logits, Box.ordered, k, quantile=spec.quantile, temperature=spec.temperature)
         trace.lap("parse")
         trace.counts.update(tiles=plan.tiles, prompt_tokens=len(ids))
         return crops
