@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from typing import Any
 
 from PIL import Image
@@ -31,10 +32,12 @@ class StrictOpenAIServer(OpenAIServer):
     """The same, refusing what OpenAI's own would refuse."""
 
     def fault(self, request: Received) -> str | None:
-        if not request.headers.get("authorization", "").startswith("Bearer "):
+        key = request.headers.get("api-key") or request.headers.get("authorization", "")
+        if key.removeprefix("Bearer ") != "k":
             return "You didn't provide an API key."
         body = request.body
-        items = {"/v1/chat/completions": "messages", "/v1/responses": "input"}.get(request.path)
+        path = re.sub(r"/v1|/openai(/v1)?|/deployments/\w+|/input_tokens$", "", request.path)
+        items = {"/chat/completions": "messages", "/responses": "input"}.get(path)
         if items is None or not body.get("model"):
             return f"unknown path or no model: {request.path}"
         extra = set(body) - _FIELDS - {items}
