@@ -18,10 +18,11 @@ from PIL import Image
 
 from cropzoom.cropper.base import FolderCropper, check_k
 from cropzoom.cropper.manifest import PointerManifest
+from cropzoom.cropper.nano.holding import hold
 from cropzoom.cropper.nano.nano_graphs import OUTPUTS, NanoGraphs, load_graphs
 from cropzoom.cropper.nano.phoc import encode_question
 from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
-from cropzoom.cropper.pointing import Pointing, hold, point
+from cropzoom.cropper.pointing import CellLogits, point
 from cropzoom.cropper.trace import Trace
 from cropzoom.errors import CropperError, OptionsError
 from cropzoom.geometry import Box, Crop
@@ -271,17 +272,10 @@ def decode(
             (y1 + grow_y) / height,
         )
 
-    model = Pointing(
-        cells[:rows, :columns],
-        absent,
-        edges,
-        (np.arange(columns) + 0.5) * spec.cell,
-        (np.arange(rows) + 0.5) * spec.cell,
-        size,
-        spec.edge,
-        spec.temperature,
-        finish,
-    )
-    if spec.price is not None:
-        return hold(model, k, spec.price)
-    return point(model, k, spec.quantile, spec.join)
+    cells = cells[:rows, :columns]
+    xs, ys = (np.arange(columns) + 0.5) * spec.cell, (np.arange(rows) + 0.5) * spec.cell
+    logits = CellLogits(cells, absent, edges, xs, ys, spec.edge)
+    t = spec.temperature
+    if spec.price is None:
+        return point(logits, finish, k, quantile=spec.quantile, temperature=t, join=spec.join)
+    return hold(logits, size, finish, k, price=spec.price, temperature=t, centre=spec.centre)

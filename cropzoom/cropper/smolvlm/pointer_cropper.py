@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cropzoom.cropper.manifest import VlmPointerManifest, read_files
-from cropzoom.cropper.pointing import Pointing, point
+from cropzoom.cropper.pointing import CellLogits, point
 from cropzoom.cropper.session import (
     check_graph,
     make_session,
@@ -107,18 +107,9 @@ class VlmPointerCropper(VlmCropper[VlmPointerManifest, _Session]):
         trace.lap("model")
         rows, columns = cells.shape
         spec = self._manifest.decode
-        model = Pointing(
-            cells,
-            -math.inf,
-            edges,
-            (np.arange(columns) + 0.5) / columns,
-            (np.arange(rows) + 0.5) / rows,
-            (1.0, 1.0),
-            spec.edge,
-            spec.temperature,
-            Box.ordered,
-        )
-        crops = point(model, k, spec.quantile)
+        xs, ys = (np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows
+        logits = CellLogits(cells, -math.inf, edges, xs, ys, spec.edge)
+        crops = point(logits, Box.ordered, k, quantile=spec.quantile, temperature=spec.temperature)
         trace.lap("parse")
         trace.counts.update(tiles=plan.tiles, prompt_tokens=len(ids))
         return crops
