@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -25,6 +26,13 @@ def serve(
     timeout: Annotated[
         float, typer.Option(help="Most seconds to wait for a piece of an answer.")
     ] = 600.0,
+    max_in_flight: Annotated[
+        int, typer.Option(min=1, help="Most requests under way in a process; others get 503.")
+    ] = 1024,
+    drain: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds that it takes calls after SIGTERM, for who balances."),
+    ] = 2.0,
     grace: Annotated[
         int, typer.Option(min=0, help="Seconds that calls under way have when it is stopped.")
     ] = 60,
@@ -32,18 +40,20 @@ def serve(
 ) -> None:
     """Stand before an API and add crops to the requests that ask about pictures.
 
-    Keys are the callers' own: they are passed on and never logged. /healthz says that it is
-    alive, /metrics what it has done, one process at a time.
+    Keys are the callers' own: they are passed on and never logged. /healthz says whether it takes
+    calls, /metrics what it has done.
 
     Example: `cropzoom serve --upstream https://api.openai.com/v1 --mode replace`
     """
     with Output(as_json) as output:
+        import tempfile
+
         from cropzoom.errors import MissingDependencyError
 
         try:
             import uvicorn
 
-            from cropzoom.serve.proxy import ProxySettings, application, to_environment
+            from cropzoom.serve import ProxySettings, application
         except ImportError as error:
             raise MissingDependencyError(
                 f"this needs {error.name}; pip install 'cropzoom[serve]'"
@@ -54,7 +64,10 @@ def serve(
             {"mode": mode, "budget": budget},
             max_body * 1_000_000,
             timeout,
+            max_in_flight,
+            drain=drain,
         )
+        proxy = application(settings)  # An error is said here, not by each process.
         output.json({"address": f"http://{host}:{port}", "upstream": upstream})
         output.text(f"http://{host}:{port} stands before {upstream}; Ctrl+C stops it.")
         common = {
@@ -64,15 +77,19 @@ def serve(
             # Addresses may hold keys.
             "access_log": False,
             "timeout_graceful_shutdown": grace,
+            # Longer than balancers keep a connection, so that these close it, between two calls.
+            "timeout_keep_alive": 75,
+            "server_header": False,
+            "date_header": False,
         }
         if workers == 1:
-            uvicorn.run(application(settings), **common)  # type: ignore[arg-type]
+            uvicorn.run(proxy, **common)  # type: ignore[arg-type]
             return
-        application(settings)  # An error is said here, not by each process.
-        to_environment(settings)
-        uvicorn.run(
-            "cropzoom.serve.proxy:application_from_environment",
-            factory=True,
-            workers=workers,
-            **common,  # type: ignore[arg-type]
-        )
+        with tempfile.TemporaryDirectory(prefix="cropzoom-serve-") as folder:
+            replace(settings, metrics_folder=folder).to_environment()
+            uvicorn.run(
+                "cropzoom.serve:application_from_environment",
+                factory=True,
+                workers=workers,
+                **common,  # type: ignore[arg-type]
+            )
