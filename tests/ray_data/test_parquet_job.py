@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 import ray
 from fixed_croppers import FixedCropper, noise
 
-from cropzoom import DataError, OptionsError
+from cropzoom import OptionsError
+from cropzoom.errors import DataError
 from cropzoom.images import encode_picture
 from cropzoom.ray import Counts, Cropper, crop_parquet
 from cropzoom.samples import load_samples
