@@ -1,6 +1,6 @@
 """Ask about a picture with Google's client, with the crop that answers each question added.
 
-    GEMINI_API_KEY=... python examples/google_chat.py receipt.png "What is the total?" "And the date?"
+    GEMINI_API_KEY=... python examples/google_chat.py receipt.png "What is the total?" "The date?"
 
 On Vertex: CropZoom(genai.Client(vertexai=True, project=..., location=...)).
 """
