@@ -72,8 +72,7 @@ class Moody(PlacesCropper):
 
 
 in_modes = pytest.mark.parametrize("mode", ["replace", "stitch"])
-# Both modes together about as long as the others.
-fuzzed_modes = settings(fuzzed, max_examples=LONG or 80)
+fuzzed_modes = settings(fuzzed, max_examples=LONG or 60)
 
 
 @in_modes
@@ -104,7 +103,7 @@ def test_no_picture_is_lost(mode: Any, body: Any, endpoint: Any, budget: int | N
 
 @in_modes
 @seed(13)
-@fuzzed_modes
+@settings(fuzzed_modes, max_examples=LONG or 25)
 @given(dialogue=dialogues(), same_zoom=st.booleans())
 def test_a_dialogue_keeps_its_beginning_in_modes(mode: Any, dialogue: Any, same_zoom: bool) -> None:
     spelling, calls, fields = dialogue

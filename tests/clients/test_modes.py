@@ -86,7 +86,7 @@ def test_replace_sends_a_thumbnail_and_the_crop_in_full() -> None:
     before = json.dumps(body)
     new, report = rewritten(body, mode="replace")
     thumbnail, crop = urls(new["messages"][0])
-    assert max(size_of(thumbnail)) == 448
+    assert max(size_of(thumbnail)) == 256
     assert size_of(crop) == (620, 439)  # As many pixels as the page has there.
     (image,) = report.images
     assert image.tokens_given == sight(MODEL, PAGE).tokens == report.tokens_given
