@@ -19,7 +19,8 @@ class ZoomOptions:
     """How images are zoomed. Immutable: use `dataclasses.replace` or `client.cropzoom.override`.
 
     Args:
-        max_crops: most crops added for one question about one image; 1 to 8.
+        max_crops: most crops added for one question about one image; 1 to 8. In the modes
+            "replace" and "stitch" at least two, merged where they overlap.
         min_confidence: a crop the cropper is less sure of is not added; 0 to 1.
         max_area: a crop covering a larger share of its image is not added, since it would show
             little more than the image itself; above 0, at most 1 (adds any crop).
@@ -65,6 +66,11 @@ class ZoomOptions:
             question, several, or None for cropzoom's own choice.
         tool_results: whether images that tools return are zoomed, too. Computer screenshots never
             are: their pixels are coordinates.
+        shadow: share of the calls with crops that are asked again with the pictures as given, so
+            that the answers can be compared: `client.cropzoom.usage` counts them. In the
+            background, after the caller has its answer; which calls is decided by their content.
+            It sends nothing that the call did not hold, to the same server, and costs these calls
+            once more in full. For OpenAI's and Anthropic's clients; 0 to 1.
 
     Raises:
         OptionsError: a value has the wrong type or is out of range.
@@ -78,7 +84,7 @@ class ZoomOptions:
     max_crop_side: int = 1024
     mode: Mode = "add"
     budget: int | None = None
-    thumbnail_side: int = 448
+    thumbnail_side: int = 256
     target_side: int | None = None
     label: str | None = None
     fetch_images: bool = False
@@ -93,6 +99,7 @@ class ZoomOptions:
     max_body_bytes: int | None = None
     question: str | Callable[[Sequence[Any]], str | Sequence[str] | None] | None = None
     tool_results: bool = True
+    shadow: float = 0.0
 
     def __post_init__(self) -> None:
         self._number("max_crops", 1, 8, whole=True)
@@ -119,6 +126,7 @@ class ZoomOptions:
         self._number("max_added_bytes", 0, math.inf, whole=True)
         if self.max_body_bytes is not None:
             self._number("max_body_bytes", 0, math.inf, whole=True)
+        self._number("shadow", 0, 1)
         if self.min_crop_side > self.max_crop_side:
             raise OptionsError(
                 f"min_crop_side={self.min_crop_side} is larger than "

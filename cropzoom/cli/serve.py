@@ -25,6 +25,13 @@ def serve(
     timeout: Annotated[
         float, typer.Option(help="Most seconds to wait for a piece of an answer.")
     ] = 600.0,
+    max_in_flight: Annotated[
+        int, typer.Option(min=1, help="Most requests under way in a process; others get 503.")
+    ] = 1024,
+    drain: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds that it takes calls after SIGTERM, for who balances."),
+    ] = 2.0,
     grace: Annotated[
         int, typer.Option(min=0, help="Seconds that calls under way have when it is stopped.")
     ] = 60,
@@ -32,8 +39,8 @@ def serve(
 ) -> None:
     """Stand before an API and add crops to the requests that ask about pictures.
 
-    Keys are the callers' own: they are passed on and never logged. /healthz says that it is
-    alive, /metrics what it has done, one process at a time.
+    Keys are the callers' own: they are passed on and never logged. /healthz says whether it takes
+    calls, /metrics what it has done.
 
     Example: `cropzoom serve --upstream https://api.openai.com/v1 --mode replace`
     """
@@ -41,9 +48,8 @@ def serve(
         from cropzoom.errors import MissingDependencyError
 
         try:
-            import uvicorn
-
-            from cropzoom.serve.proxy import ProxySettings, application, to_environment
+            from cropzoom.serve import ProxySettings, application
+            from cropzoom.serve.processes import serve_proxy
         except ImportError as error:
             raise MissingDependencyError(
                 f"this needs {error.name}; pip install 'cropzoom[serve]'"
@@ -54,25 +60,23 @@ def serve(
             {"mode": mode, "budget": budget},
             max_body * 1_000_000,
             timeout,
+            max_in_flight,
+            drain=drain,
         )
+        proxy = application(settings)  # An error is said here, not by each process.
         output.json({"address": f"http://{host}:{port}", "upstream": upstream})
         output.text(f"http://{host}:{port} stands before {upstream}; Ctrl+C stops it.")
-        common = {
-            "host": host,
-            "port": port,
-            "log_level": "warning",
-            # Addresses may hold keys.
-            "access_log": False,
-            "timeout_graceful_shutdown": grace,
-        }
-        if workers == 1:
-            uvicorn.run(application(settings), **common)  # type: ignore[arg-type]
-            return
-        application(settings)  # An error is said here, not by each process.
-        to_environment(settings)
-        uvicorn.run(
-            "cropzoom.serve.proxy:application_from_environment",
-            factory=True,
-            workers=workers,
-            **common,  # type: ignore[arg-type]
+        serve_proxy(
+            proxy,
+            settings,
+            workers,
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,  # Addresses may hold keys.
+            timeout_graceful_shutdown=grace,
+            # Longer than balancers keep a connection, so that these close it, between two calls.
+            timeout_keep_alive=75,
+            server_header=False,
+            date_header=False,
         )

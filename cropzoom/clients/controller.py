@@ -16,13 +16,15 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from cropzoom import telemetry
 from cropzoom.clients.body import failure, rewrite_body
 from cropzoom.clients.budget import Limits, body_bytes
 from cropzoom.clients.dialects import Endpoint
 from cropzoom.clients.refusals import LearntLimits, Size, is_refusal, learnt
+from cropzoom.clients.shadows import Shadows
 from cropzoom.errors import OptionsError
 from cropzoom.options import OPTION_NAMES, ZoomOptions
-from cropzoom.report import Reason, Usage, ZoomReport
+from cropzoom.report import Reason, Shadow, Usage, ZoomReport
 from cropzoom.zoom import Zoom
 
 logger = logging.getLogger("cropzoom")
@@ -53,6 +55,10 @@ class Controller:
         zoom: finds and encodes the crops.
         on_report: called with the report of every call, in the thread or task that made the call.
         strict: raise where something can't be zoomed, before anything is sent.
+
+    Attributes:
+        on_shadow: called with each comparison of the option `shadow`, in a thread or task of its
+            own; None for nobody.
     """
 
     def __init__(
@@ -66,6 +72,8 @@ class Controller:
         self.on_report = on_report
         self.strict = strict
         self.limits = LearntLimits()
+        self.shadows = Shadows(self.publish_shadow)
+        self.on_shadow: Callable[[Shadow], object] | None = None
         self._usage = Usage()
         self._logged: set[str] = set()
         self._logging = threading.Lock()
@@ -212,12 +220,21 @@ class Controller:
         logger.debug("cropzoom failed; the request goes out as it is", exc_info=error)
         return report
 
-    def publish(self, report: ZoomReport) -> None:
-        """Make a call's report known: `last_report`, the log and `on_report`.
+    def publish(self, report: ZoomReport, model: str | None = None, end: int | None = None) -> None:
+        """Make a call's report known: `last_report`, the log, the trace and `on_report`.
 
         Call it in the caller's thread and task, for `last_report` belongs to these.
+
+        Args:
+            report: of the call.
+            model: that was asked.
+            end: when the crops were ready, in nanoseconds since the epoch; None for now.
         """
         _reports.set(self, report)
+        try:
+            telemetry.record(report, model, end)
+        except Exception as error:
+            self._log_once("telemetry", f"OpenTelemetry raised {type(error).__name__}: {error}")
         with self._logging:
             self._usage = self._usage.plus(report)
         self._log(report)
@@ -228,6 +245,18 @@ class Controller:
         except Exception as error:
             # A faulty dashboard must not stop requests.
             self._log_once("on_report", f"on_report raised {type(error).__name__}: {error}")
+
+    def publish_shadow(self, shadow: Shadow) -> None:
+        """Make what came of a shadow known: `usage`, the log and `on_shadow`."""
+        with self._logging:
+            self._usage = self._usage.plus_shadow(shadow)
+        logger.debug("shadow: %s", shadow.failure or f"same={shadow.same}")
+        if self.on_shadow is None:
+            return
+        try:
+            self.on_shadow(shadow)
+        except Exception as error:
+            self._log_once("on_shadow", f"on_shadow raised {type(error).__name__}: {error}")
 
     def _log(self, report: ZoomReport) -> None:
         logger.debug("%d crops, %s", len(report.crops), report.to_dict())
@@ -288,6 +317,7 @@ class Call:
         self._server = server
         self._within = within
         self._refusal: tuple[int, str, Size] | None = None
+        self._ended = time.time_ns()
 
     @property
     def changed(self) -> bool:
@@ -337,6 +367,7 @@ class Call:
             ),
             reason=Reason.REFUSED,
             detail=detail,
+            shadowed=False,
         )
         return True
 
@@ -350,7 +381,9 @@ class Call:
 
     def publish(self) -> None:
         """Make the report known; in the caller's thread and task."""
-        self._controller.publish(self.report)
+        # A server is named with the model in the end.
+        model = self._server[-1] if isinstance(self._server, tuple) else self._server
+        self._controller.publish(self.report, str(model or ""), self._ended)
 
 
 def _sizes(

@@ -53,14 +53,17 @@ class View:
     Args:
         model: its name, None where it is unknown.
         detail: the level that the request asks for, None for the model's own.
+        side: longest side, px, at which it really sees them; None for what its rule says.
     """
 
     model: str | None
     detail: str | None = None
+    side: int | None = None
 
     def of(self, size: Size) -> Sight:
         """Return what the model sees of a picture."""
-        return sight(self.model, size, self.detail)
+        seen = sight(self.model, size, self.detail)
+        return seen if self.side is None else replace(seen, size=_shrunk(size, self.side))
 
     def tokens(self, image: Encoded) -> int:
         """Return what a picture costs."""
@@ -127,14 +130,22 @@ def on_canvas(
     most = None if at_any_cost else view.of(size).tokens
     if options.budget is not None:
         most = options.budget if most is None else min(most, options.budget)
+    unknown = view.of(size).size is None
+    best: tuple[list[Zoomed], _Layout] | None = None
     for shown in _choices(opened, crops, view, most, options):
         layout = _best_layout(size, shown, view, most, options.thumbnail_side)
         if layout is not None:
-            image = _drawn(opened, shown, layout)
-            canvas = Canvas(layout.size, layout.places[0])
-            placed = _placed(shown, canvas, layout.places[1:])
-            return Substitute(image, placed, False, view.tokens(image))
-    return None
+            best = shown, layout
+            # Fewer crops where the model would see more of them shrunk.
+            if unknown or view.of(layout.size).full:
+                break
+    if best is None:
+        return None
+    shown, layout = best
+    image = _drawn(opened, shown, layout)
+    canvas = Canvas(layout.size, layout.places[0])
+    placed = _placed(shown, canvas, layout.places[1:])
+    return Substitute(image, placed, False, view.tokens(image))
 
 
 @dataclass(frozen=True, slots=True)

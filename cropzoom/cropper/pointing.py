@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,21 +12,54 @@ import numpy.typing as npt
 from cropzoom.geometry import Box, Crop
 
 Floats = npt.NDArray[np.floating]
-_Doubles = npt.NDArray[np.float64]
+Doubles = npt.NDArray[np.float64]
+Finish = Callable[[float, float, float, float], Box]
+"""Makes the box of left, top, right and bottom, which may lie outside the image."""
 _Sides: TypeAlias = tuple[float, float, float, float]
 
 
+@dataclass(frozen=True, slots=True)
+class CellLogits:
+    """What a model says of one question; lengths in a unit of the caller's.
+
+    Attributes:
+        cells: (rows, columns) logits.
+        absent: logit of "nothing here answers"; -inf where a model has none.
+        edges: (4, K, rows, columns) logits of the distances from a cell's centre to the left, top,
+            right and bottom.
+        xs, ys: (columns,) and (rows,): centres of the cells.
+        reach: K distances, ascending.
+    """
+
+    cells: Floats
+    absent: float
+    edges: Floats
+    xs: Floats
+    ys: Floats
+    reach: Sequence[float]
+
+    def chances(self, temperature: float = 1.0) -> Doubles:
+        """Softmax over all cells and "absent"; returns the cells' shares, (rows, columns)."""
+        logits = self.cells.astype(np.float64) / temperature
+        absent = self.absent / temperature
+        top = max(float(logits.max()), absent)
+        weights: Doubles = np.exp(logits - top)
+        weights /= weights.sum() + np.exp(absent - top)
+        return weights
+
+    def inside(self, box: _Sides) -> npt.NDArray[np.bool_]:
+        """Which cells' centres lie in a box, (rows, columns)."""
+        x0, y0, x1, y1 = box
+        return np.outer((self.ys >= y0) & (self.ys <= y1), (self.xs >= x0) & (self.xs <= x1))
+
+
 def point(
-    cells: Floats,
-    absent: float,
-    edges: Floats,
-    xs: Floats,
-    ys: Floats,
-    reach: Sequence[float],
+    logits: CellLogits,
+    finish: Finish,
+    k: int,
+    *,
     quantile: float,
     temperature: float,
-    finish: Callable[[float, float, float, float], Box],
-    k: int,
     join: float | None = None,
 ) -> list[Crop]:
     """Turn a model's output into at most `k` boxes, best first.
@@ -42,221 +76,47 @@ def point(
     reaches back to the first one's cell.
 
     Args:
-        cells: (rows, columns) logits.
-        absent: logit of "nothing here answers"; -inf where a model has none.
-        edges: (4, K, rows, columns) logits of the distances from a cell's centre to the left, top,
-            right and bottom.
-        xs, ys: (columns,) and (rows,): centres of the cells, in a unit of the caller's.
-        reach: K distances, ascending, in that unit.
+        logits: the output.
+        finish: makes the boxes.
+        k: most boxes.
         quantile: of each edge's distribution, in (0, 1).
         temperature: > 0; divides the logits before the confidence is taken.
-        finish: makes the box of left, top, right and bottom in that unit, which may lie outside
-            the image.
-        k: most boxes.
         join: > 0; None for never.
     """
+    xs, ys, reach = logits.xs, logits.ys, logits.reach
 
     def box_at(row: int, column: int) -> _Sides:
         left, top, right, bottom = (
             reach[_at_quantile(logit, quantile)]
-            for logit in edges[:, :, row, column].astype(np.float64)
+            for logit in logits.edges[:, :, row, column].astype(np.float64)
         )
         x, y = float(xs[column]), float(ys[row])
         return x - left, y - top, x + right, y + bottom
 
-    def inside(box: _Sides) -> npt.NDArray[np.bool_]:
-        x0, y0, x1, y1 = box
-        return np.outer((ys >= y0) & (ys <= y1), (xs >= x0) & (xs <= x1))
-
-    logits = cells.astype(np.float64)
-    chance = _softmax_with(logits, absent)
-    mass = _softmax_with(logits / temperature, absent / temperature)
+    chance, mass = logits.chances(), logits.chances(temperature)
     crops: list[Crop] = []
     for _ in range(k):
-        row, column = _peak(chance)
+        row, column = peak(chance)
         if chance[row, column] <= 0:
             break
         box = box_at(row, column)
-        held = inside(box)
+        held = logits.inside(box)
         rest = np.where(held, 0.0, chance)
-        other = _peak(rest)
+        other = peak(rest)
         if join is not None and rest[other] > 0:
             second = box_at(*other)
             back = second[0] <= xs[column] <= second[2] and second[1] <= ys[row] <= second[3]
-            if back and rest[inside(second)].sum() >= join * chance[held].sum():
+            if back and rest[logits.inside(second)].sum() >= join * chance[held].sum():
                 low, high = np.minimum(box, second), np.maximum(box, second)
                 box = float(low[0]), float(low[1]), float(high[2]), float(high[3])
-                held = inside(box)
+                held = logits.inside(box)
         confidence = min(1.0, float(mass[held].sum()))
         chance[held] = mass[held] = 0.0
         crops.append(Crop(finish(*box), confidence))
     return crops
 
 
-def hold(
-    cells: Floats,
-    absent: float,
-    edges: Floats,
-    xs: Floats,
-    ys: Floats,
-    reach: Sequence[float],
-    price: float,
-    temperature: float,
-    size: tuple[float, float],
-    finish: Callable[[float, float, float, float], Box],
-    k: int,
-) -> list[Crop]:
-    """Turn a model's output into at most `k` boxes that hold the whole answer, best first.
-
-    Each cell tells, with its own probability, how far it is to the four edges of the answer if the
-    answer is there. So the chance that a box holds the answer is a sum over cells; of the boxes
-    that single cells suggest, small and ample ones, and of those round any two of them, the one is
-    taken whose chance, as a share of what all cells have, less `price` times its share of the
-    picture is highest. A label and a value far away from it, both pointed at, end up in one box
-    where the row between them is cheap. The confidence is that chance at `temperature`; what the
-    model puts on "absent" is missing from it.
-
-    Args:
-        cells: (rows, columns) logits.
-        absent: logit of "nothing here answers"; -inf where a model has none.
-        edges: (4, K, rows, columns) logits of the distances from a cell's centre to the left, top,
-            right and bottom.
-        xs, ys: (columns,) and (rows,): centres of the cells, in a unit of the caller's.
-        reach: K distances, ascending, in that unit.
-        price: > 0; chance that a box must win for each picture's worth of area.
-        temperature: > 0; divides the logits before the confidence is taken.
-        size: width and height of the picture, in that unit.
-        finish: makes the box of left, top, right and bottom in that unit, which may lie outside
-            the image.
-        k: most boxes.
-    """
-    logits = cells.astype(np.float64)
-    chance = _softmax_with(logits, absent)
-    mass = _softmax_with(logits / temperature, absent / temperature)
-    whole, apart = float(chance.sum()), np.asarray(reach, np.float64)
-    crops: list[Crop] = []
-    for _ in range(k):
-        if chance.max() <= 1e-9 * whole:
-            break
-        best = _likeliest(chance)
-        at_x, at_y = xs[best[1]].astype(np.float64), ys[best[0]].astype(np.float64)
-        within = _cumulated(edges[:, :, best[0], best[1]].astype(np.float64))
-        boxes = _pairs(_suggestions(within[:, :, :_SUGGESTING], at_x, at_y, apart, price, size))
-        holds = _chances(boxes, within, at_x, at_y, apart)
-        likely = chance[best]
-        sides = np.clip(boxes, 0.0, [*size, *size])
-        area = (sides[:, 2] - sides[:, 0]) * (sides[:, 3] - sides[:, 1]) / (size[0] * size[1])
-        chosen = int(np.argmax(holds @ likely / likely.sum() - price * area))
-        x0, y0, x1, y1 = boxes[chosen].tolist()
-        confidence = min(1.0, float(holds[chosen] @ mass[best]))
-        crops.append(Crop(finish(x0, y0, x1, y1), confidence))
-        held = np.outer((ys >= y0) & (ys <= y1), (xs >= x0) & (xs <= x1))
-        chance[held] = mass[held] = 0.0
-    return crops
-
-
-_LOOKED_AT, _SUGGESTING = 24, 6
-"""Cells whose answers a box may hold, and of those the ones that suggest boxes."""
-_AMPLE = (1.0, 4.0, 16.0)
-"""Suggestions are made at these times the price: from ample to tight."""
-
-
-def _likeliest(chance: _Doubles) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows and columns of the likeliest cells; first the peak, as `_peak` has it."""
-    count = min(_LOOKED_AT, chance.size)
-    order = np.argsort(-chance, axis=None, kind="stable")[:count]
-    peak = int(np.ravel_multi_index(_peak(chance), chance.shape))
-    order = np.concatenate([[peak], order[order != peak]])[:count]
-    rows, columns = np.unravel_index(order, chance.shape)
-    return rows, columns
-
-
-def _cumulated(logits: _Doubles) -> _Doubles:
-    """(4, K, M) logits -> chance that an edge is at most so far away."""
-    weights = np.exp(logits - logits.max(1, keepdims=True))
-    shares: _Doubles = np.cumsum(weights / weights.sum(1, keepdims=True), 1)
-    return shares
-
-
-def _suggestions(
-    within: _Doubles,
-    xs: _Doubles,
-    ys: _Doubles,
-    reach: _Doubles,
-    price: float,
-    size: tuple[float, float],
-) -> _Doubles:
-    """For each cell the boxes that are best at several prices if the answer is there, (N, 4)."""
-    boxes = []
-    for cell in range(within.shape[2]):
-        left, top, right, bottom = within[:, :, cell]
-        across, down = _spans(left, right, reach), _spans(top, bottom, reach)
-        wide = np.minimum(across.extent, size[0]) / size[0]
-        area = wide[:, None] * np.minimum(down.extent, size[1]) / size[1]
-        holds = across.chance[:, None] * down.chance
-        for factor in _AMPLE:
-            i, j = np.unravel_index(np.argmax(holds - factor * price * area), holds.shape)
-            x, y = xs[cell], ys[cell]
-            boxes.append((x - across.low[i], y - down.low[j], x + across.high[i], y + down.high[j]))
-    return np.unique(np.array(boxes), axis=0)
-
-
-class _Spans(NamedTuple):
-    """Pairs of distances, to the left and to the right or up and down, and their chance."""
-
-    low: _Doubles
-    high: _Doubles
-    extent: _Doubles
-    chance: _Doubles
-
-
-def _spans(low: _Doubles, high: _Doubles, reach: _Doubles) -> _Spans:
-    """The pairs that are worth looking at: none is both shorter and likelier than one of them."""
-    extent = (reach[:, None] + reach).reshape(-1)
-    chance = (low[:, None] * high).reshape(-1)
-    order = np.lexsort((-chance, extent))
-    best = np.maximum.accumulate(chance[order])
-    kept = order[np.concatenate([[True], best[1:] > best[:-1]])]
-    first, second = np.divmod(kept, len(reach))
-    return _Spans(reach[first], reach[second], extent[kept], chance[kept])
-
-
-def _pairs(boxes: _Doubles) -> _Doubles:
-    """Boxes and the boxes round any two of them, (N, 4), each once."""
-    first, second = np.triu_indices(len(boxes))
-    low = np.minimum(boxes[first, :2], boxes[second, :2])
-    high = np.maximum(boxes[first, 2:], boxes[second, 2:])
-    return np.unique(np.concatenate([low, high], 1), axis=0)
-
-
-def _chances(
-    boxes: _Doubles, within: _Doubles, xs: _Doubles, ys: _Doubles, reach: _Doubles
-) -> _Doubles:
-    """Chance that each box holds the answer of each cell if it is there, (N, M)."""
-    distance = np.stack(
-        [
-            xs - boxes[:, 0:1],
-            ys - boxes[:, 1:2],
-            boxes[:, 2:3] - xs,
-            boxes[:, 3:4] - ys,
-        ]
-    )
-    step = np.searchsorted(reach, distance + 1e-6, side="right") - 1
-    side, cell = np.ogrid[:4, : len(xs)]
-    share = within[side[:, :, None], np.maximum(step, 0), cell[None]]
-    holds: _Doubles = np.where(step >= 0, share, 0.0).prod(0)
-    return holds
-
-
-def _softmax_with(logits: _Doubles, absent: float) -> _Doubles:
-    """Softmax over all cells and "absent"; returns the cells' shares."""
-    top = max(float(logits.max()), absent)
-    weights: _Doubles = np.exp(logits - top)
-    weights /= weights.sum() + np.exp(absent - top)
-    return weights
-
-
-def _peak(chance: _Doubles) -> tuple[int, int]:
+def peak(chance: Doubles) -> tuple[int, int]:
     """The likeliest cell of the 3x3 neighbourhood that holds the most."""
     rows, columns = chance.shape
     padded = np.pad(chance, 1)
@@ -268,7 +128,7 @@ def _peak(chance: _Doubles) -> tuple[int, int]:
     return int(top + i), int(left + j)
 
 
-def _at_quantile(logits: _Doubles, quantile: float) -> int:
+def _at_quantile(logits: Doubles, quantile: float) -> int:
     """The first distance up to which lies at least `quantile` of the probability."""
     weights = np.exp(logits - logits.max())
     shares = np.cumsum(weights) / weights.sum()

@@ -112,6 +112,7 @@ def _export_nano(
             "longest_edge": spec.longest_edge,
             "max_upscale": spec.max_upscale,
             "price": policy.price,
+            "centre": policy.centre,
             "quantile": policy.quantile,
             "join": policy.join,
         }

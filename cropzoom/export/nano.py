@@ -21,7 +21,7 @@ from cropzoom.cropper.nano.phoc import MAX_WORDS, WORD_DIM, encode_question
 from cropzoom.export.build import make_cropper
 from cropzoom.export.ladder import Ladder, Rung, Sample, samples
 from cropzoom.export.weights import forget_origin
-from cropzoom.trainer.nano.decoding import LONGEST_EDGE, MAX_UPSCALE, PAD_PX, PRICE, SCALE
+from cropzoom.trainer.nano.decoding import CENTRE, LONGEST_EDGE, MAX_UPSCALE, PAD_PX, PRICE, SCALE
 from cropzoom.trainer.nano.network import CELL, EDGE_BINS, Nano, View
 
 TOLERANCE = 2e-3
@@ -158,6 +158,7 @@ def export_nano(
     max_upscale: float = MAX_UPSCALE,
     meanings: Meanings | None = None,
     price: float | None = PRICE,
+    centre: float = CENTRE,
     quantile: float = 0.7,
     join: float | None = None,
     scale: float = SCALE,
@@ -176,7 +177,7 @@ def export_nano(
         longest_edge: px that larger images are shrunk to.
         max_upscale: how much smaller images are enlarged at most, up to `longest_edge`.
         meanings: of words, for a net that was trained with them.
-        price, scale, pad_px, temperature: see `DecodeSpec`; chosen by calibrate.py.
+        price, centre, scale, pad_px, temperature: see `DecodeSpec`; chosen by calibrate.py.
         quantile, join: of boxes at the edges' quantile, where `price` is None.
         count: bundled questions to verify on; 0 not to verify.
         progress: told of each stage.
@@ -186,7 +187,9 @@ def export_nano(
         LadderError: ONNX Runtime's answers differ from torch's.
     """
 
-    boxes = {"quantile": quantile, "join": join} if price is None else {"price": price}
+    boxes = {"quantile": quantile, "join": join}
+    if price is not None:
+        boxes = {"price": price, "centre": centre}
     boxes = {name: value for name, value in boxes.items() if value is not None}
 
     def write(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ pictures and passes on everything else as it is. `ZoomMiddleware` does the same 
 from __future__ import annotations
 
 from cropzoom.serve.middleware import ZoomMiddleware
-from cropzoom.serve.proxy import ProxySettings, application, application_from_environment
+from cropzoom.serve.proxy import application, application_from_environment
+from cropzoom.serve.proxy_settings import ProxySettings
 
 __all__ = ["ProxySettings", "ZoomMiddleware", "application", "application_from_environment"]

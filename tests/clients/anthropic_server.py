@@ -39,8 +39,9 @@ class AnthropicServer(WireServer):
             count = len(images_of(request.body))
             return "application/json", json.dumps({"input_tokens": 10 * count}).encode()
         if request.body.get("stream"):
-            return "text/event-stream", _events().encode()
-        return "application/json", json.dumps(_message()).encode()
+            events = [f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in message_events()]
+            return "text/event-stream", "".join(events).encode()
+        return "application/json", json.dumps(message()).encode()
 
     def error(self, status: int, words: str) -> bytes:
         kind = "overloaded_error" if status == 529 else "invalid_request_error"
@@ -102,7 +103,8 @@ def _source_fault(source: Any) -> str | None:
     return None
 
 
-def _message(text: str = "1,444.80") -> dict[str, Any]:
+def message(text: str = "1,444.80") -> dict[str, Any]:
+    """Return an answer."""
     return {
         "id": "msg_1",
         "type": "message",
@@ -115,10 +117,11 @@ def _message(text: str = "1,444.80") -> dict[str, Any]:
     }
 
 
-def _events() -> str:
+def message_events() -> list[dict[str, Any]]:
+    """Return the events of a streamed answer."""
     delta = {"type": "text_delta", "text": "1,444.80"}
-    events = [
-        {"type": "message_start", "message": _message("")},
+    return [
+        {"type": "message_start", "message": message("")},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "content_block_delta", "index": 0, "delta": delta},
         {"type": "content_block_stop", "index": 0},
@@ -129,4 +132,3 @@ def _events() -> str:
         },
         {"type": "message_stop"},
     ]
-    return "".join(f"event: {item['type']}\ndata: {json.dumps(item)}\n\n" for item in events)

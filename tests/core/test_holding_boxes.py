@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cropzoom.cropper.nano.holding import hold
 from cropzoom.cropper.nano.meanings import Meanings
 from cropzoom.cropper.nano.phoc import WORD_DIM, encode_question
-from cropzoom.cropper.pointing import hold
+from cropzoom.cropper.pointing import CellLogits
 from cropzoom.geometry import Box, Crop
 
 REACH = (4.0, 8.0, 16.0, 32.0, 64.0)
@@ -18,12 +19,18 @@ XS, YS = (np.arange(10) + 0.5) * 16, (np.arange(5) + 0.5) * 16
 
 
 def held(
-    cells: np.ndarray, edges: np.ndarray, absent: float = -20.0, price: float = 0.5, k: int = 1
+    cells: np.ndarray,
+    edges: np.ndarray,
+    absent: float = -20.0,
+    price: float = 0.5,
+    k: int = 1,
+    centre: float = 0.0,
 ) -> list[Crop]:
     def finish(x0: float, y0: float, x1: float, y1: float) -> Box:
         return Box.ordered(x0 / SIZE[0], y0 / SIZE[1], x1 / SIZE[0], y1 / SIZE[1])
 
-    return hold(cells, absent, edges, XS, YS, REACH, price, 1.0, SIZE, finish, k)
+    output = CellLogits(cells, absent, edges, XS, YS, REACH)
+    return hold(output, SIZE, finish, k, price=price, temperature=1.0, centre=centre)
 
 
 def logits(**places: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +59,19 @@ def test_an_edge_in_doubt_is_taken_as_far_as_area_is_cheap() -> None:
     assert held(cells, edges, price=8.0)[0].box.x1 == 64 / 160
     dear = held(cells, edges, price=8.0)[0]
     assert dear.confidence == pytest.approx(0.7, abs=1e-5)
+
+
+def test_a_box_is_grown_so_that_its_middle_lies_in_the_answer() -> None:
+    cells, edges = logits(answer=(2, 3))
+    edges[3, :, 2, 3] = -20.0
+    edges[3, (1, 3), 2, 3] = np.log((0.6, 0.4))  # below: 8 px, or 32
+    ample = held(cells, edges, price=0.5)[0].box
+    assert (ample.y0, ample.y1) == (32 / 80, 72 / 80)  # its middle, 52, misses an answer to 48
+    # The median answer ends at 48, so its middle is 40; 24 px more above put the box's there.
+    grown = held(cells, edges, price=0.5, centre=1.0)[0].box
+    assert (grown.y0, grown.y1) == (8 / 80, 72 / 80)
+    # Where area is dear, what the middle is worth does not pay for it.
+    assert held(cells, edges, price=4.0, centre=0.01)[0].box.y0 == 32 / 80
 
 
 def test_a_label_and_its_far_value_are_shown_together() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
 import time
@@ -17,14 +16,13 @@ import httpx
 import openai
 import pytest
 from anthropic_server import AnthropicServer
-from conftest import proxying, serving
+from conftest import proxying
 from one_picture_server import OnePictureServer
 from openai_server import OpenAIServer
 from wrapping import FixedCropper, chat_image, chat_text, crop_of, marked, user
 
 from cropzoom import OptionsError
-from cropzoom.options import ZoomOptions
-from cropzoom.serve import ProxySettings, ZoomMiddleware, application
+from cropzoom.serve import ProxySettings, application
 
 
 @pytest.fixture
@@ -235,26 +233,3 @@ def test_settings_that_make_no_sense() -> None:
         ProxySettings("api.openai.com")
     with pytest.raises(OptionsError, match="mode"):
         application(ProxySettings("http://x", options={"mode": "both"}), FixedCropper())
-
-
-def test_middleware_inside_a_server() -> None:
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.responses import JSONResponse
-    from starlette.routing import Route
-
-    bodies: list[Any] = []
-
-    async def chat(request: Request) -> JSONResponse:
-        bodies.append(json.loads(await request.body()))
-        assert int(request.headers["content-length"]) == len(await request.body())
-        return JSONResponse({"ok": True})
-
-    inner = Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"])])
-    app = ZoomMiddleware(inner, FixedCropper(), ZoomOptions(min_crop_side=0))
-    with serving(app) as address:
-        for body in (CHAT, {"model": "m", "messages": [user(chat_text("Hello"))]}):
-            httpx.post(f"{address}/v1/chat/completions", json=body, trust_env=False)
-    assert marked(bodies[0])["messages"] == WITH_CROP
-    assert bodies[1]["messages"] == [user(chat_text("Hello"))]
-    assert app.cropzoom.usage.crops == 1

@@ -199,7 +199,7 @@ def plan(
     """
     progress = 1.0
     # The first to be learnt is English: nearly all that is read in the beginning.
-    languages = 0.15 if reading is None or index > reading else 0.0
+    languages = 0.25 if reading is None or index > reading else 0.0
     if reading is None:
         reading = 0
     else:

@@ -30,7 +30,7 @@ from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
 from cropzoom.geometry import Box
 
 from .checkpoint import load_checkpoint
-from .decoding import LONGEST_EDGE, MAX_UPSCALE, PAD_PX, PRICE, SCALE
+from .decoding import CENTRE, LONGEST_EDGE, MAX_UPSCALE, PAD_PX, PRICE, SCALE
 from .network import CELL, EDGE_BINS, Nano
 from .pages import Page, PageOptions, render_page
 from .real_pages import plain_page
@@ -39,7 +39,7 @@ from .real_split import read_pictures
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 """Of `min_confidence`, for the table of how many crops each lets through."""
 TEMPERATURES = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 1.8, 2.2)
-START = DecodeSpec(CELL, EDGE_BINS, 0.5, SCALE, PAD_PX, 1.0, None, PRICE)
+START = DecodeSpec(CELL, EDGE_BINS, 0.5, SCALE, PAD_PX, 1.0, None, PRICE, CENTRE)
 SEEN = ImageSpec(LONGEST_EDGE, 32, 255, MAX_UPSCALE, math.inf)
 """Pages come to the net as in the exported cropper."""
 

@@ -45,7 +45,7 @@ from .batches import (
     pooled_batches,
     real_batches,
 )
-from .decoding import PAD_PX, PRICE, SCALE
+from .decoding import CENTRE, PAD_PX, PRICE, SCALE
 from .nano_losses import pointing_losses, reading_losses, retrieval
 from .network import CELL, EDGE_BINS, Nano, NanoConfig, Pointing
 from .restore import restore
@@ -64,7 +64,7 @@ def learning_rate(
     return peak * (0.02 + 0.98 * 0.5 * (1 - math.cos(math.pi * min(1.0, max(0.0, left)))))
 
 
-MEASURED = DecodeSpec(CELL, EDGE_BINS, 0.5, SCALE, PAD_PX, 1.0, None, PRICE)
+MEASURED = DecodeSpec(CELL, EDGE_BINS, 0.5, SCALE, PAD_PX, 1.0, None, PRICE, CENTRE)
 """Boxes are measured as the exported cropper makes them."""
 
 

@@ -114,7 +114,7 @@ class NanoPolicy(Policy):
         longest_edge, max_upscale: see `NanoCollator`; max_upscale from 1 to 16.
         quantile: of each edge's distance, for `best`; of no account with a `price`.
         scale, pad_px: growth about the box's centre, then at each side in px of the model's input.
-        join, price: for `best`; see `DecodeSpec`. `sample` draws single boxes.
+        join, price, centre: for `best`; see `DecodeSpec`. `sample` draws single boxes.
         meanings: of words, for a net that is told them.
 
     Raises:
@@ -137,23 +137,26 @@ class NanoPolicy(Policy):
         pad_px: float = 16.0,
         join: float | None = None,
         price: float | None = None,
+        centre: float = 0.0,
         meanings: Meanings | None = None,
     ) -> None:
         super().__init__()
         well = 16 <= longest_edge <= 16384 and 0 < quantile < 1 and 1 <= scale <= 16
         well = well and 0 <= pad_px <= 4096 and 1 <= max_upscale <= 16
         well = well and all(value is None or value > 0 for value in (join, price))
+        well = well and 0 <= centre <= 1000
         if not well:
             raise OptionsError(
                 f"a nano policy can't have longest_edge={longest_edge}, quantile={quantile}, "
                 f"scale={scale}, pad_px={pad_px}, max_upscale={max_upscale}, join={join}, "
-                f"price={price}; needs "
+                f"price={price}, centre={centre}; needs "
                 "16 <= longest_edge <= 16384, 0 < quantile < 1, 1 <= scale <= 16, "
-                "0 <= pad_px <= 4096, 1 <= max_upscale <= 16, join and price > 0 or None"
+                "0 <= pad_px <= 4096, 1 <= max_upscale <= 16, join and price > 0 or None, "
+                "0 <= centre <= 1000"
             )
         self.net = net
         self.quantile, self.scale, self.pad_px, self.join = quantile, scale, pad_px, join
-        self.price = price
+        self.price, self.centre = price, centre
         self.collate = NanoCollator(longest_edge, max_upscale, meanings)
         for name in _UNUSED if meanings else (*_UNUSED, "questions.meaning.weight"):
             # Parameters without gradients stop DDP.
@@ -199,6 +202,7 @@ class NanoPolicy(Policy):
                 "pad_px": decoding.pad_px,
                 "join": decoding.join,
                 "price": decoding.price,
+                "centre": decoding.centre,
             }
             if manifest.meanings:
                 values["meanings"] = Meanings.parse(
@@ -236,6 +240,7 @@ class NanoPolicy(Policy):
             "pad_px": self.pad_px,
             "join": self.join,
             "price": self.price,
+            "centre": self.centre,
         }
         state = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
         with written(folder) as beside:
@@ -288,7 +293,9 @@ class NanoPolicy(Policy):
     def _held(self, batch: Batch, price: float) -> Tensor:
         """The runtime's boxes that hold the answer, (B, 4)."""
         logits, reaches, absent, (rows, columns) = self._logits(batch)
-        spec = DecodeSpec(CELL, EDGE_BINS, 0.5, self.scale, self.pad_px, 1.0, None, price)
+        spec = DecodeSpec(
+            CELL, EDGE_BINS, 0.5, self.scale, self.pad_px, 1.0, None, price, self.centre
+        )
         boxes = []
         for index, size in enumerate(batch["size"].tolist()):
             grid = int(rows[index]), int(columns[index])

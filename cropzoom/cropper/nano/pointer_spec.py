@@ -62,6 +62,7 @@ class DecodeSpec:
             is joined to it (see `point`); None for never.
         price: of area in chance, where boxes are chosen by the chance that they hold the answer
             (see `hold`), as since 0.5; None for a box at the edges' quantile.
+        centre: worth of a box's middle in the answer, beside a `price` (see `hold`).
     """
 
     cell: int
@@ -72,6 +73,7 @@ class DecodeSpec:
     temperature: float
     join: float | None = None
     price: float | None = None
+    centre: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ def decode_spec(bins: Section, decode: Section) -> DecodeSpec:
         temperature=decode.number("temperature", 0.01, 100),
         join=decode.number("join", 0.01, 100) if "join" in decode else None,
         price=decode.number("price", 0.001, 1000) if "price" in decode else None,
+        centre=decode.number("centre", 0, 1000, default=0.0),
     )
     bins.finish()
     decode.finish()

@@ -20,7 +20,9 @@ from .drawing import Page, PageOptions
 from .fonts import Font, find_fonts, load_font
 from .forms import dialog, form
 from .layouts import Pen
+from .ledgers import ledger
 from .lexicon import Lexicon
+from .official import memo, tax_form
 from .papers import Paper, Sheet, invoice, receipt
 from .questions import Question
 from .scenery import draw_scene
@@ -34,6 +36,9 @@ PAPERS: tuple[tuple[Paper, float], ...] = (
     (form, 2.5),
     (statement, 2.0),
     (dialog, 1.2),
+    (ledger, 2.2),
+    (tax_form, 2.4),
+    (memo, 2.2),
 )
 # Such may well be there without a label.
 _UNLABELLED = frozenset(
@@ -114,7 +119,9 @@ def askable(fields: list[Field]) -> list[Field]:
 
 def ask_field(rng: random.Random, field: Field, language: str) -> Question:
     """A question for a field: by its kind, or by what is printed."""
-    if field.value_kind and (field.kind == "kind" or rng.random() < 0.65):
+    if field.questions and rng.random() < 0.6:
+        text = rng.choice(field.questions)
+    elif field.value_kind and (field.kind == "kind" or rng.random() < 0.65):
         text = phrases.ask(rng, field.value_kind, language)
     else:
         key = rng.choice([field.key, field.key, field.key.lower(), field.key.title()])

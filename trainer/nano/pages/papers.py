@@ -103,6 +103,19 @@ class Sheet:
         self.add(concept, "", ", ".join(lines), box, box)
 
 
+def wrapped(font: Font, text: str, room: float, most: int) -> list[str]:
+    """A text on at most `most` lines of `room` px; what does not fit is left away."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.length(f"{lines[-1]} {word}") <= room:
+            lines[-1] = f"{lines[-1]} {word}"
+        elif len(lines) == most or font.length(word) > room:
+            break
+        else:
+            lines.append(word)
+    return lines
+
+
 def receipt(sheet: Sheet) -> float:
     """A till's strip: unlabelled head, items with prices at the far right, several totals."""
     rng, values = sheet.rng, sheet.values

@@ -22,7 +22,7 @@ _ARTICLE = re.compile(
 _WITH_ARTICLE = frozenset({"de", "fr", "es", "it", "nl", "pt"})
 _WEIGHTS = {"en": 12.0, "de": 2.5, "fr": 1.0, "es": 1.0, "it": 0.8, "pt": 0.8, "nl": 0.6}
 _OTHERS = 0.4
-NAMED = 0.6
+NAMED = 0.45
 """Share of the questions about a thing that call it by a name."""
 
 
@@ -76,15 +76,26 @@ def ask(rng: random.Random, concept: str, language: str | None = None) -> str:
         concept: one of `concepts()`.
         language: of the page, in which it is asked more often than in others.
     """
-    names, asks = table("names.txt"), table("asks.txt")
-    tongue = _language(rng, names, concept, language)
-    own = asks.get((concept, tongue))
-    if own and rng.random() >= NAMED:
+    tongue = _language(rng, _any_form(), concept, language)
+    own, names = _questions(concept, tongue), table("names.txt").get((concept, tongue))
+    if own and (not names or rng.random() >= NAMED):
         return _roughened(rng, rng.choice(own))
-    name = rng.choice(names[concept, tongue])
+    assert names is not None
+    name = rng.choice(names)
     if rng.random() < 0.06:
         return snake(name if tongue not in _WITH_ARTICLE else bare(name, tongue))
     return _roughened(rng, _framed(rng.choice(frames()[tongue]), name, tongue))
+
+
+@lru_cache(maxsize=1)
+def _any_form() -> Table:
+    return table("names.txt") | table("asks.txt") | table("wordings.txt")
+
+
+@lru_cache(maxsize=1024)
+def _questions(concept: str, tongue: str) -> tuple[str, ...]:
+    key = (concept, tongue)
+    return table("asks.txt").get(key, ()) + table("wordings.txt").get(key, ())
 
 
 def ask_about(rng: random.Random, form: str, key: str, language: str | None = None) -> str:
@@ -123,9 +134,10 @@ def surface_forms() -> Iterator[tuple[str, str]]:
             yield concept, snake(bare(name, tongue))
             for frame in frames()[tongue]:
                 yield concept, _framed(frame, name, tongue)
-    for (concept, _), forms in table("asks.txt").items():
-        for form in forms:
-            yield concept, form
+    for name in ("asks.txt", "wordings.txt"):
+        for (concept, _), forms in table(name).items():
+            for form in forms:
+                yield concept, form
 
 
 def _framed(frame: str, name: str, tongue: str) -> str:

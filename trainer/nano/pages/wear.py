@@ -26,6 +26,8 @@ def worn(rng: random.Random, image: Image.Image, text: float, paper: int) -> Ima
         grey = _shadowed(rng, grey)
     if rng.random() < 0.12:
         grey = _glaring(rng, grey)
+    if rng.random() < 0.12 and text >= 9:
+        grey = _faxed(rng, grey)
     seen = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
     if rng.random() < 0.08:
         _stamped(rng, seen)
@@ -45,6 +47,16 @@ def _faded(rng: random.Random, grey: Grey, paper: int) -> Grey:
     keep = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
     share: Grey = np.clip(np.asarray(keep), 0.3, 1.0)
     return paper + (grey - paper) * share
+
+
+def _faxed(rng: random.Random, grey: Grey) -> Grey:
+    """Black or white, with specks: what a fax or a copy of a copy leaves."""
+    draw = np.random.default_rng(rng.getrandbits(32))
+    middle = (float(grey.min()) + float(grey.max())) / 2
+    noisy = grey + draw.normal(0.0, rng.uniform(5.0, 40.0), grey.shape).astype(np.float32)
+    black: Grey = np.where(noisy < middle + rng.uniform(-35.0, 35.0), 0.0, 255.0)
+    specks = draw.random(grey.shape) < rng.choice([0.0, 0.0005, 0.003])
+    return np.where(specks, 255.0 - black, black)
 
 
 def _dotted(rng: random.Random, grey: Grey, text: float, paper: int) -> Grey:
