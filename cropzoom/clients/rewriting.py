@@ -42,9 +42,9 @@ from cropzoom.clients.budget import Budget, Limits
 from cropzoom.clients.conversation import Conversation
 from cropzoom.clients.dialect import Dialect
 from cropzoom.clients.memory import Digests, Memory
+from cropzoom.clients.message_rows import Rows
 from cropzoom.clients.modes import Substitute, on_canvas, with_thumbnail
 from cropzoom.clients.pictures import Picture, Pictures
-from cropzoom.clients.message_rows import Rows
 from cropzoom.clients.sources import OFF_HINT, Fetched, SkipError
 from cropzoom.errors import RequestError
 from cropzoom.options import ZoomOptions
