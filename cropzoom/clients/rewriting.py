@@ -305,7 +305,7 @@ class _Rewriting:
                 report = skipped(picture, Reason.IMAGE_SMALL, detail)
                 return [], replace(report, size=size)
         return settings.zoom.crops(
-            source,
+            self._pictures.take(picture, source),
             questions,
             index=picture.index,
             options=options,
