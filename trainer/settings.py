@@ -30,7 +30,7 @@ from .config import (
     own_defaults,
     unknown_key,
 )
-from .recipes import RECIPES
+from .recipes import NANO, RECIPES
 
 FILE = "config.yaml"
 _SECTIONS: dict[str, type[Any]] = {
@@ -94,6 +94,9 @@ def resolve(
         if value is not None:
             layers.append({section: {key: value}})
     config = _build(layers)
+    if config.policy.kind == "nano":
+        layers.insert(2, NANO)
+        config = _build(layers)
     earlier = _earlier_policy(Path(config.policy.model))
     if earlier:
         layers.insert(2, {"policy": earlier})

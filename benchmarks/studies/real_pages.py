@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -24,7 +24,7 @@ from PIL import Image
 
 from cropzoom import load_cropper
 from cropzoom.geometry import Box
-from cropzoom.trainer.nano.real_split import Part, read_pictures
+from cropzoom.trainer.nano.real_split import SETS, Part, read_pictures
 
 _THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _DRAWS = 2000
@@ -54,13 +54,19 @@ def holds(box: Box, value: tuple[float, ...]) -> bool:
     )
 
 
-def outcomes(folder: Path, source: str, part: Part) -> list[Outcome]:
-    """Ask a cropper every question of a part."""
+def outcomes(
+    folder: Path,
+    source: str,
+    part: Part,
+    sets: Sequence[str] = SETS,
+    pictures: int | None = None,
+) -> list[Outcome]:
+    """Ask a cropper every question of a part; of some sets, or of the first pictures of each."""
     results = []
+    pages = [page for page in read_pictures(folder, part) if page.rows]
+    pages = [page for one in sets for page in [p for p in pages if p.source == one][:pictures]]
     with load_cropper(source) as cropper:
-        for picture in read_pictures(folder, part):
-            if not picture.rows:
-                continue
+        for picture in pages:
             with Image.open(picture.path) as file:
                 image = file.convert("RGB")
             asked = [row.question for row in picture.rows]

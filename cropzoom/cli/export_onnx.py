@@ -61,8 +61,11 @@ def export_onnx(
         ),
     ] = None,
     temperature: Annotated[
-        float, typer.Option(min=0.01, max=100, help="The confidence's; nano only.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            min=0.01, max=100, help="The confidence's; nano only. By default as before training."
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(help="For people; by default the checkpoint's.")] = "",
     version: Annotated[str, typer.Option(help="For people.")] = "1",
     as_json: JsonFlag = False,

@@ -26,7 +26,7 @@ def export_checkpoint(
     longest_edge: int | None = None,
     base: str | None = None,
     capitalize: bool | None = None,
-    temperature: float = 1.0,
+    temperature: float | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Ladder | None:
     """Export a checkpoint of any kind, and prove that it says what the torch model says.
@@ -41,7 +41,7 @@ def export_checkpoint(
         base: the checkpoint under an adapter, instead of its own. Not for nano.
         capitalize: whether questions go through `str.capitalize`; by default what the policy says,
             and on for adapters named "roi". Not for nano.
-        temperature: of nano's confidence.
+        temperature: of nano's confidence; None: what the policy started from had, else 1.
         progress: told of each stage.
 
     Returns:
@@ -91,7 +91,7 @@ def _export_nano(
     out: Path,
     options: ExportOptions,
     longest_edge: int | None,
-    temperature: float,
+    temperature: float | None,
     progress: Callable[[str], None],
 ) -> Ladder | None:
     from cropzoom.export.nano import export_nano
@@ -115,16 +115,18 @@ def _export_nano(
             "centre": policy.centre,
             "quantile": policy.quantile,
             "join": policy.join,
+            "temperature": policy.confidence,
         }
     if longest_edge is not None:
         settings["longest_edge"] = longest_edge
+    if temperature is not None:
+        settings["temperature"] = temperature
     ladder: Ladder | None = export_nano(
         net,
         out,
         training,
         name=options.name or "nano",
         version=options.version,
-        temperature=temperature,
         count=options.samples,
         progress=progress,
         **settings,

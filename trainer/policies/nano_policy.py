@@ -115,6 +115,7 @@ class NanoPolicy(Policy):
         quantile: of each edge's distance, for `best`; of no account with a `price`.
         scale, pad_px: growth about the box's centre, then at each side in px of the model's input.
         join, price, centre: for `best`; see `DecodeSpec`. `sample` draws single boxes.
+        confidence: temperature of the runtime's confidence, kept for the export.
         meanings: of words, for a net that is told them.
 
     Raises:
@@ -138,25 +139,26 @@ class NanoPolicy(Policy):
         join: float | None = None,
         price: float | None = None,
         centre: float = 0.0,
+        confidence: float = 1.0,
         meanings: Meanings | None = None,
     ) -> None:
         super().__init__()
         well = 16 <= longest_edge <= 16384 and 0 < quantile < 1 and 1 <= scale <= 16
         well = well and 0 <= pad_px <= 4096 and 1 <= max_upscale <= 16
         well = well and all(value is None or value > 0 for value in (join, price))
-        well = well and 0 <= centre <= 1000
+        well = well and 0 <= centre <= 1000 and 0.01 <= confidence <= 100
         if not well:
             raise OptionsError(
                 f"a nano policy can't have longest_edge={longest_edge}, quantile={quantile}, "
                 f"scale={scale}, pad_px={pad_px}, max_upscale={max_upscale}, join={join}, "
-                f"price={price}, centre={centre}; needs "
+                f"price={price}, centre={centre}, confidence={confidence}; needs "
                 "16 <= longest_edge <= 16384, 0 < quantile < 1, 1 <= scale <= 16, "
                 "0 <= pad_px <= 4096, 1 <= max_upscale <= 16, join and price > 0 or None, "
-                "0 <= centre <= 1000"
+                "0 <= centre <= 1000, 0.01 <= confidence <= 100"
             )
         self.net = net
         self.quantile, self.scale, self.pad_px, self.join = quantile, scale, pad_px, join
-        self.price, self.centre = price, centre
+        self.price, self.centre, self.confidence = price, centre, confidence
         self.collate = NanoCollator(longest_edge, max_upscale, meanings)
         for name in _UNUSED if meanings else (*_UNUSED, "questions.meaning.weight"):
             # Parameters without gradients stop DDP.
@@ -203,6 +205,7 @@ class NanoPolicy(Policy):
                 "join": decoding.join,
                 "price": decoding.price,
                 "centre": decoding.centre,
+                "confidence": decoding.temperature,
             }
             if manifest.meanings:
                 values["meanings"] = Meanings.parse(
@@ -241,6 +244,7 @@ class NanoPolicy(Policy):
             "join": self.join,
             "price": self.price,
             "centre": self.centre,
+            "confidence": self.confidence,
         }
         state = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
         with written(folder) as beside:

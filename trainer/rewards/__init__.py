@@ -20,6 +20,7 @@ REWARDS = {
     "accuracy": ("accuracy", "AnswerAccuracy"),
     "remote": ("remote", "RemoteLikelihood"),
     "legibility": ("ocr_legibility", "OcrLegibility"),
+    "readout": ("readout", "ReadoutLikelihood"),
     "valid": ("box_rewards", "ValidBox"),
     "area": ("box_rewards", "AreaPenalty"),
 }
