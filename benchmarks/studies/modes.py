@@ -53,7 +53,7 @@ MARGIN = 0.01
 
 # What `tune` tries, and the line above which a crop goes out.
 THUMBNAILS = (256, 448)
-CROPS = ((2, 0.0), (2, 0.15), (3, 0.0))
+CROPS = ((1, 0.0), (1, 0.15), (2, 0.0))
 CONFIDENCES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.8)
 
 ReceiptsOption = Annotated[Path | None, typer.Option("--receipts", help="Real pages, if any.")]
