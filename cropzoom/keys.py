@@ -69,4 +69,5 @@ def what_decides(options: ZoomOptions) -> ZoomOptions:
         max_body_bytes=default.max_body_bytes,
         question=default.question,
         tool_results=default.tool_results,
+        shadow=default.shadow,
     )

@@ -65,6 +65,11 @@ class ZoomOptions:
             question, several, or None for cropzoom's own choice.
         tool_results: whether images that tools return are zoomed, too. Computer screenshots never
             are: their pixels are coordinates.
+        shadow: share of the calls with crops that are asked again with the pictures as given, so
+            that the answers can be compared: `client.cropzoom.usage` counts them. In the
+            background, after the caller has its answer; which calls is decided by their content.
+            It sends nothing that the call did not hold, to the same server, and costs these calls
+            once more in full. For OpenAI's and Anthropic's clients; 0 to 1.
 
     Raises:
         OptionsError: a value has the wrong type or is out of range.
@@ -93,6 +98,7 @@ class ZoomOptions:
     max_body_bytes: int | None = None
     question: str | Callable[[Sequence[Any]], str | Sequence[str] | None] | None = None
     tool_results: bool = True
+    shadow: float = 0.0
 
     def __post_init__(self) -> None:
         self._number("max_crops", 1, 8, whole=True)
@@ -119,6 +125,7 @@ class ZoomOptions:
         self._number("max_added_bytes", 0, math.inf, whole=True)
         if self.max_body_bytes is not None:
             self._number("max_body_bytes", 0, math.inf, whole=True)
+        self._number("shadow", 0, 1)
         if self.min_crop_side > self.max_crop_side:
             raise OptionsError(
                 f"min_crop_side={self.min_crop_side} is larger than "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +164,7 @@ class ZoomReport:
             sent first; None otherwise.
         milliseconds: time spent in cropzoom, in all.
         detail: the reason in a sentence, for people; may be empty.
+        shadowed: whether the original is asked as well; see the option `shadow`.
     """
 
     images: tuple[ImageReport, ...]
@@ -171,6 +172,7 @@ class ZoomReport:
     reason: Reason | None
     milliseconds: float
     detail: str = ""
+    shadowed: bool = False
 
     @property
     def crops(self) -> tuple[CropReport, ...]:
@@ -257,6 +259,25 @@ class Cited:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """What came of asking a call again with the pictures as given.
+
+    Args:
+        sent: the answer that the caller got, to what went out; None where there is none to compare.
+        original: the answer to the pictures as given.
+        same: whether both say the same; None where that is not known.
+        report: of the call.
+        failure: why it is not known; empty where it is.
+    """
+
+    sent: str | None
+    original: str | None
+    same: bool | None
+    report: ZoomReport
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Sums over calls.
 
@@ -266,6 +287,10 @@ class Usage:
         crops: crops sent.
         tokens_given: what the images cost as given.
         tokens_sent: what they cost with all that went out for them.
+        shadows: calls that were asked again with the pictures as given, and compared.
+        shadows_same: of these, how many had the same answer.
+        shadows_failed: calls whose shadow failed or was left out.
+        shadow_tokens: what the pictures of the shadows cost, on top of `tokens_sent`.
     """
 
     calls: int = 0
@@ -273,20 +298,36 @@ class Usage:
     crops: int = 0
     tokens_given: int = 0
     tokens_sent: int = 0
+    shadows: int = 0
+    shadows_same: int = 0
+    shadows_failed: int = 0
+    shadow_tokens: int = 0
 
     @property
     def tokens_saved(self) -> int:
-        """Tokens that were not spent; negative where crops came on top."""
-        return self.tokens_given - self.tokens_sent
+        """Tokens that were not spent; negative where crops, or shadows, came on top."""
+        return self.tokens_given - self.tokens_sent - self.shadow_tokens
 
     def plus(self, report: ZoomReport) -> Usage:
         """Return the sums with one more call."""
-        return Usage(
-            self.calls + 1,
-            self.images + len(report.images),
-            self.crops + len(report.crops),
-            self.tokens_given + report.tokens_given,
-            self.tokens_sent + report.tokens_sent,
+        return replace(
+            self,
+            calls=self.calls + 1,
+            images=self.images + len(report.images),
+            crops=self.crops + len(report.crops),
+            tokens_given=self.tokens_given + report.tokens_given,
+            tokens_sent=self.tokens_sent + report.tokens_sent,
+        )
+
+    def plus_shadow(self, shadow: Shadow) -> Usage:
+        """Return the sums with what came of one more shadow."""
+        known = shadow.same is not None
+        return replace(
+            self,
+            shadows=self.shadows + known,
+            shadows_same=self.shadows_same + bool(shadow.same),
+            shadows_failed=self.shadows_failed + (not known),
+            shadow_tokens=self.shadow_tokens + (shadow.report.tokens_given if known else 0),
         )
 
 

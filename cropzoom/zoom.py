@@ -299,11 +299,17 @@ def _choose(
     choices: list[_Choice] = []
     refused: tuple[Reason, str] | None = None
     width, height = image.size
+    # Crops that stand for the image: beside one that is sure, a further place can only help.
+    sure = {
+        question
+        for proposal, question in proposals
+        if options.mode != "add" and proposal.confidence >= options.min_confidence
+    }
     for proposal, question in proposals:
         box = _with_context(proposal.box, width, height, options.padding)
         left, top, right, bottom = box.to_pixels(width, height)
         area = (right - left) * (bottom - top) / (width * height)
-        if proposal.confidence < options.min_confidence:
+        if proposal.confidence < options.min_confidence and question not in sure:
             refused = refused or (
                 Reason.LOW_CONFIDENCE,
                 f"confidence {proposal.confidence:.2f} is below "

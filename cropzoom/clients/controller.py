@@ -20,9 +20,10 @@ from cropzoom.clients.body import failure, rewrite_body
 from cropzoom.clients.budget import Limits, body_bytes
 from cropzoom.clients.dialects import Endpoint
 from cropzoom.clients.refusals import LearntLimits, Size, is_refusal, learnt
+from cropzoom.clients.shadows import Shadows
 from cropzoom.errors import OptionsError
 from cropzoom.options import OPTION_NAMES, ZoomOptions
-from cropzoom.report import Reason, Usage, ZoomReport
+from cropzoom.report import Reason, Shadow, Usage, ZoomReport
 from cropzoom.zoom import Zoom
 
 logger = logging.getLogger("cropzoom")
@@ -53,6 +54,10 @@ class Controller:
         zoom: finds and encodes the crops.
         on_report: called with the report of every call, in the thread or task that made the call.
         strict: raise where something can't be zoomed, before anything is sent.
+
+    Attributes:
+        on_shadow: called with each comparison of the option `shadow`, in a thread or task of its
+            own; None for nobody.
     """
 
     def __init__(
@@ -66,6 +71,8 @@ class Controller:
         self.on_report = on_report
         self.strict = strict
         self.limits = LearntLimits()
+        self.shadows = Shadows(self.publish_shadow)
+        self.on_shadow: Callable[[Shadow], object] | None = None
         self._usage = Usage()
         self._logged: set[str] = set()
         self._logging = threading.Lock()
@@ -229,6 +236,18 @@ class Controller:
             # A faulty dashboard must not stop requests.
             self._log_once("on_report", f"on_report raised {type(error).__name__}: {error}")
 
+    def publish_shadow(self, shadow: Shadow) -> None:
+        """Make what came of a shadow known: `usage`, the log and `on_shadow`."""
+        with self._logging:
+            self._usage = self._usage.plus_shadow(shadow)
+        logger.debug("shadow: %s", shadow.failure or f"same={shadow.same}")
+        if self.on_shadow is None:
+            return
+        try:
+            self.on_shadow(shadow)
+        except Exception as error:
+            self._log_once("on_shadow", f"on_shadow raised {type(error).__name__}: {error}")
+
     def _log(self, report: ZoomReport) -> None:
         logger.debug("%d crops, %s", len(report.crops), report.to_dict())
         causes = [(report.reason, report.detail)]
@@ -337,6 +356,7 @@ class Call:
             ),
             reason=Reason.REFUSED,
             detail=detail,
+            shadowed=False,
         )
         return True
 

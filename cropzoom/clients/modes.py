@@ -53,14 +53,17 @@ class View:
     Args:
         model: its name, None where it is unknown.
         detail: the level that the request asks for, None for the model's own.
+        side: longest side, px, at which it really sees them; None for what its rule says.
     """
 
     model: str | None
     detail: str | None = None
+    side: int | None = None
 
     def of(self, size: Size) -> Sight:
         """Return what the model sees of a picture."""
-        return sight(self.model, size, self.detail)
+        seen = sight(self.model, size, self.detail)
+        return seen if self.side is None else replace(seen, size=_shrunk(size, self.side))
 
     def tokens(self, image: Encoded) -> int:
         """Return what a picture costs."""

@@ -269,6 +269,7 @@ class _Rewriting:
     ) -> Substitute | None:
         source, view = self._pictures.source(picture), self._pictures.view(picture)
         options = self._options
+        view = replace(view, side=options.target_side or None)
         if isinstance(source, SkipError):
             return None
         if not stitched:

@@ -17,6 +17,7 @@ from cropzoom.clients.controller import Call, Controller
 from cropzoom.clients.copies import copy_of, warn_of_patches
 from cropzoom.clients.dialects import DIALECTS, Endpoint, endpoint_of
 from cropzoom.clients.sending import Body, Reading, send, send_async
+from cropzoom.clients.shadows import SECONDS
 from cropzoom.clients.threads import call_in_thread
 
 _Request = tuple[dict[str, Any], Endpoint]
@@ -51,7 +52,17 @@ class Requests:
             def post(new):
                 return plain(cast_to, _with_body(options, *request, new), *args, **kwargs)
 
-            return send(call, post, _refusals(self), self._watched)
+            shadows = self.cropzoom.shadows
+            shadows.draw(call, self.cropzoom.options.shadow)
+            answer = send(call, post, _refusals(self), self._watched)
+            if not shadows.wanted(call):
+                return answer
+            calm = _calm(options, self)
+            return shadows.watch(answer, call, lambda: plain(cast_to, calm, *args, **kwargs))
+
+        def close(self):
+            self.cropzoom.shadows.close()
+            super().close()
 
 
 class AsyncRequests:
@@ -77,7 +88,17 @@ class AsyncRequests:
             async def post(new):
                 return await plain(cast_to, _with_body(options, *request, new), *args, **kwargs)
 
-            return await send_async(call, post, _refusals(self), self._watched)
+            shadows = self.cropzoom.shadows
+            shadows.draw(call, self.cropzoom.options.shadow)
+            answer = await send_async(call, post, _refusals(self), self._watched)
+            if not shadows.wanted(call):
+                return answer
+            calm = _calm(options, self)
+            return shadows.watch_async(answer, call, lambda: plain(cast_to, calm, *args, **kwargs))
+
+        async def close(self):
+            await self.cropzoom.shadows.aclose()
+            await super().close()
 
 
 def wrapped_copy(
@@ -133,6 +154,25 @@ def _with_body(options: Any, body: dict[str, Any], endpoint: Endpoint, new: Body
     # Under pydantic 1 the method is called `copy`.
     copier = getattr(options, "model_copy", None) or options.copy
     return copier(update=changed)
+
+
+def _calm(options: Any, client: Any) -> Any:
+    """Return the options of a shadow: tried once, not for long, out of the caller's reach."""
+    changed = {
+        "max_retries": 0,
+        "timeout": min(_seconds(options, client) or SECONDS, SECONDS),
+        "idempotency_key": None,
+        "json_data": _copied(options.json_data),
+        "extra_json": _copied(options.extra_json),
+    }
+    copier = getattr(options, "model_copy", None) or options.copy
+    return copier(update=changed)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _server(client: Any, request: _Request) -> tuple[str, str]:

@@ -269,7 +269,7 @@ class StandInTarget:
         self.name = name
         self.model: str | None = settings.count_as
         self.identity = f"stand-in {side} {self.model or ''}".rstrip()
-        self._stand_in = StandIn(side=side, reader=settings.reader)
+        self._stand_in = StandIn(side=side, reader=settings.reader, enlarge=False)
         self._options = settings.options
 
     def ask(self, row: Row, image: ImageSource, cropper: NamedCropper) -> Answer:

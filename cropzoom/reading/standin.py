@@ -77,12 +77,20 @@ class StandIn:
         side: longest side, in px, at which every picture is seen.
         reader: the text reader; one is made when None.
         remember: how many read pictures are kept.
+        enlarge: whether smaller pictures are enlarged to that side, as some processors do. The
+            text on them is read as well without.
     """
 
     def __init__(
-        self, *, side: int = 448, reader: OcrReader | None = None, remember: int = 64
+        self,
+        *,
+        side: int = 448,
+        reader: OcrReader | None = None,
+        remember: int = 64,
+        enlarge: bool = True,
     ) -> None:
         self.side = side
+        self.enlarge = enlarge
         self._reader = reader or OcrReader()
         self._remember = remember
         self._pages: OrderedDict[bytes, Page] = OrderedDict()
@@ -90,8 +98,10 @@ class StandIn:
         self._reading = threading.Lock()
 
     def see(self, image: Image.Image) -> Image.Image:
-        """Return an upright image as the stand-in sees it: RGB, longest side exactly `side` px."""
+        """Return an upright image as the stand-in sees it: RGB, longest side `side` px."""
         zoom = self.side / max(image.size)
+        if zoom > 1 and not self.enlarge:
+            return image.convert("RGB")
         size = (max(1, round(image.width * zoom)), max(1, round(image.height * zoom)))
         return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
@@ -54,7 +55,9 @@ urls = st.one_of(
 )
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts | urls
 KEYS = ["role", "type", "content", "text", "image_url", "url", "output", "detail", "file_id"]
+KEYS += ["source", "data", "media_type", "parts", "inlineData", "inline_data", "fileUri"]
 WORDS = ["user", "assistant", "tool", "message", "text", "image_url", "input_image", "file", "low"]
+WORDS += ["image", "base64", "document", "tool_result", "model", "image/png"]
 # Keys of mixed types can't be sorted.
 keys = st.sampled_from([*KEYS, 3, None, (1,), "\ud800"])
 
@@ -103,9 +106,32 @@ anything = st.recursive(
 )
 
 
-def images(kind: str) -> st.SearchStrategy[Any]:
-    """Parts with pictures, well made and less so."""
-    whole = st.builds(lambda url: {"type": kind, "image_url": url}, urls)
+@dataclass(frozen=True)
+class Spelling:
+    """How an endpoint has its conversations.
+
+    Args:
+        name: of the endpoint.
+        items: the field with the messages.
+        roles: that messages may have.
+        text: a text -> a part.
+        picture: a data URI, or what is none -> a part.
+        odd: parts with pictures, less well made.
+        message: a role and content -> a message.
+        result: content -> what a tool returned.
+    """
+
+    name: str
+    items: str
+    roles: tuple[Any, ...]
+    text: Callable[[Any], Any]
+    picture: Callable[[Any], Any]
+    odd: st.SearchStrategy[Any]
+    message: Callable[[Any, Any], Any]
+    result: Callable[[Any], Any]
+
+
+def _openai(kind: str) -> st.SearchStrategy[Any]:
     nested = st.builds(lambda url: {"type": kind, "image_url": {"url": url}}, urls)
     detail = st.builds(lambda part, value: {**part, "detail": value}, nested, scalars)
     untyped = st.builds(lambda url: {"image_url": url}, urls)
@@ -113,45 +139,105 @@ def images(kind: str) -> st.SearchStrategy[Any]:
     file = st.sampled_from(
         [{"type": "file", "file": {"file_id": "f"}}, {"type": "input_file", "filename": 3}]
     )
-    return st.one_of(whole, nested, detail, untyped, odd, file)
+    return st.one_of(nested, detail, untyped, odd, file)
 
 
-def parts(endpoint: str) -> st.SearchStrategy[Any]:
+def _anthropic() -> st.SearchStrategy[Any]:
+    source = st.builds(lambda url: {"type": "url", "url": url}, urls)
+    file = st.sampled_from([{"type": "file", "file_id": "f"}, {"type": "tape"}])
+    image = st.builds(lambda one: {"type": "image", "source": one}, source | file | anything)
+    result = st.builds(lambda one: {"type": "tool_result", "content": one}, anything)
+    document = st.builds(lambda one: {"type": "document", "source": one}, source)
+    return st.one_of(image, image, result, document)
+
+
+def _google() -> st.SearchStrategy[Any]:
+    blob = st.builds(lambda data: {"mime_type": "image/png", "data": data}, scalars)
+    inline = st.builds(lambda one: {"inline_data": one}, blob | anything)
+    file = st.builds(lambda uri: {"fileData": {"fileUri": uri, "mimeType": "image/png"}}, urls)
+    result = st.builds(lambda one: {"functionResponse": one}, anything)
+    return st.one_of(inline, file, file, result)
+
+
+def _base64(url: Any) -> Any:
+    return str(url).strip().partition(",")[2]
+
+
+CHAT = Spelling(
+    "chat/completions",
+    "messages",
+    ("user", "user", "user", "assistant", "system", "developer", "tool", 3),
+    lambda text: {"type": "text", "text": text},
+    lambda url: {"type": "image_url", "image_url": {"url": url}},
+    _openai("image_url"),
+    lambda role, content: {"role": role, "content": content},
+    lambda content: {"role": "tool", "tool_call_id": "1", "content": content},
+)
+RESPONSES = Spelling(
+    "responses",
+    "input",
+    CHAT.roles,
+    lambda text: {"type": "input_text", "text": text},
+    lambda url: {"type": "input_image", "image_url": url},
+    _openai("input_image"),
+    CHAT.message,
+    lambda content: {"type": "function_call_output", "call_id": "1", "output": content},
+)
+ANTHROPIC = Spelling(
+    "messages",
+    "messages",
+    ("user", "user", "user", "assistant", "system", 3),
+    CHAT.text,
+    lambda url: {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/png", "data": _base64(url)},
+    },
+    _anthropic(),
+    CHAT.message,
+    lambda content: {
+        "role": "user",
+        "content": [{"type": "tool_result", "tool_use_id": "1", "content": content}],
+    },
+)
+GOOGLE = Spelling(
+    "generateContent",
+    "contents",
+    ("user", "user", "user", "model", "function", None, 3),
+    lambda text: {"text": text},
+    lambda url: {"inlineData": {"mimeType": "image/png", "data": _base64(url)}},
+    _google(),
+    lambda role, content: {"role": role, "parts": content},
+    lambda content: {
+        "role": "user",
+        "parts": [{"functionResponse": {"name": "f", "response": {}, "parts": content}}],
+    },
+)
+SPELLINGS = [CHAT, RESPONSES, ANTHROPIC, GOOGLE]
+
+
+def parts(spelling: Spelling) -> st.SearchStrategy[Any]:
     """Parts of messages of an endpoint."""
-    chat = endpoint == "messages"
-    text = st.builds(lambda t: {"type": "text" if chat else "input_text", "text": t}, texts)
-    return st.one_of(text, images("image_url" if chat else "input_image"), texts, anything)
+    text, picture = st.builds(spelling.text, texts), st.builds(spelling.picture, urls)
+    return st.one_of(text, picture, spelling.odd, texts, anything)
 
 
-def items(endpoint: str) -> st.SearchStrategy[Any]:
+def items(spelling: Spelling) -> st.SearchStrategy[Any]:
     """Messages and tool results of an endpoint, and what is neither."""
-    content = texts | st.lists(parts(endpoint), max_size=4) | parts(endpoint)
-    message = st.builds(
-        lambda role, content: {"role": role, "content": content},
-        st.sampled_from(["user", "user", "user", "assistant", "system", "developer", "tool", 3]),
-        content,
-    )
-    result = st.builds(
-        lambda content: {"type": "function_call_output", "call_id": "1", "output": content},
-        content,
-    )
-    return st.one_of(message, message, message, result, anything)
+    content = texts | st.lists(parts(spelling), max_size=4) | parts(spelling)
+    message = st.builds(spelling.message, st.sampled_from(spelling.roles), content)
+    return st.one_of(message, message, message, st.builds(spelling.result, content), anything)
 
 
-def asks(endpoint: str) -> st.SearchStrategy[Any]:
+def asks(spelling: Spelling) -> st.SearchStrategy[Any]:
     """Good user messages, with odd parts among the good ones."""
-    chat = endpoint == "messages"
-    kind, text_kind = ("image_url", "text") if chat else ("input_image", "input_text")
-    url = st.sampled_from([SMALL, uri(1), f" \n{SMALL}\n"])
-    picture = st.builds(lambda url: {"type": kind, "image_url": {"url": url} if chat else url}, url)
+    picture = st.builds(spelling.picture, st.sampled_from([SMALL, uri(1), f" \n{SMALL}\n"]))
     question = st.sampled_from(["What is the total?", "What is the date?", "Who signed it?"])
-    good = st.builds(lambda text: {"type": text_kind, "text": text}, question)
-    odd = st.lists(parts(endpoint), max_size=2)
+    good = st.builds(spelling.text, question)
+    odd = st.lists(parts(spelling), max_size=2)
     return st.builds(
-        lambda picture, good, before, after: {
-            "role": "user",
-            "content": [*before, picture, good, *after],
-        },
+        lambda picture, good, before, after: spelling.message(
+            "user", [*before, picture, good, *after]
+        ),
         picture,
         good,
         odd,
@@ -159,42 +245,41 @@ def asks(endpoint: str) -> st.SearchStrategy[Any]:
     )
 
 
+_FIELDS = ("response_format", "text", "tools", "tool_choice", "instructions", "prompt", "system")
+_FIELDS += ("systemInstruction", "generationConfig", "tool_config", "cachedContent")
+
+
 @st.composite
 def bodies(draw: st.DrawFn) -> Any:
     """Whole bodies; most have a list of messages."""
-    endpoint = draw(st.sampled_from(["messages", "input"]))
-    messages = draw(st.lists(asks(endpoint) | items(endpoint), max_size=5))
+    spelling = draw(st.sampled_from(SPELLINGS))
+    messages = draw(st.lists(asks(spelling) | items(spelling), max_size=5))
     wrap = draw(st.sampled_from([list, list, list, tuple, BareSequence]))
-    body: dict[Any, Any] = {"model": "m", endpoint: wrap(messages)}
+    body: dict[Any, Any] = {"model": "m", spelling.items: wrap(messages)}
     if draw(st.integers(0, 9)) == 0:
-        body[endpoint] = draw(anything)
-    for field in ("response_format", "text", "tools", "tool_choice", "instructions", "prompt"):
+        body[spelling.items] = draw(anything)
+    for field in _FIELDS:
         if draw(st.integers(0, 7)) == 0:
             body[field] = draw(anything)
     return BareMapping(body) if draw(st.integers(0, 9)) == 0 else body
 
 
 @st.composite
-def dialogues(draw: st.DrawFn) -> tuple[str, list[list[Any]], dict[str, Any]]:
+def dialogues(draw: st.DrawFn) -> tuple[Spelling, list[list[Any]], dict[str, Any]]:
     """Conversations of 2 to 8 turns, as lists of messages that each call adds; and fields."""
-    endpoint = draw(st.sampled_from(["messages", "input"]))
-    user = st.builds(
-        lambda content: {"role": "user", "content": content},
-        texts | st.lists(parts(endpoint), max_size=3),
-    )
-    answer = st.builds(lambda text: {"role": "assistant", "content": text}, texts)
-    tool = st.builds(
-        lambda content: {"type": "function_call_output", "call_id": "1", "output": content},
-        st.lists(parts(endpoint), max_size=2),
-    )
-    user = asks(endpoint) | user
-    calls = [[*draw(st.lists(items(endpoint) | user, max_size=2)), draw(user)]]
+    spelling = draw(st.sampled_from(SPELLINGS))
+    given = texts | st.lists(parts(spelling), max_size=3)
+    user = asks(spelling) | st.builds(lambda content: spelling.message("user", content), given)
+    role = "model" if spelling is GOOGLE else "assistant"
+    answer = st.builds(lambda text: spelling.message(role, [spelling.text(text)]), texts)
+    tool = st.builds(spelling.result, st.lists(parts(spelling), max_size=2))
+    calls = [[*draw(st.lists(items(spelling) | user, max_size=2)), draw(user)]]
     for _ in range(draw(st.integers(1, 7))):
         more = draw(st.one_of(user, user, tool))
         calls.append([draw(answer), more] if draw(st.integers(0, 3)) else [more])
     schema = st.fixed_dictionaries({"type": st.just("json_schema"), "schema": anything})
-    fields = {"response_format": draw(st.none() | schema)} if endpoint == "messages" else {}
-    return endpoint, calls, fields
+    fields = {"response_format": draw(st.none() | schema)} if spelling is CHAT else {}
+    return spelling, calls, fields
 
 
 def shape(value: Any) -> str:

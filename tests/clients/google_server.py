@@ -75,8 +75,14 @@ def pictures(body: dict[str, Any]) -> list[bytes]:
             inner = part.get("functionResponse", {}).get("parts", [])
             for one in (part, *inner):
                 if "inlineData" in one:
-                    files.append(base64.urlsafe_b64decode(_urlsafe(one["inlineData"]["data"])))
+                    files.append(blob_file(one["inlineData"]))
     return files
+
+
+def blob_file(blob: dict[str, Any]) -> bytes:
+    """Return the file that inline data holds, in either alphabet of base64."""
+    standard = blob["data"].replace("-", "+").replace("_", "/")
+    return base64.b64decode(standard, validate=True)
 
 
 def fault(path: str, query: str, headers: set[str], body: dict[str, Any]) -> str | None:
@@ -127,21 +133,12 @@ def _blob_fault(blob: dict[str, Any] | None, where: str) -> str | None:
     if set(blob) - {"displayName"} != {"mimeType", "data"}:
         return f"{where}.inlineData: {sorted(blob)}"
     try:
-        data = base64.b64decode(_standard(blob["data"]), validate=True)
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(blob_file(blob))) as image:
             if image.format != _FORMATS.get(blob["mimeType"]):
                 return f"Unable to process input image: {image.format}, not {blob['mimeType']}"
     except Exception as error:
         return f"Unable to process input image: {error}"
     return None
-
-
-def _standard(text: str) -> str:
-    return text.replace("-", "+").replace("_", "/")
-
-
-def _urlsafe(text: str) -> str:
-    return text.replace("+", "-").replace("/", "_")
 
 
 def _answer(text: str, end: str | None = None) -> dict[str, Any]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
 from typing import Any
 
+from PIL import Image
 from wire_server import Received, WireServer
 
-__all__ = ["OpenAIServer", "Received"]
+__all__ = ["OpenAIServer", "Received", "StrictOpenAIServer"]
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 
@@ -22,6 +26,88 @@ class OpenAIServer(WireServer):
 
     def error(self, status: int, words: str) -> bytes:
         return json.dumps({"error": {"message": words, "type": "invalid"}}).encode()
+
+
+class StrictOpenAIServer(OpenAIServer):
+    """The same, refusing what OpenAI's own would refuse."""
+
+    def fault(self, request: Received) -> str | None:
+        key = request.headers.get("api-key") or request.headers.get("authorization", "")
+        if key.removeprefix("Bearer ") != "k":
+            return "You didn't provide an API key."
+        body = request.body
+        path = re.sub(r"/v1|/openai(/v1)?|/deployments/\w+|/input_tokens$", "", request.path)
+        items = {"/chat/completions": "messages", "/responses": "input"}.get(path)
+        if items is None or not body.get("model"):
+            return f"unknown path or no model: {request.path}"
+        extra = set(body) - _FIELDS - {items}
+        if extra:
+            return f"Unknown parameter: {sorted(extra)}"
+        for number, item in enumerate(body.get(items) or []):
+            check = _message_fault if items == "messages" else _item_fault
+            wrong = check(item)
+            if wrong is not None:
+                return f"{items}[{number}]: {wrong}"
+        return None
+
+
+_FIELDS = {"model", "stream", "temperature", "response_format", "text", "tools", "tool_choice"}
+_ROLES = ("system", "developer", "user", "assistant", "tool")
+_DETAILS = (None, "low", "high", "auto", "original")
+
+
+def _message_fault(item: dict[str, Any]) -> str | None:
+    role = item.get("role")
+    own = {"assistant": {"tool_calls"}, "tool": {"tool_call_id"}}.get(str(role), set())
+    if role not in _ROLES or not set(item) <= {"role", "content", "name"} | own:
+        return f"unknown role or parameter: {sorted(item)}"
+    for part in [] if isinstance(item["content"], str) else item["content"]:
+        if part.get("type") == "text" and set(part) == {"type", "text"}:
+            continue
+        if part.get("type") != "image_url" or set(part) != {"type", "image_url"}:
+            return f"unknown part: {sorted(part)}"
+        image = part["image_url"]
+        if role != "user" or not {"url"} <= set(image) <= {"url", "detail"}:
+            return f"images are for users, with `url` and `detail`: {role} {sorted(image)}"
+        if wrong := _image_fault(image):
+            return wrong
+    return None
+
+
+def _item_fault(item: dict[str, Any]) -> str | None:
+    kind = item.get("type", "message")
+    if kind == "function_call":
+        return None if {"call_id", "name", "arguments"} <= set(item) else f"{sorted(item)}"
+    fields = {"message": {"role", "content"}, "function_call_output": {"call_id", "output"}}
+    if kind not in fields or set(item) - {"type", "id", "status"} != fields[kind]:
+        return f"unknown type or parameter: {kind} {sorted(item)}"
+    content, role = item.get("content", item.get("output")), item.get("role", "user")
+    for part in [] if isinstance(content, str) else content:
+        text = "output_text" if role == "assistant" else "input_text"
+        if part.get("type") == text and {"type", "text"} <= set(part):
+            continue
+        if part.get("type") != "input_image" or role != "user":
+            return f"unknown part: {part.get('type')} of {role}"
+        if not {"type", "image_url"} <= set(part) <= {"type", "image_url", "detail"}:
+            return f"unknown parameter: {sorted(part)}"
+        if wrong := _image_fault({"url": part["image_url"], **part}):
+            return wrong
+    return None
+
+
+def _image_fault(image: dict[str, Any]) -> str | None:
+    if image.get("detail") not in _DETAILS:
+        return f"Invalid value: {image['detail']!r}"
+    header, _, data = image["url"].partition(",")
+    if not header.startswith("data:"):
+        return None
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as picture:
+            if header != f"data:image/{str(picture.format).lower()};base64":
+                return f"it is {picture.format}, not {header}"
+    except Exception as error:
+        return f"The image data you provided does not represent a valid image: {error}"
+    return None
 
 
 def _reply(path: str, body: dict[str, Any]) -> dict[str, Any]:

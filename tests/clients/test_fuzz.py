@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from wrapping import OPTIONS, FixedCropper, PlacesCropper
 
 from cropzoom import CropZoomError, rewrite_body
+from cropzoom.clients.dialects import DIALECTS
 from cropzoom.zoom import Zoom
 
 LONG = int(os.environ.get("CROPZOOM_FUZZ", "0"))
@@ -43,7 +44,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @seed(13)
 @fuzzed
-@given(body=bodies(), endpoint=st.sampled_from([None, "chat/completions", "responses", "x"]))
+@given(body=bodies(), endpoint=st.sampled_from([None, None, *DIALECTS, "x"]))
 def test_no_body_breaks_it(body: Any, endpoint: Any) -> None:
     before = shape(body)
     new, report = rewrite_body(body, zoom=Zoom(PlacesCropper(), CALM), endpoint=endpoint)
@@ -60,7 +61,7 @@ def test_no_body_breaks_it(body: Any, endpoint: Any) -> None:
 @fuzzed
 @given(dialogue=dialogues(), same_zoom=st.booleans())
 def test_a_dialogue_keeps_its_beginning(dialogue: Any, same_zoom: bool) -> None:
-    endpoint, calls, fields = dialogue
+    spelling, calls, fields = dialogue
     zoom = Zoom(PlacesCropper(), CALM)
     messages: list[Any] = []
     earlier: list[bytes] = []
@@ -68,8 +69,9 @@ def test_a_dialogue_keeps_its_beginning(dialogue: Any, same_zoom: bool) -> None:
         messages += call
         if not same_zoom:
             zoom = Zoom(PlacesCropper(), CALM)
-        new, _ = rewrite_body({endpoint: list(messages), **fields}, zoom=zoom)
-        sent = [as_sent(item) for item in new[endpoint]]
+        body = {spelling.items: list(messages), **fields}
+        new, _ = rewrite_body(body, zoom=zoom, endpoint=spelling.name)
+        sent = [as_sent(item) for item in new[spelling.items]]
         assert sent[: len(earlier)] == earlier
-        assert kept(messages, new[endpoint])
+        assert kept(messages, new[spelling.items])
         earlier = sent

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ import openai
 import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 from openai.types.chat import ChatCompletion
-from openai_server import OpenAIServer
+from openai_server import OpenAIServer, StrictOpenAIServer
 from pydantic import BaseModel
 from wrapping import (
     OPTIONS,
@@ -222,6 +222,18 @@ CLIENTS = [
     pytest.param(AzureOpenAI, make_azure_deployment, id="AzureOpenAI-deployment"),
     pytest.param(AsyncAzureOpenAI, make_azure_deployment, id="AsyncAzureOpenAI-deployment"),
 ]
+
+
+@pytest.fixture(scope="module")
+def _strict() -> Iterator[OpenAIServer]:
+    with StrictOpenAIServer() as running:
+        yield running
+
+
+@pytest.fixture
+def server(_strict: OpenAIServer) -> OpenAIServer:
+    _strict.reset()
+    return _strict
 
 
 def plain(result: Any) -> Any:
