@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from cropzoom.errors import OptionsError
 from cropzoom.geometry import Crop
@@ -77,28 +77,18 @@ def load_cropper(
         raise OptionsError(
             f"second_look={second_look!r} is for croppers like nano; raise longest_edge instead"
         )
+    settings: dict[str, Any] = {"device": device, "threads": threads, "longest_edge": longest_edge}
     if isinstance(manifest, TextManifest):
         from cropzoom.cropper.smolvlm.text_cropper import TextCropper
 
-        return TextCropper(
-            folder, manifest, device=device, threads=threads, longest_edge=longest_edge
-        )
+        return TextCropper(folder, manifest, **settings)
     if isinstance(manifest, VlmPointerManifest):
         from cropzoom.cropper.smolvlm.pointer_cropper import VlmPointerCropper
 
-        return VlmPointerCropper(
-            folder, manifest, device=device, threads=threads, longest_edge=longest_edge
-        )
+        return VlmPointerCropper(folder, manifest, **settings)
     from cropzoom.cropper.nano.nano_cropper import NanoCropper
 
-    return NanoCropper(
-        folder,
-        manifest,
-        device=device,
-        threads=threads,
-        longest_edge=longest_edge,
-        second_look=second_look,
-    )
+    return NanoCropper(folder, manifest, **settings, second_look=second_look)
 
 
 def default_cropper() -> Cropper:

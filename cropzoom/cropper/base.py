@@ -40,6 +40,7 @@ class FolderCropper(ABC, Generic[_Manifest, _Loaded]):
         manifest: the folder's, where it was read already.
         device: "auto", "cpu" or "cuda"; "cuda" raises where it can't be had.
         threads: threads of one prediction; None for what this process may use.
+        longest_edge: px that images are brought to, instead of what the manifest says.
         settings: further arguments of `load_cropper` that this kind takes.
 
     Raises:
@@ -55,10 +56,11 @@ class FolderCropper(ABC, Generic[_Manifest, _Loaded]):
     def __init__(
         self,
         folder: Folder | str | os.PathLike[str],
-        manifest: _Manifest | None,
+        manifest: _Manifest | None = None,
         *,
         device: Device = "auto",
         threads: int | None = None,
+        longest_edge: int | None = None,
         **settings: Any,
     ) -> None:
         self._folder = folder if isinstance(folder, Folder) else find_folder(folder)
@@ -66,10 +68,13 @@ class FolderCropper(ABC, Generic[_Manifest, _Loaded]):
         if not isinstance(given, self._manifest_class):
             raise CropperError(f"{self._folder.path} is no {self._kind}; load it with load_cropper")
         self._manifest = cast("_Manifest", given)
-        self._settings: dict[str, Any] = {"device": device, "threads": threads, **settings}
+        sizes = {"longest_edge": longest_edge, **settings}
+        self._settings: dict[str, Any] = {"device": device, "threads": threads, **sizes}
         self._loaded: _Loaded | None = None
         self._closed = False
         _croppers.add(self)
+        self._prepare()
+        self._model()
 
     @property
     def manifest(self) -> _Manifest:
@@ -96,6 +101,9 @@ class FolderCropper(ABC, Generic[_Manifest, _Loaded]):
         self, image: Image.Image, question: str, k: int = 1, *, trace: Trace | None = None
     ) -> list[Crop]:
         """Return at most `k` regions for a question, best first; same input, same output."""
+
+    def _prepare(self) -> None:
+        """Check the settings, before any file but the manifest is read."""
 
     @abstractmethod
     def _load(self) -> _Loaded:

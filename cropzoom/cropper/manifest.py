@@ -189,18 +189,6 @@ def read_files(folder: Folder, manifest: Manifest) -> dict[str, Content]:
     return {name: folder.checked(name, entry) for name, entry in manifest.files.items()}
 
 
-def read_model(folder: Folder, manifest: Manifest) -> bytes:
-    """Check every file the manifest names and return the bytes of nano's graph.
-
-    Raises:
-        CropperError: a file is missing, altered, or outside the folder; or it is of another kind.
-    """
-    files = read_files(folder, manifest)
-    if MODEL_NAME not in files:
-        raise CropperError(f"{folder.path} has no {MODEL_NAME}: it is no nano")
-    return bytes(files[MODEL_NAME])
-
-
 def _pointer(top: Section, common: dict[str, Any]) -> PointerManifest:
     if MODEL_NAME not in common["files"]:
         raise top.error(f"files.{MODEL_NAME}", "is missing")

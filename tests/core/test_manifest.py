@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from cropzoom import CropperError, MissingDependencyError
 from cropzoom.cropper.folder import Folder, find_folder
-from cropzoom.cropper.manifest import read_manifest, read_model, sealed
+from cropzoom.cropper.manifest import MODEL_NAME, read_files, read_manifest, sealed
 
 MODEL = build_model()
 Change = Callable[[dict[str, Any]], object]
@@ -27,7 +27,7 @@ Change = Callable[[dict[str, Any]], object]
 
 def read(folder: Path) -> bytes:
     found = find_folder(folder)
-    return read_model(found, read_manifest(found))
+    return bytes(read_files(found, read_manifest(found))[MODEL_NAME])
 
 
 def test_a_good_folder(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path, name: str) -> None:
         read(folder)
     # The hub's cache is made of such links, into a folder beside; nothing further out.
     wider = Folder(folder, tmp_path)
-    assert read_model(wider, read_manifest(wider)) == MODEL
+    assert bytes(read_files(wider, read_manifest(wider))[MODEL_NAME]) == MODEL
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
@@ -227,7 +227,7 @@ def test_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     (folder / "model.onnx").rename(repository / "blobs" / "abc")
     (folder / "model.onnx").symlink_to("../../blobs/abc")
     found = find_folder("org/name")
-    assert read_model(found, read_manifest(found)) == MODEL
+    assert bytes(read_files(found, read_manifest(found))[MODEL_NAME]) == MODEL
     assert json.loads((found.path / "cropper.json").read_text())["name"] == "darkest"
 
 

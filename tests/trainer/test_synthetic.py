@@ -13,7 +13,7 @@ from cropzoom.trainer.nano.pages.canvas import Canvas
 from cropzoom.trainer.nano.pages.damage import damage
 from cropzoom.trainer.nano.pages.fonts import find_fonts, load_font
 from cropzoom.trainer.nano.pages.lexicon import Lexicon, is_heldout
-from cropzoom.trainer.nano.pages.questions import NATURAL
+from cropzoom.trainer.nano.pages.questions import FORMS
 
 
 def clean(**changes: object) -> PageOptions:
@@ -94,8 +94,8 @@ def test_some_questions_without_an_answer_are_about_photographs() -> None:
         return [question.text for page in pages for question in page.questions]
 
     for layout in ("page", "picture"):
-        assert set(absent(1.0, layout)) <= set(NATURAL)
-        assert not set(absent(0.0, layout)) & set(NATURAL)
+        assert set(absent(1.0, layout)) <= set(FORMS["natural"])
+        assert not set(absent(0.0, layout)) & set(FORMS["natural"])
     assert len(set(absent(1.0, "picture"))) > 3
 
 

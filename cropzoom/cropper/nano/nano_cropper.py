@@ -9,7 +9,6 @@ cell's centre from a softmax of its own.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,14 +17,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from cropzoom.cropper.base import FolderCropper, check_k
-from cropzoom.cropper.folder import Folder
 from cropzoom.cropper.manifest import PointerManifest
 from cropzoom.cropper.nano.holding import hold
 from cropzoom.cropper.nano.nano_graphs import OUTPUTS, NanoGraphs, load_graphs
 from cropzoom.cropper.nano.phoc import encode_question
 from cropzoom.cropper.nano.pointer_spec import DecodeSpec, ImageSpec
 from cropzoom.cropper.pointing import CellLogits, point
-from cropzoom.cropper.session import Device
 from cropzoom.cropper.trace import Trace
 from cropzoom.errors import CropperError, OptionsError
 from cropzoom.geometry import Box, Crop
@@ -57,36 +54,21 @@ class NanoCropper(FolderCropper[PointerManifest, NanoGraphs]):
     _manifest_class = PointerManifest
     _kind = "pointer cropper"
 
-    def __init__(
-        self,
-        folder: Folder | str | os.PathLike[str],
-        manifest: PointerManifest | None = None,
-        *,
-        device: Device = "auto",
-        threads: int | None = None,
-        longest_edge: int | None = None,
-        second_look: int | None = None,
-    ) -> None:
-        super().__init__(
-            folder,
-            manifest,
-            device=device,
-            threads=threads,
-            longest_edge=longest_edge,
-            second_look=second_look,
-        )
-        for name, edge in (("longest_edge", longest_edge), ("second_look", second_look)):
+    def _prepare(self) -> None:
+        edges: dict[str, Any] = {
+            name: self._settings.get(name) for name in ("longest_edge", "second_look")
+        }
+        for name, edge in edges.items():
             if edge is not None and (type(edge) is not int or not 16 <= edge <= 16384):
                 raise OptionsError(
                     f"{name}={edge!r} must be a whole number from 16 to 16384, or None"
                 )
-        self._edge = longest_edge or self._manifest.image.longest_edge
-        if second_look is not None and second_look <= self._edge:
+        self._edge: int = edges["longest_edge"] or self._manifest.image.longest_edge
+        self._second: int | None = edges["second_look"]
+        if self._second is not None and self._second <= self._edge:
             raise OptionsError(
-                f"second_look={second_look} must be above longest_edge={self._edge}, or None"
+                f"second_look={self._second} must be above longest_edge={self._edge}, or None"
             )
-        self._second = second_look
-        self._model()
 
     def _load(self) -> NanoGraphs:
         device, threads = self._settings["device"], self._settings["threads"]

@@ -7,7 +7,6 @@ language model and heads), parse (logits to boxes, as for nano).
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,12 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cropzoom.cropper.base import FolderCropper, check_k
-from cropzoom.cropper.folder import Folder
 from cropzoom.cropper.manifest import VlmPointerManifest, read_files
 from cropzoom.cropper.pointing import CellLogits, point
 from cropzoom.cropper.session import (
-    Device,
     check_graph,
     make_session,
     runner,
@@ -29,12 +25,11 @@ from cropzoom.cropper.session import (
 )
 from cropzoom.cropper.smolvlm import idefics3
 from cropzoom.cropper.smolvlm.idefics3 import Layout
-from cropzoom.cropper.smolvlm.prompter import Prompter
-from cropzoom.cropper.smolvlm.vlm_spec import FUSED_POINTER, POINTER, TOKENIZER_NAME
+from cropzoom.cropper.smolvlm.vlm_cropper import VlmCropper
+from cropzoom.cropper.smolvlm.vlm_spec import FUSED_POINTER, POINTER
 from cropzoom.cropper.trace import Trace
 from cropzoom.errors import CropperError
 from cropzoom.geometry import Box, Crop
-from cropzoom.images import readable
 
 Integers = npt.NDArray[np.int64]
 
@@ -54,49 +49,20 @@ class _Session(NamedTuple):
     name: str
 
 
-class VlmPointerCropper(FolderCropper[VlmPointerManifest, _Session]):
+class VlmPointerCropper(VlmCropper[VlmPointerManifest, _Session]):
     """A `pointer` cropper made of a vision-language model. Thread-safe; closes with `close()`.
 
-    Args:
-        folder, manifest, device, threads: see `FolderCropper`.
-        longest_edge: px that images are brought to, instead of what the manifest says; whole
-            tiles (512 px for SmolVLM), at most 6. Time grows with its square.
-
-    Raises:
-        CropperError: folder, manifest, a model file or provider at fault.
-        MissingDependencyError: onnxruntime is not installed.
-        OptionsError: an argument is out of range.
+    Arguments and errors: see `VlmCropper`.
     """
 
     _manifest_class = VlmPointerManifest
     _kind = "pointer cropper of a vision-language model"
 
-    def __init__(
-        self,
-        folder: Folder | str | os.PathLike[str],
-        manifest: VlmPointerManifest | None = None,
-        *,
-        device: Device = "auto",
-        threads: int | None = None,
-        longest_edge: int | None = None,
-    ) -> None:
-        super().__init__(
-            folder, manifest, device=device, threads=threads, longest_edge=longest_edge
-        )
-        self._pixels = np.float16 if self._manifest.precision == "fp16" else np.float32
-        self._model()
-
     def _load(self) -> _Session:
         manifest, device = self._manifest, self._settings["device"]
         files = read_files(self._folder, manifest)
-        self._prompter = Prompter(
-            files[TOKENIZER_NAME],
-            str(self._folder.path / TOKENIZER_NAME),
-            manifest.prompt,
-            manifest.image,
-            self._settings["longest_edge"],
-            room=0,
-        )
+        self._read_prompter(files, 0)
+        self._pixels = np.float16 if manifest.precision == "fp16" else np.float32
         # CUDA has GroupQueryAttention for float16 only.
         half = manifest.precision == "fp16"
         may_fuse = FUSED_POINTER in manifest.graphs and (half or not tries_cuda(device))
@@ -111,11 +77,6 @@ class VlmPointerCropper(FolderCropper[VlmPointerManifest, _Session]):
         )
         check_graph(session, name, INPUTS, OUTPUTS)
         return _Session(runner(session, self._device), name)
-
-    @property
-    def longest_edge(self) -> int:
-        """Longest side, in px, that images are brought to."""
-        return self._prompter.longest_edge
 
     def predict(
         self, image: Image.Image, question: str, k: int = 1, *, trace: Trace | None = None
@@ -136,15 +97,10 @@ class VlmPointerCropper(FolderCropper[VlmPointerManifest, _Session]):
             ImageError: `image` is not a readable PIL image.
             OptionsError: `k` is less than 1.
         """
-        check_k(k)
-        trace = (trace or Trace()).start()
-        image = readable(image)
-        trace.lap("preprocess")
-        if not question.strip():
+        task = self._boxes_task(image, question, k, trace)
+        if task is None:
             return []
-        plan = self._prompter.layout(image.size)
-        ids = self._prompter.tokens(plan, question)
-        trace.lap("tokenise")
+        image, plan, ids, trace = task
         pixels = idefics3.tiles(image, self._manifest.image, self.longest_edge)
         trace.lap("preprocess")
         cells, edges = self.logits(pixels, ids, plan)
@@ -199,14 +155,6 @@ class VlmPointerCropper(FolderCropper[VlmPointerManifest, _Session]):
                     "cropper of higher precision"
                 )
         return cells[0], edges[0]
-
-    def prompt_tokens(self, size: tuple[int, int], question: str) -> list[int]:
-        """Return the prompt's token ids for an image of `size` (width, height) px.
-
-        Raises:
-            CropperError: the question is too long.
-        """
-        return self._prompter.tokens(self._prompter.layout(size), question)
 
 
 def _places(ids: list[int], image_token: int, plan: Layout, each: int) -> dict[str, Integers]:

@@ -12,7 +12,6 @@ decoder one after the other, never at once, so that a kept image changes no digi
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections import OrderedDict
 from typing import NamedTuple
@@ -21,19 +20,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cropzoom.cropper.base import FolderCropper, check_k
-from cropzoom.cropper.folder import Folder
 from cropzoom.cropper.manifest import TextManifest, read_files
-from cropzoom.cropper.session import Device
 from cropzoom.cropper.smolvlm import idefics3
 from cropzoom.cropper.smolvlm.box_grammar import decode_box
 from cropzoom.cropper.smolvlm.decoder import Decoder, Past
-from cropzoom.cropper.smolvlm.prompter import Prompter
 from cropzoom.cropper.smolvlm.text_graphs import TextGraphs
-from cropzoom.cropper.smolvlm.vlm_spec import DECODER, TOKENIZER_NAME
+from cropzoom.cropper.smolvlm.vlm_cropper import VlmCropper
+from cropzoom.cropper.smolvlm.vlm_spec import DECODER
 from cropzoom.cropper.trace import Trace
 from cropzoom.geometry import Box, Crop
-from cropzoom.images import readable
 
 Floats = npt.NDArray[np.floating]
 
@@ -84,56 +79,22 @@ class _Model:
             self._kept.clear()
 
 
-class TextCropper(FolderCropper[TextManifest, _Model]):
+class TextCropper(VlmCropper[TextManifest, _Model]):
     """A `text` cropper. Thread-safe; closes with `close()` or as a context manager.
 
-    Args:
-        folder, manifest, device, threads: see `FolderCropper`.
-        longest_edge: px that images are brought to, instead of what the manifest says; whole
-            tiles (512 px for SmolVLM), at most 6. Time grows with its square.
-
-    Raises:
-        CropperError: folder, manifest, a model file or provider at fault.
-        MissingDependencyError: onnxruntime is not installed.
-        OptionsError: an argument is out of range.
+    Arguments and errors: see `VlmCropper`.
     """
 
     _manifest_class = TextManifest
     _kind = "text cropper"
 
-    def __init__(
-        self,
-        folder: Folder | str | os.PathLike[str],
-        manifest: TextManifest | None = None,
-        *,
-        device: Device = "auto",
-        threads: int | None = None,
-        longest_edge: int | None = None,
-    ) -> None:
-        super().__init__(
-            folder, manifest, device=device, threads=threads, longest_edge=longest_edge
-        )
-        self._model()
-
     def _load(self) -> _Model:
         files = read_files(self._folder, self._manifest)
-        self._prompter = Prompter(
-            files[TOKENIZER_NAME],
-            str(self._folder.path / TOKENIZER_NAME),
-            self._manifest.prompt,
-            self._manifest.image,
-            self._settings["longest_edge"],
-            LONGEST_ANSWER,
-        )
+        self._read_prompter(files, LONGEST_ANSWER)
         device, threads = self._settings["device"], self._settings["threads"]
         graphs = TextGraphs(self._folder, self._manifest, files, device, threads)
         self._device = graphs.device
         return _Model(graphs)
-
-    @property
-    def longest_edge(self) -> int:
-        """Longest side, in px, that images are brought to."""
-        return self._prompter.longest_edge
 
     def predict(
         self, image: Image.Image, question: str, k: int = 1, *, trace: Trace | None = None
@@ -158,16 +119,11 @@ class TextCropper(FolderCropper[TextManifest, _Model]):
         model = self._model()
         graphs = model.graphs
         decoder = graphs.decoder(graphs.box_decoder)
-        check_k(k)
-        trace = (trace or Trace()).start()
-        image = readable(image)
-        trace.lap("preprocess")
-        if not question.strip():
+        task = self._boxes_task(image, question, k, trace)
+        if task is None:
             return []
-        plan = self._prompter.layout(image.size)
-        ids = self._prompter.tokens(plan, question)
+        image, plan, ids, trace = task
         split = self._prompter.image_end(ids)
-        trace.lap("tokenise")
         past = self._image_past(model, decoder, image, ids[:split], trace)
         fresh, stage = ids[split:], "prefill"
 
@@ -209,14 +165,9 @@ class TextCropper(FolderCropper[TextManifest, _Model]):
         Raises:
             CropperError, ImageError: as `predict`.
         """
-        trace = (trace or Trace()).start()
-        image = readable(image)
-        trace.lap("preprocess")
         graphs = self._model().graphs
         decoder = graphs.decoder(DECODER)
-        plan = self._prompter.layout(image.size)
-        ids = self._prompter.tokens(plan, question)
-        trace.lap("tokenise")
+        image, plan, ids, trace = self._task(image, question, trace)
         embeds = self._with_image(graphs, image, ids, trace)
         past, tokens, stage = decoder.empty(), list[int](), "prefill"
         while True:
@@ -239,14 +190,6 @@ class TextCropper(FolderCropper[TextManifest, _Model]):
             decoder_runs=len(tokens),
         )
         return Answer(tokens, text, box)
-
-    def prompt_tokens(self, size: tuple[int, int], question: str) -> list[int]:
-        """Return the prompt's token ids for an image of `size` (width, height) px.
-
-        Raises:
-            CropperError: the question is too long.
-        """
-        return self._prompter.tokens(self._prompter.layout(size), question)
 
     def warmup(self) -> None:
         """Run once on an empty page, so that the first real prediction is as fast as the next."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from .canvas import Field, union
 from .fonts import Font
 from .papers import Sheet
+from .values import papers
 
 _CONCEPTS = (
     "customer_id",
@@ -27,13 +28,6 @@ _CONCEPTS = (
     "method",
     "plate",
 )
-_HEADINGS = {
-    "en": ("Bill To", "Ship To", "Deliver to", "Seller", "Remit To", "Policy holder", "Branch"),
-    "de": ("Rechnungsadresse", "Lieferadresse", "Verkäufer", "Filiale", "Versicherungsnehmer"),
-    "fr": ("Adresse de livraison", "Adresse de facturation", "Vendeur", "Agence"),
-    "es": ("Dirección de envío", "Vendedor", "Sucursal"),
-    "it": ("Indirizzo di consegna", "Venditore", "Filiale"),
-}
 
 
 def statement(sheet: Sheet) -> float:
@@ -57,7 +51,7 @@ def statement(sheet: Sheet) -> float:
 def _blocks(sheet: Sheet, font: Font, head: Font) -> None:
     """One or two addresses side by side, each under its heading, which is what asks for it."""
     rng = sheet.rng
-    headings = _HEADINGS.get(sheet.language, _HEADINGS["en"])
+    headings = papers("heading", sheet.language)
     count = rng.randint(1, 2)
     room = (sheet.right - sheet.left) / count
     top, lowest = sheet.y, sheet.y

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,6 +15,7 @@ def read_table(file: Path) -> list[list[str]]:
     return [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
 
 
+@lru_cache(maxsize=64)
 def read_data(name: str) -> list[list[str]]:
     """As `read_table`, of a file of `data/`."""
     return read_table(FOLDER / name)

@@ -5,65 +5,15 @@ from __future__ import annotations
 import random
 
 from .lexicon import LONG_MONTHS, Lexicon
+from .phrases import table
 
-_FIRMS = {
-    "en": (
-        "SDN BHD",
-        "LTD",
-        "LLC",
-        "INC.",
-        "& SONS",
-        "STORE",
-        "MART",
-        "CAFE",
-        "& CO",
-        "ENTERPRISE",
-    ),
-    "de": ("GmbH", "KG", "e.K.", "& Söhne", "AG", "Markt", "Apotheke", "Bäckerei"),
-    "fr": ("SARL", "SA", "& Fils", "SAS", "Boulangerie"),
-    "es": ("S.L.", "S.A.", "Hermanos", "Supermercados"),
-    "it": ("S.r.l.", "S.p.A.", "Alimentari", "& C."),
-    "nl": ("B.V.", "Supermarkt", "V.O.F."),
-    "pt": ("Lda.", "S.A.", "Mercado"),
-    "pl": ("Sp. z o.o.", "S.A.", "Sklep"),
-    "sv": ("AB", "Livs", "Butik"),
-}
-_STREETS = {
-    "en": (
-        "{n} {w} Street",
-        "{n} {w} Road",
-        "No. {n}, Jalan {w}",
-        "{n} {w} Ave",
-        "Lot {n}, {w} Park",
-    ),
-    "de": ("{w}str. {n}", "{w}straße {n}", "{w}weg {n}", "Am {w} {n}"),
-    "fr": ("{n} rue {w}", "{n}, avenue {w}", "{n} bd {w}"),
-    "es": ("Calle {w}, {n}", "C/ {w} {n}", "Avda. {w} {n}"),
-    "it": ("Via {w} {n}", "Piazza {w}, {n}", "Corso {w} {n}"),
-    "nl": ("{w}straat {n}", "{w}weg {n}"),
-    "pt": ("Rua {w}, {n}", "Av. {w} {n}"),
-    "pl": ("ul. {w} {n}", "al. {w} {n}"),
-    "sv": ("{w}gatan {n}", "{w}vägen {n}"),
-}
-_TITLES = {
-    "en": (
-        "TAX INVOICE",
-        "RECEIPT",
-        "SALES RECEIPT",
-        "SIMPLIFIED TAX INVOICE",
-        "CASH BILL",
-        "Invoice",
-    ),
-    "de": ("RECHNUNG", "Kassenbon", "QUITTUNG", "Kundenbeleg", "Rechnung"),
-    "fr": ("FACTURE", "TICKET DE CAISSE", "Reçu"),
-    "es": ("FACTURA", "TICKET", "FACTURA SIMPLIFICADA"),
-    "it": ("DOCUMENTO COMMERCIALE", "FATTURA", "RICEVUTA"),
-    "nl": ("FACTUUR", "KASSABON"),
-    "pt": ("FATURA", "RECIBO"),
-    "pl": ("FAKTURA", "PARAGON FISKALNY"),
-    "sv": ("FAKTURA", "KVITTO"),
-}
 _COUNTRIES = {"en": "GB", "de": "DE", "fr": "FR", "es": "ES", "it": "IT"}
+
+
+def papers(what: str, language: str) -> tuple[str, ...]:
+    """What papers print in a language, or in English: firm, street, title or heading."""
+    words = table("papers.txt")
+    return words.get((what, language), words[what, "en"])
 
 
 class Values:
@@ -94,13 +44,13 @@ class Values:
         """A firm's name."""
         name = self.lexicon.phrase(1, 3, "title")
         if self.rng.random() < 0.7:
-            name = f"{name} {self.rng.choice(_FIRMS.get(language, _FIRMS['en']))}"
+            name = f"{name} {self.rng.choice(papers('firm', language))}"
         return name.upper() if self.upper else name
 
     def address(self, language: str) -> list[str]:
         """An address of one to three lines."""
         rng = self.rng
-        form = rng.choice(_STREETS.get(language, _STREETS["en"]))
+        form = rng.choice(papers("street", language))
         word = self.lexicon.word().title()
         street = form.replace("{w}", word).replace("{n}", str(rng.randint(1, 220)))
         code = f"{rng.randrange(1000, 99999)}"
@@ -116,7 +66,7 @@ class Values:
 
     def title(self, language: str) -> str:
         """What the paper calls itself."""
-        return self.rng.choice(_TITLES.get(language, _TITLES["en"]))
+        return self.rng.choice(papers("title", language))
 
     def date(self) -> str:
         """A day in the paper's way of writing."""

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from ..canvas import Canvas
 from ..scenery import draw_scene
+from ..tables import read_data
 from .field_names import Name
 from .page_words import ASKED_AS
 from .sheet import Part, Sheet
@@ -292,25 +293,9 @@ def paragraph(sheet: Sheet, sentences: int, css: str = "") -> str:
     return f'<p style="{css}">{" ".join(made)}</p>'
 
 
-_ICONS = [
-    '<circle cx="8" cy="8" r="6"/>',
-    '<rect x="2" y="2" width="12" height="12" rx="2"/>',
-    '<path d="M2 14 8 2l6 12z"/>',
-    '<path d="M3 8h10M8 3v10"/>',
-    '<path d="M2 4h12M2 8h12M2 12h12"/>',
-    '<circle cx="8" cy="6" r="3"/><path d="M2 15c0-8 12-8 12 0"/>',
-    '<path d="M2 8l4 4 8-9"/>',
-    '<circle cx="7" cy="7" r="5"/><path d="M11 11l4 4"/>',
-    '<path d="M2 7 8 2l6 5v7H2z"/>',
-    '<path d="M4 4l8 8M12 4l-8 8"/>',
-    '<path d="M1 3h14v10H1zM1 3l7 6 7-6"/>',
-    '<path d="M2 13V8M6 13V3M10 13V6M14 13V2"/>',
-]
-
-
 def icon(sheet: Sheet, size: float = 1.1) -> str:
     """A line drawing of one em or so."""
-    shape = sheet.rng.choice(_ICONS)
+    (shape,) = sheet.rng.choice(read_data("icons.txt"))
     fill = "currentColor" if sheet.rng.random() < 0.25 else "none"
     return (
         f'<svg viewBox="0 0 16 16" style="width:{size:.2f}em;height:{size:.2f}em;fill:{fill};'
@@ -341,14 +326,7 @@ def logo(sheet: Sheet, company: str) -> str:
     css = f"font-size:{size:.2f}em;font-weight:{rng.choice([400, 600, 700, 800])};"
     css += f"color:{rng.choice([look.ink, look.accent, look.accent])}"
     part = sheet.part(company, "", css)
-    sheet.whole(
-        part,
-        "company name",
-        "Which company is it from?",
-        "What is the name of the company?",
-        "Who issued this?",
-        "What company is named at the top?",
-    )
+    sheet.whole(part, "company name")
     sign = ""
     if rng.random() < 0.5:
         sign = f'<span class="accent" style="font-size:{size:.2f}em;margin-right:.3em">{icon(sheet, 1)}</span>'
@@ -359,13 +337,5 @@ def title(sheet: Sheet, words: str, tag: str = "h1", css: str = "") -> str:
     """A heading that can be asked for."""
     size = sheet.rng.uniform(1.3, 2.4)
     part = sheet.part(words)
-    sheet.whole(
-        part,
-        "title",
-        "What is the title?",
-        "What is the heading of the page?",
-        "What is this document called?",
-        "What does the headline say?",
-        "What is written in large letters at the top?",
-    )
+    sheet.whole(part, "title")
     return f'<{tag} style="font-size:{size:.2f}em;{css}">{part.html}</{tag}>'

@@ -3,95 +3,23 @@
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 
 from ..fonts import Split
 from ..languages import LANGUAGES, Language
 from ..lexicon import LONG_MONTHS, Lexicon, in_case, is_heldout
+from ..tables import forms, read_data
 
-_ACCENTS = {
-    "a": "áàâäãåą",
-    "c": "çčć",
-    "d": "ď",
-    "e": "éèêëęě",
-    "g": "ğ",
-    "i": "íìîï",
-    "l": "ĺľ",
-    "n": "ñńň",
-    "o": "óòôöõő",
-    "r": "řŕ",
-    "s": "šśş",
-    "t": "ťţ",
-    "u": "úùûüůű",
-    "y": "ýÿ",
-    "z": "žźż",
-}
+_WORDS = {row[0]: forms(row, 1) for row in read_data("page_words.txt")}
+_ACCENTS = {name[-1]: letters for name, (letters, *_) in _WORDS.items() if name[:-1] == "accents "}
+MONTHS, DAYS = list(_WORDS["months"]), list(_WORDS["days"])
 
 
-def _split(text: str) -> dict[Split, list[str]]:
-    words = text.split("|") if "|" in text else text.split()
-    parts: dict[Split, list[str]] = {"train": [], "heldout": []}
-    for word in (w.strip() for w in words):
-        # A name counts as held out by its first word, for few have one alone.
-        parts["heldout" if is_heldout(word.split()[0]) else "train"].append(word)
-    return parts
+@lru_cache(maxsize=32)
+def _real(name: str, split: Split) -> list[str]:
+    """Real names of a kind; one counts as held out by its first word, for few have one alone."""
+    return [w for w in _WORDS[name] if is_heldout(w.split()[0]) == (split == "heldout")]
 
-
-_FIRST = _split("""Anna Ben Carla David Elena Felix Grace Hugo Irene Jonas Karin Liam Maria Nora
-Oscar Paula Quentin Rosa Simon Tara Ursula Victor Wendy Xavier Yara Zoe André Beatriz Chloé Dvořák
-Émile François Gökhan Håkan Íñigo José Kateřina Łukasz Márta Noël Óscar Piotr René Søren Tomáš
-Ümit Věra Zoë Amara Chen Deepak Farah Hiro Ivana Kwame Leila Mei Ngozi Omar Priya Rashid Sofia""")
-_LAST = _split("""Adams Baker Carter Dawson Evans Fischer Garcia Hansen Ito Jones Keller Lopez
-Moore Novak Olsen Peters Quinn Rossi Smith Turner Ueda Vogel Walker Xu Young Zimmer Müller Schäfer
-Björk Castañeda Desprès Encinas Fernández Gómez Håland Järvinen Kovács Lefèvre Muñoz Nuñez Öztürk
-Pérez Řezníček Sørensen Šimek Türk Varga Weiß Żak Okafor Patel Singh Tanaka Wang Yilmaz Costa Silva
-Brandt Lindqvist Moreau Dubois Weber Hofmann Steiner Bauer Koch Horvat Popescu Ionescu Nagy""")
-_CITIES = _split(
-    """Lyon|Graz|Porto|Malmö|Kraków|Zürich|Gdańsk|Köln|Bergen|Leeds|Bristol|Dover
-Turin|Bern|Ghent|Brno|Plzeň|Košice|Győr|Pécs|Riga|Tartu|Vaasa|Umeå|Tromsø|Århus|Córdoba|León
-Cádiz|Málaga|Orléans|Nîmes|Besançon|Münster|Düsseldorf|Genève|Saint-Étienne|São Paulo|Bogotá
-New York|Boston|Denver|Austin|Toronto|Montréal|Québec|Osaka|Kyoto|Pune|Lagos|Nairobi|Cairo|Oslo
-Central Station|Airport|North Gate|Old Town|Harbour|Market Square|University|Main Street
-Riverside|Hill Park|Airport Terminal 2|West End""".replace("\n", "|")
-)
-_GOODS = _split(
-    """Desk lamp|Office chair|USB cable|Wireless mouse|Notebook A5|Ballpoint pens
-Printer paper|Coffee beans|Green tea|Olive oil|Whole milk|Rye bread|Orange juice|Dark chocolate
-Mineral water|Tomato sauce|Basmati rice|Paper towels|Hand soap|Toothpaste|Batteries AA|Light bulb
-Extension lead|Phone case|Screen protector|HDMI adapter|Keyboard|Monitor stand|Webcam|Headphones
-Backpack|Water bottle|Running shoes|Cotton T-shirt|Wool socks|Rain jacket|Garden hose|Paint brush
-Wood screws|Drill bits|Consulting|Web design|Hosting|Annual licence|Site visit|Installation
-Training day|Support hours|Translation|Delivery|Labour|Spare parts|Oil filter|Brake pads|Wiper set
-Bananas|Apples|Carrots|Potatoes|Onions|Yoghurt|Butter|Cheddar|Eggs|Chicken breast|Salmon fillet
-Crème fraîche|Jalapeños|Gruyère|Pâté|Brötchen|Müsli|Café crème|Croissant|Baguette""".replace(
-        "\n", "|"
-    )
-)
-_DISHES = _split(
-    """Tomato soup|Caesar salad|Grilled salmon|Mushroom risotto|Beef burger|Fish tacos
-Pad Thai|Chicken curry|Lamb shank|Roast duck|Spinach lasagne|Margherita|Quattro formaggi|Gnocchi
-French onion soup|Bruschetta|Garlic bread|Goat cheese tart|Steak frites|Wiener Schnitzel|Ramen
-Vegetable dumplings|Spring rolls|Miso soup|Crème brûlée|Tiramisu|Apple pie|Lemon sorbet|Cheesecake
-Espresso|Flat white|Café au lait|Hot chocolate|Ginger ale|House red|Riesling|Pale ale|Rosé
-Jalapeño poppers|Paëlla|Gazpacho|Sauerbraten|Käsespätzle|Köfte|Ćevapi|Smørrebrød""".replace(
-        "\n", "|"
-    )
-)
-_STATUS = _split(
-    """Paid|Open|Pending|Active|Inactive|Shipped|Delivered|Cancelled|Approved|Draft
-Overdue|Closed|In progress|On hold|Confirmed|Expired|Failed|Passed|On time|Delayed|Enabled
-Disabled|Connected|Offline|Full-time|Part-time|Single|Married|Yes|No|None|N/A|High|Medium|Low
-Credit card|Bank transfer|Debit|Visa|Standard|Express|Economy|Business|First|Return|One way
-Red|Blue|Green|Black|White|Silver|English|German|French|Spanish|Dark|Light|Automatic|Weekly
-Monthly|Daily|Never|Public|Private""".replace("\n", "|")
-)
-_COUNTRIES = _split(
-    """Germany|France|Spain|Italy|Poland|Norway|Sweden|Denmark|Austria|Portugal
-Greece|Ireland|Canada|Mexico|Brazil|Chile|Japan|India|Kenya|Ghana|Egypt|Turkey|Vietnam|Iceland
-Côte d'Ivoire|Curaçao|España|Österreich|Türkiye|Česko""".replace("\n", "|")
-)
-MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-_LEGAL = ["Ltd", "Inc.", "GmbH", "& Co.", "LLC", "S.A.", "AB", "Group", "Partners", "AG", "plc"]
 
 ASKED_AS = {
     "person": "name",
@@ -156,7 +84,7 @@ class Words(Lexicon):
     def company(self) -> str:
         """A firm's name."""
         name = self.rng.choice([self.phrase(1, 2, "title"), self.phrase(1, 1, "upper")])
-        return f"{name} {self.rng.choice(_LEGAL)}" if self.rng.random() < 0.6 else name
+        return f"{name} {self.rng.choice(_WORDS['legal'])}" if self.rng.random() < 0.6 else name
 
     def money(self, amount: float, signed: bool = True) -> str:
         """An amount in the page's form."""
@@ -193,21 +121,15 @@ class Words(Lexicon):
         """A value of a kind of `Lexicon`, or of this file."""
         rng = self.rng
         made_up = rng.random() < 0.4
-        lists = {
-            "person": (_FIRST, "name"),
-            "name": (_FIRST, "name"),
-            "city": (_CITIES, "word"),
-            "goods": (_GOODS, "word"),
-            "dish": (_DISHES, "word"),
-            "status": (_STATUS, "word"),
-            "country": (_COUNTRIES, "word"),
-        }
-        if kind in lists:
-            source, plain = lists[kind]
+        if kind in ("person", "name"):
+            if made_up:
+                return super().value("name")
+            first, last = (_real(part, self.split) for part in ("first", "last"))
+            return f"{rng.choice(first)} {rng.choice(last)}"
+        if kind in ("city", "goods", "dish", "status", "country"):
             if made_up and kind != "status":
-                return self.phrase(1, 3, "title") if plain == "word" else super().value(plain)
-            chosen = rng.choice(source[self.split])
-            return f"{chosen} {rng.choice(_LAST[self.split])}" if plain == "name" else chosen
+                return self.phrase(1, 3, "title")
+            return rng.choice(_real(kind, self.split))
         if kind == "money":
             return self.money(round(10 ** rng.uniform(0, 4.2), 2), rng.random() < 0.9)
         if kind == "date":
@@ -246,7 +168,7 @@ class Words(Lexicon):
         if kind == "share":
             return f"{rng.randint(0, 100)}%"
         if kind == "address2":
-            city = rng.choice(_CITIES[self.split])
+            city = rng.choice(_real("city", self.split))
             return f"{super().value('address')}, {rng.randint(1000, 99999)} {city}"
         if kind == "company":
             return self.company()

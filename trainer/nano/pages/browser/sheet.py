@@ -7,9 +7,11 @@ import html
 import math
 import random
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ..fonts import Split
 from ..languages import draw_language
+from ..tables import forms, read_data
 from .faces import css_family, draw_family, families, font_css
 from .field_names import Name, draw_names
 from .page_words import Words
@@ -65,6 +67,11 @@ class Look:
     key_css: str
     value_css: str
     css: list[str] = field(default_factory=list)
+
+
+@lru_cache(maxsize=1)
+def _wholes() -> dict[str, tuple[str, ...]]:
+    return {row[0]: forms(row, 1) for row in read_data("wholes.txt")}
 
 
 def _hsl(hue: float, saturation: float, light: float) -> str:
@@ -235,7 +242,8 @@ class Sheet:
         )
 
     def whole(self, part: Part, name: str, *questions: str) -> None:
-        """Let a text be asked for that has no key, such as a title."""
+        """Let a text be asked for that has no key, such as a title; see `data/wholes.txt`."""
+        questions = questions or _wholes()[name]
         self.drafts.append(
             Draft(name, part.text, part.number, part.number, "whole", "word", None, questions)
         )

@@ -56,12 +56,7 @@ def encyclopaedia(sheet: Sheet) -> str:
     box = fact_box(sheet, min(24.0, sheet.columns * 0.42))
     heading = rng.choice(["border-bottom:1px solid #a2a9b1;", "", "font-weight:700;"])
     head = sheet.part(words.title(1, 3))
-    sheet.whole(
-        head,
-        "title of the article",
-        "What is the article about?",
-        "What is the title of the article?",
-    )
+    sheet.whole(head, "title of the article")
     blocks = [prose(rng.randint(2, 5))]
     room = sheet.rows * 0.8 - 10
     while room > 4:
@@ -112,12 +107,10 @@ def paper(sheet: Sheet) -> str:
     columns = rng.choice([1, 2, 2])
     width = (sheet.columns - 8) / columns - 1.5
     head = sheet.part(words.phrase(4, 9, "title"))
-    sheet.whole(
-        head, "title of the paper", "What is the title of the paper?", "What is the paper called?"
-    )
+    sheet.whole(head, "title of the paper")
     names = [words.value("person") for _ in range(rng.randint(1, 4))]
     authors = sheet.part(", ".join(names))
-    sheet.whole(authors, "authors", "Who wrote the paper?", "Who are the authors?")
+    sheet.whole(authors, "authors")
     blocks = []
     room, section, shown = sheet.rows * columns * 0.8 - 14, 1, 0
     while room > 4:

@@ -134,13 +134,7 @@ def receipt(sheet: Sheet) -> str:
     shop = sheet.part(
         words.company(), "", f"font-size:{rng.uniform(1.2, 2.2):.1f}em;font-weight:700"
     )
-    sheet.whole(
-        shop,
-        "shop",
-        "Which shop is it from?",
-        "Where was it bought?",
-        "What is the name of the store?",
-    )
+    sheet.whole(shop, "shop")
     head = (
         f'<div style="text-align:center"><div>{shop.html}</div><div>{words.value("address")}</div>'
     )

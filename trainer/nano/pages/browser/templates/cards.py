@@ -111,13 +111,7 @@ def product_label(sheet: Sheet) -> str:
         "",
         f"font-size:{rng.uniform(1.5, 3.5):.1f}em;font-weight:700;line-height:1.1",
     )
-    sheet.whole(
-        product,
-        "product name",
-        "What product is it?",
-        "What is the name of the product?",
-        "What is in large letters on the label?",
-    )
+    sheet.whole(product, "product name")
     big_name = rng.choice(sheet.names("product", 6))
     big = ""
     if rng.random() < 0.5:
@@ -181,7 +175,7 @@ def badge(sheet: Sheet) -> str:
             ]
         )
     )
-    sheet.whole(kind, "card type", "What kind of card is it?", "What card is this?")
+    sheet.whole(kind, "card type")
     photo = picture(
         sheet,
         f"width:{rng.uniform(6, 9):.1f}em;height:{rng.uniform(7, 11):.1f}em;border-radius:{rng.choice(['0', '.4em', '50%'])}",
@@ -189,13 +183,7 @@ def badge(sheet: Sheet) -> str:
     person = sheet.part(
         words.value("person"), "", f"font-size:{rng.uniform(1.2, 2):.1f}em;font-weight:700"
     )
-    sheet.whole(
-        person,
-        "holder",
-        "Who is the holder?",
-        "Whose card is it?",
-        "What is the name of the person?",
-    )
+    sheet.whole(person, "holder")
     names = [n for n in sheet.names("person", rng.randint(3, 8)) if "name" not in n.text.lower()]
     facts = pairs(
         sheet,

@@ -45,13 +45,7 @@ def letter(sheet: Sheet) -> str:
         )
         room -= lines * 85 / max(20, sheet.columns) + 1
     signer = sheet.part(words.value("person"), "", "font-weight:600")
-    sheet.whole(
-        signer,
-        "signature",
-        "Who signed the letter?",
-        "Who wrote the letter?",
-        "Whose name is at the bottom?",
-    )
+    sheet.whole(signer, "signature")
     sign = f'<p style="margin-top:1.5em">{rng.choice(["Yours sincerely", "Yours faithfully", "Kind regards"])},</p><div style="margin-top:2.5em">{signer.html}<div class="soft">{text(words.title(1, 3))}</div></div>'
     foot = (
         f'<div class="soft" style="margin-top:2em;border-top:1px solid {look.line};font-size:.75em">{pairs(sheet, sheet.names("invoice", 4), style="run")}</div>'

@@ -93,15 +93,9 @@ def datasheet(sheet: Sheet) -> str:
         "",
         f"font-size:{rng.uniform(1.6, 2.6):.1f}em;font-weight:700;color:{look.accent}",
     )
-    sheet.whole(
-        device,
-        "device",
-        "Which device is described?",
-        "What is the name of the device?",
-        "Which model is the datasheet for?",
-    )
+    sheet.whole(device, "device")
     sub = sheet.part(words.phrase(2, 5, "title"))
-    sheet.whole(sub, "subtitle", "What does the line under the title say?", "What is the subtitle?")
+    sheet.whole(sub, "subtitle")
     head = f'<div style="display:flex;justify-content:space-between;border-bottom:3px solid {look.accent};padding-bottom:.5em">{logo(sheet, words.company())}<div style="text-align:right"><div>{device.html}</div><div>{sub.html}</div></div></div>'
     names = sheet.names("technical", 24)
     columns: list[list[str]] = [[], []]

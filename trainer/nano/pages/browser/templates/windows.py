@@ -19,13 +19,7 @@ def title_bar(sheet: Sheet, name: str) -> str:
         ["&minus; &#9633; &times;", "&#9679; &#9679; &#9679;", "&times;", "_ &#9744; x"]
     )
     shown = sheet.part(name)
-    sheet.whole(
-        shown,
-        "title of the window",
-        "What is the title of the window?",
-        "What does the title bar say?",
-        "Which program is it?",
-    )
+    sheet.whole(shown, "title of the window")
     left = rng.random() < 0.3
     parts = [f"<span>{signs}</span>", f"<b>{shown.html}</b>"]
     if not left:
