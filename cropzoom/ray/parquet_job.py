@@ -241,9 +241,11 @@ def _room(num_cpus: float, num_gpus: float) -> int:
 
 def _dataset(source: str | os.PathLike[str] | Sequence[str]) -> Any:
     """Return the source's files, file system and schema."""
-    single = isinstance(source, (str, os.PathLike))
+    given: Any = source
+    if isinstance(source, (str, os.PathLike)):
+        given = str(source)
     try:
-        return pads.dataset(str(source) if single else list(map(str, source)), format="parquet")
+        return pads.dataset(given, format="parquet")
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"can't read {source} as parquet: {error}") from error
 
