@@ -72,6 +72,7 @@ class Settings:
         limits: what the server takes.
         memory: what was sent for earlier turns; None where conversations are not kept.
         until: when to stop waiting, as `time.monotonic` counts; None for the option's deadline.
+        model: that is asked, where the body does not name it.
     """
 
     zoom: Zoom
@@ -80,6 +81,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     memory: Memory[Rewritten] | None = None
     until: float | None = None
+    model: str | None = None
 
 
 def rewrite(
@@ -120,7 +122,7 @@ class _Rewriting:
         self._settings = settings
         self._options = settings.options
         self._turns: list[Turn] = [passage.turn() for passage in conversation.passages]
-        model = body.get("model")
+        model = body.get("model") or settings.model
         self._pictures = Pictures(
             conversation,
             dialect,
