@@ -78,7 +78,7 @@ MODERN: dict[str, Any] = {
 NANO: dict[str, Any] = {
     "sft": {
         "learning_rate": 1e-4,
-        "num_train_epochs": 8.0,
+        "num_train_epochs": 4.0,
         # Rows about one picture come together, and it is encoded once for all of them.
         "per_device_train_batch_size": 8,
         "gradient_accumulation_steps": 1,

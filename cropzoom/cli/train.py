@@ -86,7 +86,9 @@ def grpo(
     model: ModelFlag = None,
     reward: Annotated[
         str | None,
-        typer.Option(help="likelihood, accuracy, remote, legibility, or a sum with valid, area."),
+        typer.Option(
+            help="likelihood, accuracy, remote, legibility, readout, or a sum with valid, area."
+        ),
     ] = None,
     reward_model: Annotated[
         str | None, typer.Option(help="Frozen VLM that the crops are for: folder or hub name.")

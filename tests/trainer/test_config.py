@@ -168,3 +168,15 @@ def test_differences_name_the_keys() -> None:
     first, second = resolve("paper"), resolve("paper", settings=["grpo.beta=0.5"])
     assert differences(first, first) == []
     assert differences(first, second) == ["grpo.beta: 0.01 / 0.5"]
+
+
+def test_nano_is_trained_on_gently_with_every_preset(tmp_path: Path) -> None:
+    for preset in RECIPES:
+        nano = resolve(preset, policy__kind="nano")
+        assert nano.sft["learning_rate"] == 1e-4 and nano.sft["num_train_epochs"] == 4
+        assert nano.grpo == resolve(preset).grpo
+    file = tmp_path / "mine.yaml"
+    file.write_text("policy: {kind: nano}\nsft: {learning_rate: 3e-4}\n")
+    assert resolve(None, file).sft["learning_rate"] == 3e-4
+    assert resolve(None, file, ["sft.learning_rate=5e-4"]).sft["learning_rate"] == 5e-4
+    assert load_config(save_config(resolve(None, file), tmp_path / "run")) == resolve(None, file)

@@ -66,9 +66,16 @@ def noise_for(policy: NanoPolicy, rows: int, group: int, seed: int = 0) -> Tenso
     return torch.rand(rows, group, policy.noise_length, dtype=torch.float64, generator=draw)
 
 
-def test_the_best_box_is_what_the_runtime_predicts(bundled: NanoPolicy, rows: list[Row]) -> None:
+def test_the_best_box_is_what_the_runtime_predicts(
+    bundled: NanoPolicy, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("onnxruntime")
     from cropzoom import load_cropper
+    from cropzoom.cropper.nano import nano_cropper
+
+    # The reader in 8 bits is only nearly the same.
+    exact = functools.partial(nano_cropper.load_graphs, exact=True)
+    monkeypatch.setattr(nano_cropper, "load_graphs", exact)
 
     large = page_row(4, 1500, 1100)
     wordless = Row("w", rows[0].image, "?!", ("?",))
@@ -81,6 +88,19 @@ def test_the_best_box_is_what_the_runtime_predicts(bundled: NanoPolicy, rows: li
             assert box.tolist() == pytest.approx(edges, abs=1e-5), row.id
         assert cropper.predict(wordless.load(), wordless.question) == []
     assert boxes[-1].isnan().all()
+
+
+def test_what_the_runtime_needs_is_kept(bundled: NanoPolicy, tmp_path: Path) -> None:
+    from cropzoom.cropper.folder import find_folder
+    from cropzoom.cropper.manifest import PointerManifest, read_manifest
+
+    manifest = read_manifest(find_folder("nano"))
+    assert isinstance(manifest, PointerManifest)
+    bundled.save_pretrained(tmp_path / "mine")
+    again = NanoPolicy.from_pretrained(tmp_path / "mine")
+    assert again.confidence == manifest.decode.temperature
+    with pytest.raises(OptionsError, match="confidence=0"):
+        NanoPolicy(Nano(TINY), confidence=0)
 
 
 def test_samples_are_scored_as_they_were_drawn(bundled: NanoPolicy, rows: list[Row]) -> None:

@@ -26,17 +26,18 @@ class FrozenReader:
     """A causal language model with a chat template, that weighs answers to questions about texts.
 
     Page first, then crop, then the question, so that what a page's prompts have in common is
-    computed once. The texts are cut to a number of tokens.
+    computed once. The texts are cut to a number of tokens. Not for several threads at a time.
 
     Args:
         model: set to eval mode; its weights stop requiring gradients.
         tokenizer: the model's own, with a chat template.
         page_tokens, crop_tokens: of each text at most, from its start.
         batch_size: prompts at a time.
+        remember: pages whose keys and values are kept, some 20 MB each with SmolLM2-135M.
 
     Raises:
         OptionsError: a number is below 1.
-        TrainingError: the template lacks, or puts something after the user's text by itself.
+        TrainingError: there is no chat template.
     """
 
     def __init__(
@@ -47,16 +48,18 @@ class FrozenReader:
         page_tokens: int = 384,
         crop_tokens: int = 128,
         batch_size: int = 16,
+        remember: int = 64,
     ) -> None:
-        if min(page_tokens, crop_tokens, batch_size) < 1:
+        if min(page_tokens, crop_tokens, batch_size, remember) < 1:
             raise OptionsError(
-                f"page_tokens={page_tokens}, crop_tokens={crop_tokens} and "
-                f"batch_size={batch_size} must be at least 1"
+                f"page_tokens={page_tokens}, crop_tokens={crop_tokens}, batch_size={batch_size} "
+                f"and remember={remember} must be at least 1"
             )
         self.model = model.eval().requires_grad_(False)
         self._tokenizer = tokenizer
         self._page_tokens, self._crop_tokens = page_tokens, crop_tokens
-        self._batch_size = batch_size
+        self._batch_size, self._remember = batch_size, remember
+        self._pages: dict[tuple[int, ...], Any] = {}
         mark = "TEXTS"
         try:
             rendered = tokenizer.apply_chat_template(
@@ -123,12 +126,22 @@ class FrozenReader:
             rows.append(ids + answers[-1])
         results: list[list[float]] = []
         with torch.inference_mode(), torch.autocast(self.model.device.type, enabled=False):
-            ids = torch.tensor([prefix], device=self.model.device)
-            past = self.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+            past = self._past(tuple(prefix))
             for start in range(0, len(rows), self._batch_size):
                 part = slice(start, start + self._batch_size)
                 results += self._weigh(past, rows[part], answers[part])
         return results
+
+    def _past(self, prefix: tuple[int, ...]) -> Any:
+        """What the model keeps of a page, computed once while the page stays among the last few."""
+        past = self._pages.pop(prefix, None)
+        if past is None:
+            ids = torch.tensor([prefix], device=self.model.device)
+            past = self.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+        self._pages[prefix] = past
+        while len(self._pages) > self._remember:
+            del self._pages[next(iter(self._pages))]
+        return past
 
     def _weigh(
         self, past: Any, rows: Sequence[list[int]], answers: Sequence[list[int]]
