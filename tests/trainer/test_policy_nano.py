@@ -1,5 +1,6 @@
 """Nano as a policy: the runtime's boxes, conditional on the answer being there."""
 
+import functools
 import json
 import random
 from dataclasses import replace
