@@ -51,6 +51,26 @@ SIDE, SMALL = 1568, 448
 RECEIPTS = ("sroie", "softmatic")
 MARGIN = 0.01
 
+ALONE = "thumbnail alone"
+# At which side pictures are seen, and what goes out there.
+WAYS: dict[str, tuple[dict[str, ZoomOptions | None], int]] = {
+    "at 1568": (
+        {
+            "full picture": None,
+            ALONE: None,
+            "replace": ZoomOptions(mode="replace", target_side=0),
+        },
+        SIDE,
+    ),
+    "at 448": (
+        {
+            "full picture": None,
+            "add": ZoomOptions(target_side=SMALL),
+            "stitch": ZoomOptions(mode="stitch", target_side=SMALL),
+        },
+        SMALL,
+    ),
+}
 # What `tune` tries, and the line above which a crop goes out.
 THUMBNAILS = (256, 448)
 CROPS = ((1, 0.0), (1, 0.15), (2, 0.0))
@@ -94,6 +114,15 @@ class Sent:
     tokens: int
     confidence: float = 0.0
     boxes: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a question: whether the answer was read, what it cost, whether a crop went."""
+
+    right: bool
+    tokens: int
+    crop: bool
 
 
 class CachedReader(OcrReader):
@@ -319,39 +348,39 @@ def measure(
             for name, asked in sets.items()
         },
     }
-    large = {
-        "full picture": None,
-        "thumbnail alone": None,
-        "replace": ZoomOptions(mode="replace", target_side=0),
-    }
-    small = {
-        "full picture": None,
-        "add": ZoomOptions(target_side=SMALL),
-        "stitch": ZoomOptions(mode="stitch", target_side=SMALL),
-    }
-    for at, ways, seen in (("at 1568", large, SIDE), ("at 448", small, SMALL)):
+    for at, (ways, seen) in WAYS.items():
         for name, questions in sets.items():
-            results["sets"][name][at] = _ways(bench, questions, ways, seen)
+            own = outcomes(bench, questions, ways, seen)
+            results["sets"][name][at] = figures_of(questions, own)
             # Something to look at, and to keep, before all of it is done.
             report(results, _measured(results).values(), output)
 
 
-def _ways(
+def outcomes(
     bench: Bench, questions: Sequence[Asked], ways: Mapping[str, ZoomOptions | None], side: int
+) -> dict[str, list[Outcome]]:
+    """Return what comes of each question in each way, at the side at which pictures are seen."""
+    results: dict[str, list[Outcome]] = {way: [] for way in ways}
+    for asked in questions:
+        for way, options in ways.items():
+            sent = _thumbnail(asked) if way == ALONE else bench.send(asked, options)
+            right = bench.right(asked, sent.urls, side)
+            results[way].append(Outcome(right, sent.tokens, bool(sent.boxes)))
+    return results
+
+
+def figures_of(
+    questions: Sequence[Asked], results: Mapping[str, Sequence[Outcome]]
 ) -> dict[str, Any]:
+    """Return the figures of each way; the first is what the others are compared with."""
     draws = PictureBootstrap([asked.page for asked in questions])
-    before: list[bool] = []
+    first = next(iter(results.values()))
+    before, whole = [one.right for one in first], sum(one.tokens for one in first)
     gained: list[int] = []
-    whole = 0
     figures: dict[str, Any] = {}
-    for way, options in ways.items():
-        alone = way == "thumbnail alone"
-        sent = [_thumbnail(asked) if alone else bench.send(asked, options) for asked in questions]
-        right = [
-            bench.right(asked, one.urls, side) for asked, one in zip(questions, sent, strict=True)
-        ]
-        tokens = sum(one.tokens for one in sent)
-        before, whole = before or right, whole or tokens
+    for way, own in results.items():
+        right = [one.right for one in own]
+        tokens = sum(one.tokens for one in own)
         broken = [old and not new for old, new in zip(before, right, strict=True)]
         mended = [new and not old for old, new in zip(before, right, strict=True)]
         gains = [new - old for old, new in zip(before, right, strict=True)]
@@ -359,7 +388,7 @@ def _ways(
             "answers": draws.share(right).to_dict(),
             "tokens": tokens / len(questions),
             "share": tokens / whole,
-            "with_crop": sum(bool(one.boxes) for one in sent) / len(questions),
+            "with_crop": sum(one.crop for one in own) / len(questions),
             "broken": sum(broken),
             "mended": sum(mended),
             "no_worse": non_inferiority(broken, mended, draws, MARGIN),
