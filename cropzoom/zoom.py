@@ -44,6 +44,9 @@ _MERGED_GROWTH = 1.25
 # Places for one question that stand for the image are merged where that shows no more pixels than
 # both: mostly one is the other, moved.
 _SAME_GROWTH = 1.0
+# A crop that stands for the image comes with its runner-up, which has most of what it misses,
+# unless it is as sure as this: then hardly any misses (benchmarks/studies/modes.py).
+_SURE_ALONE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class Zoom:
 
     def crops(
         self,
-        source: ImageSource,
+        source: ImageSource | OpenedImage,
         questions: str | Sequence[str],
         *,
         index: int = 0,
@@ -124,7 +127,7 @@ class Zoom:
         The crops come best first; those of different questions that lie side by side are merged.
 
         Args:
-            source: bytes of a file, a path, or a PIL image.
+            source: bytes of a file, a path, a PIL image, or one that was opened for this alone.
             questions: what will be asked about the image.
             index: of the image in its request; only copied into the report.
             options: for this call instead of the defaults.
@@ -159,7 +162,7 @@ class Zoom:
 
     def _outcome(
         self,
-        source: ImageSource,
+        source: ImageSource | OpenedImage,
         questions: tuple[str, ...],
         options: ZoomOptions,
         until: float | None,
@@ -169,9 +172,12 @@ class Zoom:
         if isinstance(source, (str, os.PathLike)):
             source = read_bytes(source)
         opened = None
+        if isinstance(source, OpenedImage):
+            opened, source = source, source.source
+            opened.check(options.max_pixels)
         if isinstance(source, Image.Image):
             # Its digest decodes it, so the header's claim comes first.
-            opened = OpenedImage(source, max_pixels=options.max_pixels)
+            opened = opened or OpenedImage(source, max_pixels=options.max_pixels)
             if until is not None:
                 # The job may outlive the call, and the caller may change the picture then.
                 opened.full()
@@ -197,13 +203,14 @@ class Zoom:
         edge = getattr(self._cropper, "longest_edge", None)
         grey = getattr(self._cropper, "grey", None) is True
         view = image.preview(edge, grey=grey) if isinstance(edge, int) else image.full()
-        proposals = self._predict(view, questions, options.max_crops)
+        most = options.max_crops if options.mode == "add" else max(2, options.max_crops)
+        proposals = self._predict(view, questions, most)
         return _choose(
             image,
             [
                 (crop, question)
                 for question, crops in zip(questions, proposals, strict=True)
-                for crop in crops[: options.max_crops]
+                for crop in _with_runner_up(crops[:most], options)
             ],
             options,
         )
@@ -253,6 +260,11 @@ def _new_slots() -> Slots:
 def _distinct(questions: str | Sequence[str]) -> tuple[str, ...]:
     given = (questions,) if isinstance(questions, str) else questions
     return tuple(dict.fromkeys(question for question in given if question.strip()))
+
+
+def _with_runner_up(crops: Sequence[Crop], options: ZoomOptions) -> Sequence[Crop]:
+    sure = crops and crops[0].confidence >= _SURE_ALONE
+    return crops[: options.max_crops] if sure else crops
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,7 +286,7 @@ WHOLE = word_set("""
     describe description caption captions transcribe transcription ocr summarize summarise summary
     translate translation convert explain explanation compare comparison paraphrase narrate
     digitize digitise recreate reproduce analyze analyse analysis interpret critique alt tag
-    depict discuss review illustrate vectorize render turn tldr tl
+    depict discuss review illustrate vectorize render turn tldr eli5 proofread
     vat samen parse classify categorize categorise markdown
     overview gist classification
     beschreibe beschreiben beschreibung bildunterschrift transkribiere transkribieren abschreiben
