@@ -12,6 +12,8 @@ from cropzoom.clients.budget import Limits
 
 # With these a server has refused for certain: no answer was made, none will be paid for.
 _REFUSED = (400, 413, 422)
+# With these it may have, if it speaks of images: a gateway that knows no server which takes them.
+_REFUSED_IMAGES = (404, 415, 500, 501)
 _OF_IMAGES = re.compile(r"image|picture|photo|vision|visual|multi-?modal|mmproj|pixel", re.I)
 _OF_BYTES = re.compile(r"body|payload|entity|bytes?\b|request size|[\d.]\s*[kmg]i?b\b", re.I)
 _OF_CONTEXT = re.compile(r"context|token|sequence length|prompt (?:is )?too long", re.I)
@@ -44,7 +46,8 @@ def is_refusal(status: int, words: str) -> bool:
 
     Everything else, such as a time-out, may have been answered; sending again would cost twice.
     """
-    return status in _REFUSED or (status == 500 and bool(_OF_IMAGES.search(words[:_MOST_WORDS])))
+    of_images = status in _REFUSED_IMAGES and bool(_OF_IMAGES.search(words[:_MOST_WORDS]))
+    return status in _REFUSED or of_images
 
 
 def learnt(status: int, words: str, sent: Size, taken: Size) -> tuple[Limits, float]:
@@ -89,6 +92,11 @@ def _sizes(words: str) -> Iterator[int]:
         power = " kmg".index(match[2].lower() or " ")
         yield int(number * 1024**power)
         yield int(number * 1000**power)
+
+
+def learnt_of_canvas() -> tuple[Limits, float]:
+    """Return what is learnt where a picture with its crops on it is refused, too: no crops."""
+    return Limits(pixels=0), _LIFE
 
 
 class LearntLimits:
