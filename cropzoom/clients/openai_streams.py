@@ -98,7 +98,7 @@ _MOST_BYTES = 65_536
 
 def _streaming(answer: Any) -> Any:
     """Return the response behind a raw or streaming one, if it brings events as plain bytes."""
-    response = getattr(answer, "http_response", None)
+    response: Any = getattr(answer, "http_response", None)
     if getattr(response, "is_stream_consumed", True):
         return None
     events = response.headers.get("content-type", "").startswith("text/event-stream")

@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"(\d[\d,_]*(?:\.\d+)?)\s*([kmg]?)(i?)(?:b\b|bytes?\b)?", r
 _WORDS = {"one": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5}
 # Servers are started anew with other limits: after these seconds one is tried again. What gave no
 # reason that is understood may have been chance.
-_LIFE = 3600.0
+LIFE = 3600.0
 _SHORT_LIFE = 300.0
 _MOST_WORDS = 4000
 
@@ -62,12 +62,12 @@ def learnt(status: int, words: str, sent: Size, taken: Size) -> tuple[Limits, fl
     words = words[:_MOST_WORDS]
     if status == 413 or (_OF_BYTES.search(words) and not _says_pictures(words, sent, taken)):
         numbers = (n for n in _sizes(words) if taken.body_bytes <= n < sent.body_bytes)
-        return Limits(body_bytes=max(numbers, default=taken.body_bytes)), _LIFE
+        return Limits(body_bytes=max(numbers, default=taken.body_bytes)), LIFE
     if _OF_CONTEXT.search(words) and not _says_pictures(words, sent, taken):
-        return Limits(pixels=taken.pixels), _LIFE
+        return Limits(pixels=taken.pixels), LIFE
     if _OF_IMAGES.search(words):
         numbers = (n for n in _counts(words) if taken.pictures <= n < sent.pictures)
-        return Limits(pictures=max(numbers, default=taken.pictures)), _LIFE
+        return Limits(pictures=max(numbers, default=taken.pictures)), LIFE
     return Limits(pixels=0), _SHORT_LIFE
 
 
@@ -96,7 +96,7 @@ def _sizes(words: str) -> Iterator[int]:
 
 def learnt_of_canvas() -> tuple[Limits, float]:
     """Return what is learnt where a picture with its crops on it is refused, too: no crops."""
-    return Limits(pixels=0), _LIFE
+    return Limits(pixels=0), LIFE
 
 
 class LearntLimits:
