@@ -13,7 +13,7 @@ from cropzoom.cli.output import JsonFlag, Output
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from cropzoom.demo.ask_samples import Answer, Asked
+    from cropzoom.demo.ask_samples import Answer, Trial
 
 
 def demo(
@@ -74,7 +74,7 @@ def _demo(
     if not page.absolute().parent.is_dir():  # before a minute of asking, not after
         raise CropZoomError(f"--output {page}: there is no folder {page.parent}; choose another")
     samples = load_samples()[:pictures]
-    results: list[Asked] = []
+    results: list[Trial] = []
     with ExitStack() as stack:
         if model is None:
             server = stack.enter_context(StandInServer(StandIn(side=side)))
@@ -88,19 +88,19 @@ def _demo(
         progress = stack.enter_context(out.progress())
         count = sum(len(sample.questions) for sample in samples)
         task = progress.add_task("Loading the cropper", total=count)
-        for asked in ask_all(client, model, samples, cropper=cropper, exact=stand_in):
-            results.append(asked)
+        for result in ask_all(client, model, samples, cropper=cropper, exact=stand_in):
+            results.append(result)
             progress.update(task, description=f"Asked {len(results)} of {count}")
     html = results_page(results, model=model, cropper=cropper, side=side, stand_in=stand_in)
     try:
         write_whole(page, html)
     except DataError as error:
         raise CropZoomError(f"{error}, with --output") from error
-    plain = sum(asked.plain.right for asked in results)
-    zoomed = sum(asked.zoomed.right for asked in results)
+    plain = sum(result.plain.right for result in results)
+    zoomed = sum(result.zoomed.right for result in results)
     out.table(
         ["Question", "Without crop", "With crop", "Box, %", "ms"],
-        [_row(asked) for asked in results],
+        [_row(result) for result in results],
     )
     out.text(
         f"Right without a crop: {plain} of {len(results)}. With: {zoomed} of {len(results)}.",
@@ -117,19 +117,19 @@ def _demo(
             "questions": len(results),
             "right_without_crop": plain,
             "right_with_crop": zoomed,
-            "results": [asked.to_dict() for asked in results],
+            "results": [result.to_dict() for result in results],
         }
     )
 
 
-def _row(asked: Asked) -> list[str | Text]:
-    crops = asked.report.crops
+def _row(result: Trial) -> list[str | Text]:
+    crops = result.report.crops
     return [
-        asked.question.question,
-        _marked(asked.plain),
-        _marked(asked.zoomed),
+        result.question.question,
+        _marked(result.plain),
+        _marked(result.zoomed),
         crops[0].box.to_text().strip("[].") if crops else "no crop",
-        f"{asked.report.milliseconds:.0f}",
+        f"{result.report.milliseconds:.0f}",
     ]
 
 

@@ -40,7 +40,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Trial:
     """One question asked without and with a crop.
 
     Args:
@@ -77,7 +77,7 @@ def ask_all(
     cropper: str | os.PathLike[str] | Cropper = "nano",
     options: ZoomOptions | None = None,
     exact: bool = False,
-) -> Iterator[Asked]:
+) -> Iterator[Trial]:
     """Ask all questions about all pictures, and yield each result as soon as it is there.
 
     Args:
@@ -103,7 +103,7 @@ def ask_all(
             plain = _ask(client, model, url, question, matches)
             zoomed = _ask(zoomed_client, model, url, question, matches)
             report = zoomed_client.cropzoom.last_report  # type: ignore[attr-defined]
-            yield Asked(picture, question, plain, zoomed, report)
+            yield Trial(picture, question, plain, zoomed, report)
 
 
 def _ask(
