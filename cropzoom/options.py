@@ -19,7 +19,8 @@ class ZoomOptions:
     """How images are zoomed. Immutable: use `dataclasses.replace` or `client.cropzoom.override`.
 
     Args:
-        max_crops: most crops added for one question about one image; 1 to 8.
+        max_crops: most crops added for one question about one image; 1 to 8. In the modes
+            "replace" and "stitch" at least two, merged where they overlap.
         min_confidence: a crop the cropper is less sure of is not added; 0 to 1.
         max_area: a crop covering a larger share of its image is not added, since it would show
             little more than the image itself; above 0, at most 1 (adds any crop).
@@ -83,7 +84,7 @@ class ZoomOptions:
     max_crop_side: int = 1024
     mode: Mode = "add"
     budget: int | None = None
-    thumbnail_side: int = 448
+    thumbnail_side: int = 256
     target_side: int | None = None
     label: str | None = None
     fetch_images: bool = False

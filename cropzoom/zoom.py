@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import cast
@@ -41,6 +41,9 @@ _CACHE_BYTES = 64_000_000
 # Crops of several questions are merged where the common box is at most so much larger than the
 # parts: neighbouring lines, a key and its value.
 _MERGED_GROWTH = 1.25
+# Places for one question that stand for the image are merged where that shows no more pixels than
+# both: mostly one is the other, moved.
+_SAME_GROWTH = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,11 +266,15 @@ def _merged(choices: list[_Choice]) -> list[_Choice]:
     """Return choices, surest first, those of different questions that lie side by side as one."""
     if len({choice.questions for choice in choices}) == 1:
         return choices
+    return _united(choices, _near)
+
+
+def _united(choices: list[_Choice], near_by: Callable[[_Choice, _Choice], bool]) -> list[_Choice]:
     merged: list[_Choice] = []
     for choice in choices:
         union = choice
         # A larger box may reach others in turn.
-        while near := next((other for other in merged if _near(union, other)), None):
+        while near := next((other for other in merged if near_by(union, other)), None):
             merged.remove(near)
             union = _Choice(
                 _union(union.box, near.box),
@@ -276,6 +283,12 @@ def _merged(choices: list[_Choice]) -> list[_Choice]:
             )
         merged.append(union)
     return sorted(merged, key=lambda choice: -choice.confidence)
+
+
+def _overlapping(one: _Choice, other: _Choice) -> bool:
+    parts = one.box.area + other.box.area
+    same = one.questions == other.questions
+    return same and _union(one.box, other.box).area <= _SAME_GROWTH * parts
 
 
 def _near(one: _Choice, other: _Choice) -> bool:
@@ -323,6 +336,8 @@ def _choose(
         else:
             choices.append(_Choice(box, proposal.confidence, (question,)))
     if choices:
+        if options.mode != "add":
+            choices = _united(choices, _overlapping)
         zoomed = [_zoomed(image, choice, options) for choice in _merged(choices)]
         return _Outcome(tuple(zoomed), image.size)
     reason, detail = refused or (Reason.NOTHING_FOUND, "the cropper proposed no region")

@@ -51,8 +51,8 @@ RECEIPTS = ("sroie", "softmatic")
 MARGIN = 0.01
 
 # What `tune` tries, and the line above which a crop goes out.
-THUMBNAILS = (224, 320, 448)
-CROPS = ((1, 0.0), (1, 0.15), (1, 0.3), (2, 0.0), (2, 0.15))
+THUMBNAILS = (256, 448)
+CROPS = ((2, 0.0), (2, 0.15), (3, 0.0))
 CONFIDENCES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 CacheOption = Annotated[Path, typer.Option(help="Of what was read.")]
@@ -131,7 +131,7 @@ class Remembering:
         """Return the first `k` boxes."""
         key = hashlib.sha256(image.tobytes() + question.encode()).digest()
         if key not in self._known:
-            self._known[key] = self._cropper.predict(image, question, max(k, 2))
+            self._known[key] = self._cropper.predict(image, question, max(k, 3))
         return self._known[key][:k]
 
 

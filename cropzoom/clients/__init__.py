@@ -35,6 +35,12 @@ _SUPPORTED = (
     "Anthropic's clients, a google.genai.Client, or a transformers pipeline for "
     "image-text-to-text or any-to-any"
 )
+# What to give instead of a module.
+_MODULES: dict[object, str] = {
+    "openai": "openai.OpenAI(...)",
+    "anthropic": "anthropic.Anthropic(...)",
+    "google.genai": "genai.Client(...)",
+}
 # Frameworks that build or hold a client of their own, and how they take a wrapped one.
 _FRAMEWORKS = {
     "langchain_openai": (
@@ -221,8 +227,9 @@ def _wrapper_for(client: Any) -> Callable[[Any, Controller], Any]:
     given = f"{type(client).__module__}.{type(client).__qualname__}"
     if isinstance(client, type):
         raise ClientError(f"{client.__qualname__} is a class; give an instance. {_SUPPORTED}.")
-    if getattr(client, "__name__", None) == "openai":
-        raise ClientError("the openai module can't be wrapped; give openai.OpenAI(...) instead")
+    instance = _MODULES.get(getattr(client, "__name__", None))
+    if instance is not None:
+        raise ClientError(f"a module can't be wrapped; give {instance} instead")
     framework = next((name for name in _FRAMEWORKS if name in origins), None)
     if framework is not None:
         raise ClientError(f"can't wrap {given}; {_FRAMEWORKS[framework]}")

@@ -13,8 +13,12 @@ from cropzoom.errors import RequestError
 from cropzoom.report import Usage
 from cropzoom.zoom import Zoom
 
-# Where a line holds its request: OpenAI's batches, Anthropic's.
-_BODIES = ("body", "params")
+# Where a line holds its request: OpenAI's batches, which name an address, Anthropic's, Google's.
+_BODIES: dict[str, Endpoint | None] = {
+    "body": None,
+    "params": "messages",
+    "request": "generateContent",
+}
 
 
 def rewrite_file(source: Path, target: Path, zoom: Zoom) -> Iterator[Usage]:
@@ -25,7 +29,7 @@ def rewrite_file(source: Path, target: Path, zoom: Zoom) -> Iterator[Usage]:
     interrupted run goes on where that ends.
 
     Args:
-        source: JSON lines with `custom_id` and `body` (OpenAI) or `params` (Anthropic).
+        source: JSON lines with `body` (OpenAI), `params` (Anthropic) or `request` (Google).
         target: the new file.
         zoom: finds the crops.
 
@@ -70,7 +74,7 @@ def _rewritten(line: bytes, zoom: Zoom, usage: Usage) -> tuple[bytes, Usage]:
     except (ValueError, AttributeError, StopIteration):
         # What it is, is the API's to say.
         return whole, usage
-    endpoint: Endpoint | None = "messages" if key == "params" else None
+    endpoint = _BODIES[key]
     if isinstance(row.get("url"), str):
         endpoint = endpoint_of(row["url"])
         if endpoint is None:

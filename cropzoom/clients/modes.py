@@ -130,14 +130,22 @@ def on_canvas(
     most = None if at_any_cost else view.of(size).tokens
     if options.budget is not None:
         most = options.budget if most is None else min(most, options.budget)
+    unknown = view.of(size).size is None
+    best: tuple[list[Zoomed], _Layout] | None = None
     for shown in _choices(opened, crops, view, most, options):
         layout = _best_layout(size, shown, view, most, options.thumbnail_side)
         if layout is not None:
-            image = _drawn(opened, shown, layout)
-            canvas = Canvas(layout.size, layout.places[0])
-            placed = _placed(shown, canvas, layout.places[1:])
-            return Substitute(image, placed, False, view.tokens(image))
-    return None
+            best = shown, layout
+            # Fewer crops where the model would see more of them shrunk.
+            if unknown or view.of(layout.size).full:
+                break
+    if best is None:
+        return None
+    shown, layout = best
+    image = _drawn(opened, shown, layout)
+    canvas = Canvas(layout.size, layout.places[0])
+    placed = _placed(shown, canvas, layout.places[1:])
+    return Substitute(image, placed, False, view.tokens(image))
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ _SAME_PLACE = 0.9
 _SHOWN = (Reason.BUDGET, "an earlier turn shows the same crop")
 # Crops that stand for their image may be so large, px.
 _FULL_CROP_SIDE = 2000
+# And come with their runner-up, which costs little and has most of what they miss.
+_LEAST_CROPS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +329,12 @@ class _Rewriting:
         if options.mode != "add":
             # What the thumbnail does not show, the crop shows in full.
             largest = max(options.max_crop_side, _FULL_CROP_SIDE)
-            options = replace(options, target_side=0, max_crop_side=largest)
+            options = replace(
+                options,
+                target_side=0,
+                max_crop_side=largest,
+                max_crops=max(options.max_crops, _LEAST_CROPS),
+            )
         elif options.target_side is None and (size := self._pictures.size(picture)):
             seen = self._pictures.view(picture).of(size)
             if seen.full:

@@ -1,4 +1,4 @@
-"""Asking every sample question twice, with a plain client and with the same client wrapped."""
+"""Every sample question: with the picture, with its crop, with a thumbnail and the crop."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from cropzoom.clients import CropZoom
+from cropzoom.clients.addresses import question_messages
+from cropzoom.clients.controller import Controller
 from cropzoom.cropper import Cropper
 from cropzoom.images import Encoded
 from cropzoom.options import ZoomOptions
@@ -49,6 +51,9 @@ class Trial:
         plain: the answer without a crop.
         zoomed: the answer with whatever cropzoom added.
         report: what cropzoom did.
+        saving: the answer to a thumbnail and the crop in the picture's place (mode "replace").
+        tokens_given: what the picture costs the model that is counted as.
+        tokens_sent: what went out for it in `saving` costs.
     """
 
     picture: SamplePicture
@@ -56,6 +61,9 @@ class Trial:
     plain: Answer
     zoomed: Answer
     report: ZoomReport
+    saving: Answer
+    tokens_given: int
+    tokens_sent: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for `json.dumps`."""
@@ -65,6 +73,9 @@ class Trial:
             "expected": list(self.question.answers),
             "plain": _plain_values(self.plain),
             "zoomed": _plain_values(self.zoomed),
+            "saving": _plain_values(self.saving),
+            "tokens_given": self.tokens_given,
+            "tokens_sent": self.tokens_sent,
             "cropzoom": self.report.to_dict(),
         }
 
@@ -77,6 +88,7 @@ def ask_all(
     cropper: str | os.PathLike[str] | Cropper = "nano",
     options: ZoomOptions | None = None,
     exact: bool = False,
+    count_as: str | None = None,
 ) -> Iterator[Trial]:
     """Ask all questions about all pictures, and yield each result as soon as it is there.
 
@@ -88,6 +100,7 @@ def ask_all(
         options: as for `CropZoom`.
         exact: an answer must be the expected one and nothing else; otherwise it may be a sentence
             with the expected answer in it.
+        count_as: name of the model whose rule counts tokens; None for the target's own.
 
     Raises:
         CropperError: the cropper can't be loaded.
@@ -95,33 +108,32 @@ def ask_all(
     """
     # strict: a demo that silently sends no crops would show nothing.
     zoomed_client: OpenAI = CropZoom(client, cropper, options, strict=True)
+    controller: Controller = zoomed_client.cropzoom  # type: ignore[attr-defined]
     matches = is_exact if exact else is_contained
     for picture in pictures:
         data = picture.path.read_bytes()
         url = Encoded(data, _MIME[picture.path.suffix], 0, 0).data_uri()
         for question in picture.questions:
-            plain = _ask(client, model, url, question, matches)
-            zoomed = _ask(zoomed_client, model, url, question, matches)
-            report = zoomed_client.cropzoom.last_report  # type: ignore[attr-defined]
-            yield Trial(picture, question, plain, zoomed, report)
+            messages = question_messages(url, question.question)
+            plain = _ask(client, model, messages, question, matches)
+            zoomed = _ask(zoomed_client, model, messages, question, matches)
+            report = controller.last_report
+            assert report is not None, "a wrapped client reports every call"
+            with controller.override(mode="replace", target_side=0):
+                body = {"model": count_as or model, "messages": messages}
+                less, saved = controller.rewrite_body(body)
+            saving = _ask(client, model, less["messages"], question, matches)
+            tokens = saved.tokens_given, saved.tokens_sent
+            yield Trial(picture, question, plain, zoomed, report, saving, *tokens)
 
 
 def _ask(
     client: OpenAI,
     model: str,
-    url: str,
+    messages: list[dict[str, Any]],
     question: SampleQuestion,
     matches: Callable[[str, tuple[str, ...]], bool],
 ) -> Answer:
-    messages = [
-        {
-            "role": "user",
-            "content": [
-                {"type": "image_url", "image_url": {"url": url}},
-                {"type": "text", "text": question.question},
-            ],
-        }
-    ]
     start = time.perf_counter()
     completion = client.chat.completions.create(model=model, messages=cast(Any, messages))
     milliseconds = (time.perf_counter() - start) * 1000

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
-from wrapping import uri
+from PIL import Image
+from wrapping import uri, uri_of
 
 SMALL = uri()
+# Large enough for a thumbnail and a crop to save something.
+LARGE = uri_of(Image.linear_gradient("L").resize((700, 1000)))
+_LARGE_DATA = LARGE.partition(",")[2]
 # Texts with what breaks encoders: lone surrogates, NUL, marks, other scripts.
 texts = st.one_of(
     st.sampled_from(
@@ -36,6 +40,7 @@ urls = st.one_of(
         [
             SMALL,
             uri(1),
+            LARGE,
             SMALL[:300],
             SMALL.replace("+", "-").replace("/", "_"),
             f" \n{SMALL}\n",
@@ -230,7 +235,7 @@ def items(spelling: Spelling) -> st.SearchStrategy[Any]:
 
 def asks(spelling: Spelling) -> st.SearchStrategy[Any]:
     """Good user messages, with odd parts among the good ones."""
-    picture = st.builds(spelling.picture, st.sampled_from([SMALL, uri(1), f" \n{SMALL}\n"]))
+    picture = st.builds(spelling.picture, st.sampled_from([SMALL, uri(1), LARGE, f" \n{SMALL}\n"]))
     question = st.sampled_from(["What is the total?", "What is the date?", "Who signed it?"])
     good = st.builds(spelling.text, question)
     odd = st.lists(parts(spelling), max_size=2)
@@ -310,13 +315,23 @@ def _jsonable(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
 
 
-def kept(before: Any, after: Any) -> bool:
-    """Tell whether all of `before` is still in `after`, in order, with nothing but parts added."""
+def kept(before: Any, after: Any, swapped: list[str] | None = None) -> bool:
+    """Tell whether all of `before` is still in `after`, in order, with nothing but parts added.
+
+    Args:
+        before, after: what was given and what goes out.
+        swapped: with a list, `LARGE` may have made room for another picture in its very part;
+            these are put there.
+    """
     if before is after or shape(before) == shape(after):
         return True
+    if swapped is not None and isinstance(before, str) and isinstance(after, str):
+        return _stands_for(before, after, swapped)
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        same = [repr(key) for key in before] == [repr(key) for key in after]
-        return same and all(kept(before[key], after[key]) for key in before)
+        keys, others = [repr(key) for key in before], [repr(key) for key in after]
+        if swapped is not None:
+            others = [key for key in others if key in keys]
+        return keys == others and all(kept(before[key], after[key], swapped) for key in before)
     if isinstance(after, list):
         wanted = (
             list(before)
@@ -324,11 +339,35 @@ def kept(before: Any, after: Any) -> bool:
             else [before]
         )
         rest = iter(after)
-        return all(any(_same_part(part, other) for other in rest) for part in wanted)
+        return all(any(_same_part(part, other, swapped) for other in rest) for part in wanted)
     return False
 
 
-def _same_part(before: Any, after: Any) -> bool:
+def _stands_for(before: str, after: str, swapped: list[str]) -> bool:
+    if before.startswith("image/") and after.startswith("image/"):
+        return True  # Its type.
+    if _LARGE_DATA not in before or _LARGE_DATA in after or len(after) < 100:
+        return False
+    swapped.append(after)
+    return True
+
+
+def _same_part(before: Any, after: Any, swapped: list[str] | None) -> bool:
     if isinstance(before, str) and isinstance(after, dict) and after.get("text") == before:
         return True
-    return kept(before, after)
+    count = len(swapped or ())
+    same = kept(before, after, swapped)
+    if swapped is not None and not same:
+        del swapped[count:]
+    return same
+
+
+def pictures(value: Any) -> int:
+    """Count the pictures in a body."""
+    if isinstance(value, str):
+        return value.startswith(("data:image/", "iVBOR", "/9j/")) and len(value) > 100
+    if isinstance(value, Mapping):
+        return sum(pictures(value[key]) for key in value)
+    if isinstance(value, Sequence):
+        return sum(pictures(value[place]) for place in range(len(value)))
+    return 0

@@ -52,6 +52,16 @@ def test_every_line_is_there(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_googles_lines_are_known_by_their_request(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    blob = {"mimeType": "image/png", "data": SOURCE["data"]}
+    contents = [{"parts": [{"inlineData": blob}, {"text": "What is the total?"}]}]
+    source.write_text(json.dumps({"key": "a", "request": {"contents": contents}}))
+    *_, usage = rewrite_file(source, target, Zoom(FixedCropper(), OPTIONS))
+    (item,) = json.loads(target.read_text())["request"]["contents"]
+    assert usage.crops == 1 and ["text" in part for part in item["parts"]] == [False, False, True]
+
+
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
 def test_an_interrupted_run_goes_on(tmp_path: Path, cut: int) -> None:
     source, whole, target = (tmp_path / name for name in ("in", "whole", "out"))

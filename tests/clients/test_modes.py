@@ -86,7 +86,7 @@ def test_replace_sends_a_thumbnail_and_the_crop_in_full() -> None:
     before = json.dumps(body)
     new, report = rewritten(body, mode="replace")
     thumbnail, crop = urls(new["messages"][0])
-    assert max(size_of(thumbnail)) == 448
+    assert max(size_of(thumbnail)) == 256
     assert size_of(crop) == (620, 439)  # As many pixels as the page has there.
     (image,) = report.images
     assert image.tokens_given == sight(MODEL, PAGE).tokens == report.tokens_given
@@ -296,13 +296,19 @@ def test_never_lost(turns: list[Any], mode: str, model: str, budget: int | None)
 
 
 def test_a_crop_on_a_canvas_can_be_read() -> None:
-    """By an OCR engine, in what a server that shrinks to 1024 px would show its model."""
+    """By an OCR engine, in what a server of one picture got and shows its model at 1024 px."""
     ocr = pytest.importorskip("cropzoom.reading.ocr")
     pytest.importorskip("rapidocr")
     reader = ocr.OcrReader(threads=1)
     fine = page(print_size=15)
-    new, _ = rewritten(chat(asked(url=data_uri(fine)), model="x"), mode="stitch")
-    canvas = opened(urls(new["messages"][0])[0]).convert("RGB")
+    with OnePictureServer() as server:
+        client = CropZoom(
+            openai.OpenAI(base_url=server.url, api_key="k", max_retries=0), FixedCropper()
+        )
+        client.chat.completions.create(**chat(asked(url=data_uri(fine)), model="x"))
+        assert len(server.bodies) == 2, "refused once"
+        (url,) = urls(server.bodies[-1]["messages"][0])
+    canvas = opened(url).convert("RGB")
     canvas.thumbnail((1024, 1024), Image.Resampling.LANCZOS)
     text = " ".join(line.text for line in reader.read(canvas))
     first, last = (int(PAGE[1] * edge) // 40 + 1 for edge in (0.5, 0.7))

@@ -126,7 +126,7 @@ def test_a_subclass_of_the_client_keeps_its_own_methods(server: OpenAIServer) ->
     [
         (object(), "can't wrap builtins.object"),
         (OpenAI, "is a class"),
-        (openai, "openai module"),
+        (openai, "give openai.OpenAI"),
         ("gpt", "rewrite_body"),
     ],
 )

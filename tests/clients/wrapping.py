@@ -74,6 +74,13 @@ def uri(seed: int = 0) -> str:
     return "data:image/png;base64," + base64.b64encode(png(seed)).decode()
 
 
+def uri_of(image: Image.Image) -> str:
+    """Return a picture as a data URI."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
 def chat_image(url: str | None = None, **detail: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url or uri(), **detail}}
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Run tests with other versions of a client library, each in a virtual environment of its own.
 #
-#     tests/compat/run.sh openai-1 openai-2 openai-3 transformers-4 lmms_eval-0 litellm-1
+#     tests/compat/run.sh openai-1 openai-2 openai-3 google-1 transformers-4 lmms_eval-0 litellm-1
 #
 # A name is a requirements file beside this script; what is before its hyphen says which tests.
 # NAME-bare.txt lists what is installed without dependencies. Environments are kept in .compat/ and
@@ -16,6 +16,7 @@ for name in "$@"; do
     environment=.compat/$name
     case $name in
         openai-*) tests=tests/clients ;;
+        google-*) tests=tests/clients/test_google_client.py ;;
         transformers-*) tests=tests/pipeline ;;
         litellm-*) tests=tests/litellm_proxy ;;
         lmms_eval-*) tests=tests/harness ;;

@@ -89,7 +89,16 @@ def test_demo_asks_and_writes_a_page(tmp_path: Path, cropper: str) -> None:
     assert result["stand_in"] and result["model"] == "stand-in-ocr-448px"
     assert result["questions"] == len(result["results"]) == 3
     assert [item["picture"] for item in result["results"]] == ["receipt.jpg"] * 3
-    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    html = page.read_text(encoding="utf-8")
+    assert html.startswith("<!doctype html>")
+    saved = result["saved"]
+    assert saved["count_as"] == "claude-opus-5" and saved["price"] == 5.0
+    assert "platform.claude.com" in saved["price_source"] and "platform.claude.com" in html
+    given = sum(item["tokens_given"] for item in result["results"])
+    sent = sum(item["tokens_sent"] for item in result["results"])
+    assert (saved["tokens_given"], saved["tokens_sent"]) == (given, sent) and sent <= given
+    assert saved["dollars_saved_per_1000"] == pytest.approx((given - sent) / 3 * 1000 * 5 / 1e6)
+    assert f"{given:,} for the pictures as they are" in html
 
 
 def test_demo_at_a_real_server_needs_a_model(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from PIL import Image
 
 from cropzoom.clients.connect import connect
 from cropzoom.demo.ask_samples import Trial, ask_all
-from cropzoom.demo.demo_page import results_page
+from cropzoom.demo.demo_page import Counting, results_page
 from cropzoom.demo.server import StandInServer
 from cropzoom.errors import CropperError
 from cropzoom.evaluate.croppers import oracle_box
 from cropzoom.geometry import Box
+from cropzoom.models import price_of
 from cropzoom.samples import SamplePicture, load_samples
 
 PASS = next(sample for sample in load_samples() if sample.path.stem == "boarding-pass")
@@ -41,6 +42,29 @@ def test_the_right_crop_makes_the_answers_right(results: list[Trial]) -> None:
         (crop,) = asked.report.crops
         assert crop.box.contains_point(*asked.question.value.centre)
         assert asked.zoomed.prompt_tokens > asked.plain.prompt_tokens
+        # The stand-in sees 448 px, which is what the thumbnail has.
+        assert asked.saving.right
+
+
+def test_what_is_saved_is_counted_as_a_model_is_billed(results: list[Trial]) -> None:
+    given, sent = results[0].tokens_given, results[0].tokens_sent
+    saved = Counting.of("claude-haiku-4-5").saved(results[:1])
+    assert (saved["price"], saved["price_source"]) == (1.0, prices_page())
+    assert saved["dollars_saved_per_1000"] == pytest.approx((given - sent) / 1000)
+    assert Counting.of("claude-haiku-4-5", 2.0).saved(results[:1])["price_source"] == "as given"
+    unknown = Counting.of("my-model").saved(results[:1])
+    assert unknown["price"] is None and "dollars_saved_per_1000" not in unknown
+    page = results_page(
+        results, model="m", cropper="oracle", side=448, stand_in=False,
+        counting=Counting.of("my-model"),
+    )  # fmt: skip
+    assert "$" not in page.partition("<body")[2]
+
+
+def prices_page() -> str:
+    price = price_of("claude-haiku-4-5")
+    assert price is not None
+    return f"{price.source}, {price.date}"
 
 
 def test_results_are_plain_json(results: list[Trial]) -> None:
