@@ -189,7 +189,7 @@ def _random(
     """Build and export a random checkpoint; return the cropper and the tokens of an answer."""
     from cropzoom.bench.random_weights import (
         answer_tokens,
-        export_variants,
+        export_unverified,
         random_checkpoint,
     )
     from cropzoom.bench.torch_models import import_torch
@@ -199,8 +199,8 @@ def _random(
     import_torch()
     progress(f"Building {name}")
     checkpoint = random_checkpoint(name, folder, questions)
-    variants = export_variants(checkpoint, folder, ["text fused"], progress)
-    return variants["text fused"], answer_tokens()
+    out = export_unverified(checkpoint, folder / "text-fused", "text", progress)
+    return out, answer_tokens()
 
 
 def _against(
@@ -281,7 +281,7 @@ def _print_result(out: Output, result: Mapping[str, Any]) -> None:
         [
             label,
             threads,
-            str(entry["calls"]),
+            str(several["calls"]),
             f"{several['per_second']:.2f}",
             *(_number(several["latency"][key]) for key in ("p50", "p90", "p95", "p99")),
         ]
