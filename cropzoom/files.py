@@ -1,16 +1,20 @@
-"""How cropzoom writes to disk: whole or not at all, or line by line so that it can go on."""
+"""How cropzoom writes to disk: whole or not at all, or line by line so that it can go on.
+
+And how it reads a file whose name a stranger gave.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cropzoom.errors import CropZoomError, DataError
+from cropzoom.errors import CropZoomError, DataError, ImageError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -161,3 +165,42 @@ def parse_lines(
             ) from reason
         entries.append(entry)
     return entries
+
+
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+
+def read_inside(folder: Path, name: str, max_bytes: int) -> bytes | None:
+    """Return the bytes of a picture's file below a folder; None where there is none.
+
+    Args:
+        folder: resolved.
+        name: of the file; links are followed as long as they stay below the folder.
+        max_bytes: most bytes of the file.
+
+    Raises:
+        ImageError: it is larger.
+    """
+    try:
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder):
+            return None
+        # A pipe would be waited for.
+        handle = os.open(path, os.O_RDONLY | _NO_WAIT | _NO_LINK)
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(handle)
+            return None
+    except (OSError, ValueError, RuntimeError):
+        return None
+    with os.fdopen(handle, "rb") as file:
+        # A folder on the way may have become a link in between.
+        if path.resolve() != path or not os.path.samestat(status, path.stat()):
+            return None
+        if status.st_size > max_bytes:
+            raise ImageError(
+                f"the image has {status.st_size:,} bytes, the most is {max_bytes:,}; shrink it, or "
+                "raise that limit (--max-bytes, max_bytes=)"
+            )
+        return file.read(max_bytes)

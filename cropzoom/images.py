@@ -86,6 +86,14 @@ class OpenedImage:
             if isinstance(source, (str, os.PathLike)):
                 self._name = f"the image {source}"
             self._header = self._open()
+        self.check(max_pixels)
+
+    def check(self, max_pixels: int) -> None:
+        """Refuse an image with too many pixels, or none.
+
+        Raises:
+            ImageError: as when it is opened.
+        """
         width, height = self._header.size
         times = 1 if self._data is None else _PIXELS_COUNT.get(self._header.format or "", 1)
         if width * height * times > max_pixels:
@@ -96,6 +104,11 @@ class OpenedImage:
             )
         if width < 1 or height < 1:
             raise ImageError(f"{self._name} has {width}x{height} px: it is empty")
+
+    @property
+    def source(self) -> bytes | Image.Image:
+        """What it was made from: the file's bytes or a PIL image."""
+        return self._header if self._data is None else self._data
 
     @property
     def header_size(self) -> tuple[int, int]:
@@ -148,11 +161,9 @@ class OpenedImage:
         """
         if self._full is None:
             with _decoding(self._name):
-                own = self._data is not None
-                image = self._open() if own else self._header
                 # Pillow forgets a TIFF's when it turns the pixels.
-                self._orientation = orientation_of(image)
-                self._full = upright_rgb(image, own=own)
+                self._orientation = orientation_of(self._header)
+                self._full = upright_rgb(self._header, own=self._data is not None)
         return self._full
 
     def preview(self, at_least: int, *, grey: bool = False) -> Image.Image:

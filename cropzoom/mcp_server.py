@@ -7,8 +7,6 @@ pictures. `RegionFinder` is what stands behind it; `server` speaks MCP, over std
 from __future__ import annotations
 
 import base64
-import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from pydantic import BaseModel, Field
 
 from cropzoom.cropper import Cropper
 from cropzoom.errors import CropZoomError, ImageError, OptionsError, RequestError
+from cropzoom.files import read_inside
 from cropzoom.images import decode_data_uri
 from cropzoom.options import ZoomOptions
 from cropzoom.zoom import Zoom, Zoomed
@@ -164,7 +163,7 @@ class RegionFinder:
                 "its bytes as a data URI, or start the server with --root FOLDER"
             )
         for root in self.roots:
-            data = self._file_under(root, name)
+            data = read_inside(root, name, self.max_bytes)
             if data is not None:
                 return data
         # Whether there is such a file elsewhere is nobody's business.
@@ -174,37 +173,11 @@ class RegionFinder:
             "data URI"
         )
 
-    def _file_under(self, root: Path, name: str) -> bytes | None:
-        """Return a regular file below a folder, links followed; None where there is none."""
-        try:
-            path = (root / name).resolve()
-            if not path.is_relative_to(root):
-                return None
-            # A pipe would be waited for.
-            handle = os.open(path, os.O_RDONLY | _NO_WAIT | _NO_LINK)
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                os.close(handle)
-                return None
-        except (OSError, ValueError, RuntimeError):
-            return None
-        with os.fdopen(handle, "rb") as file:
-            # A folder on the way may have become a link in between.
-            if path.resolve() != path or not os.path.samestat(status, path.stat()):
-                return None
-            if status.st_size > self.max_bytes:
-                raise self._too_large(status.st_size)
-            return file.read(self.max_bytes)
-
     def _too_large(self, size: int) -> ImageError:
         return ImageError(
             f"the image has {size:,} bytes, the most is {self.max_bytes:,}; shrink it, or start "
             "the server with a larger --max-bytes"
         )
-
-
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 def allowed_roots(folders: Sequence[Path]) -> tuple[Path, ...]:

@@ -201,9 +201,11 @@ class SharedResults(Generic[_V]):
             if not shared:
                 self._compute(key, future, compute, slots, until)
             left = None if until is None else max(0.0, until - time.monotonic())
-            concurrent.futures.wait([future], left)
-            if not future.done():
-                raise DeadlineError("the crop was not ready in time; it is kept for the next call")
+            try:
+                future.exception(left)
+            except concurrent.futures.TimeoutError:
+                late = "the crop was not ready in time; it is kept for the next call"
+                raise DeadlineError(late) from None
             try:
                 return future.result(), shared
             except _GaveUpError:

@@ -111,7 +111,7 @@ class Zoom:
 
     def crops(
         self,
-        source: ImageSource,
+        source: ImageSource | OpenedImage,
         questions: str | Sequence[str],
         *,
         index: int = 0,
@@ -124,7 +124,7 @@ class Zoom:
         The crops come best first; those of different questions that lie side by side are merged.
 
         Args:
-            source: bytes of a file, a path, or a PIL image.
+            source: bytes of a file, a path, a PIL image, or one that was opened for this alone.
             questions: what will be asked about the image.
             index: of the image in its request; only copied into the report.
             options: for this call instead of the defaults.
@@ -159,7 +159,7 @@ class Zoom:
 
     def _outcome(
         self,
-        source: ImageSource,
+        source: ImageSource | OpenedImage,
         questions: tuple[str, ...],
         options: ZoomOptions,
         until: float | None,
@@ -169,9 +169,12 @@ class Zoom:
         if isinstance(source, (str, os.PathLike)):
             source = read_bytes(source)
         opened = None
+        if isinstance(source, OpenedImage):
+            opened, source = source, source.source
+            opened.check(options.max_pixels)
         if isinstance(source, Image.Image):
             # Its digest decodes it, so the header's claim comes first.
-            opened = OpenedImage(source, max_pixels=options.max_pixels)
+            opened = opened or OpenedImage(source, max_pixels=options.max_pixels)
             if until is not None:
                 # The job may outlive the call, and the caller may change the picture then.
                 opened.full()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -46,14 +45,11 @@ def serve(
     Example: `cropzoom serve --upstream https://api.openai.com/v1 --mode replace`
     """
     with Output(as_json) as output:
-        import tempfile
-
         from cropzoom.errors import MissingDependencyError
 
         try:
-            import uvicorn
-
             from cropzoom.serve import ProxySettings, application
+            from cropzoom.serve.processes import serve_proxy
         except ImportError as error:
             raise MissingDependencyError(
                 f"this needs {error.name}; pip install 'cropzoom[serve]'"
@@ -70,26 +66,17 @@ def serve(
         proxy = application(settings)  # An error is said here, not by each process.
         output.json({"address": f"http://{host}:{port}", "upstream": upstream})
         output.text(f"http://{host}:{port} stands before {upstream}; Ctrl+C stops it.")
-        common = {
-            "host": host,
-            "port": port,
-            "log_level": "warning",
-            # Addresses may hold keys.
-            "access_log": False,
-            "timeout_graceful_shutdown": grace,
+        serve_proxy(
+            proxy,
+            settings,
+            workers,
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,  # Addresses may hold keys.
+            timeout_graceful_shutdown=grace,
             # Longer than balancers keep a connection, so that these close it, between two calls.
-            "timeout_keep_alive": 75,
-            "server_header": False,
-            "date_header": False,
-        }
-        if workers == 1:
-            uvicorn.run(proxy, **common)  # type: ignore[arg-type]
-            return
-        with tempfile.TemporaryDirectory(prefix="cropzoom-serve-") as folder:
-            replace(settings, metrics_folder=folder).to_environment()
-            uvicorn.run(
-                "cropzoom.serve:application_from_environment",
-                factory=True,
-                workers=workers,
-                **common,  # type: ignore[arg-type]
-            )
+            timeout_keep_alive=75,
+            server_header=False,
+            date_header=False,
+        )

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from cropzoom import telemetry
 from cropzoom.clients.body import failure, rewrite_body
 from cropzoom.clients.budget import Limits, body_bytes
 from cropzoom.clients.dialects import Endpoint
@@ -219,12 +220,21 @@ class Controller:
         logger.debug("cropzoom failed; the request goes out as it is", exc_info=error)
         return report
 
-    def publish(self, report: ZoomReport) -> None:
-        """Make a call's report known: `last_report`, the log and `on_report`.
+    def publish(self, report: ZoomReport, model: str | None = None, end: int | None = None) -> None:
+        """Make a call's report known: `last_report`, the log, the trace and `on_report`.
 
         Call it in the caller's thread and task, for `last_report` belongs to these.
+
+        Args:
+            report: of the call.
+            model: that was asked.
+            end: when the crops were ready, in nanoseconds since the epoch; None for now.
         """
         _reports.set(self, report)
+        try:
+            telemetry.record(report, model, end)
+        except Exception as error:
+            self._log_once("telemetry", f"OpenTelemetry raised {type(error).__name__}: {error}")
         with self._logging:
             self._usage = self._usage.plus(report)
         self._log(report)
@@ -307,6 +317,7 @@ class Call:
         self._server = server
         self._within = within
         self._refusal: tuple[int, str, Size] | None = None
+        self._ended = time.time_ns()
 
     @property
     def changed(self) -> bool:
@@ -370,7 +381,9 @@ class Call:
 
     def publish(self) -> None:
         """Make the report known; in the caller's thread and task."""
-        self._controller.publish(self.report)
+        # A server is named with the model in the end.
+        model = self._server[-1] if isinstance(self._server, tuple) else self._server
+        self._controller.publish(self.report, str(model or ""), self._ended)
 
 
 def _sizes(

@@ -59,6 +59,8 @@ class Pictures:
         self._detail = conversation.detail
         self._files = files
         self._sources: dict[int, ImageSource | SkipError] = {}
+        self._opened: dict[int, OpenedImage] = {}
+        self._sizes: dict[int, tuple[int, int] | None] = {}
         self.model = model
 
     def __getitem__(self, index: int) -> Picture:
@@ -92,10 +94,22 @@ class Pictures:
         source = self.source(picture)
         if isinstance(source, SkipError):
             return None
-        try:
-            return OpenedImage(source, max_pixels=sys.maxsize).header_size
-        except ImageError:
-            return None
+        if picture.index not in self._sizes:
+            try:
+                opened = OpenedImage(source, max_pixels=sys.maxsize)
+            except ImageError:
+                self._sizes[picture.index] = None
+            else:
+                self._opened[picture.index] = opened
+                self._sizes[picture.index] = opened.header_size
+        return self._sizes[picture.index]
+
+    def take(self, picture: Picture, source: ImageSource) -> ImageSource | OpenedImage:
+        """Return a picture to be decoded: opened, where that was done to learn its size.
+
+        It is forgotten here, for it will hold the picture's pixels.
+        """
+        return self._opened.pop(picture.index, None) or source
 
     def view(self, picture: Picture) -> View:
         """Return how the model sees a picture."""

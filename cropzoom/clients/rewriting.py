@@ -39,9 +39,10 @@ from cropzoom.clients.additions import (
     skipped,
 )
 from cropzoom.clients.budget import Budget, Limits
-from cropzoom.clients.conversation import Conversation, Passage
+from cropzoom.clients.conversation import Conversation
 from cropzoom.clients.dialect import Dialect
 from cropzoom.clients.memory import Digests, Memory
+from cropzoom.clients.message_rows import Rows
 from cropzoom.clients.modes import Substitute, on_canvas, with_thumbnail
 from cropzoom.clients.pictures import Picture, Pictures
 from cropzoom.clients.sources import OFF_HINT, Fetched, SkipError
@@ -128,6 +129,7 @@ class _Rewriting:
             Fetched(self._options, settings.until),
             model if isinstance(model, str) else None,
         )
+        self._rows = Rows(conversation, self._pictures, tools=self._options.tool_results)
         self._shown: list[Addition] = []
         self._swaps: dict[int, Swap] = {}
         limits = settings.limits
@@ -141,7 +143,7 @@ class _Rewriting:
         asking_turns = [
             (at, pictures)
             for at, passage in enumerate(passages)
-            if (pictures := self._asked_about(at, passage))
+            if passage.pieces and (pictures := self._rows.asked_about(at))
         ]
         self._pictures.fetch_ahead(
             [picture for _, pictures in asking_turns for picture in pictures]
@@ -152,7 +154,7 @@ class _Rewriting:
             last = number == len(asking_turns) - 1
             key = digests.up_to(at) if digests else b""
             known = None
-            if self._settings.memory and self._answered(at):
+            if self._settings.memory and self._rows.answered(at):
                 known = self._settings.memory.get(key)
             if known is not None:
                 turn = self._afforded(known)
@@ -165,45 +167,6 @@ class _Rewriting:
                 self._swaps[swap.image] = swap
             turns.append(turn)
         return turns
-
-    def _asked_about(self, at: int, passage: Passage) -> list[Picture]:
-        """Return the images that a turn asks about."""
-        if not (self._zoomed(at) and passage.pieces):
-            return []
-        if passage.role == "tool":
-            return self._between(at, at)
-        end = at
-        while end >= 0:
-            start = self._start_of_row(end)
-            pictures = self._between(start, end) if self._zoomed(start) else []
-            if pictures:
-                return pictures
-            end = start - 1
-        return []
-
-    def _answered(self, at: int) -> bool:
-        """Tell whether a turn was sent before: something that is not the caller's follows it."""
-        roles = (passage.role for passage in self._conversation.passages[at + 1 :])
-        return any(role not in ("user", "system", "developer") for role in roles)
-
-    def _start_of_row(self, at: int) -> int:
-        """Return the first of the messages in a row that have one role."""
-        passages = self._conversation.passages
-        start = at
-        while start > 0 and passages[start - 1].role == passages[at].role:
-            start -= 1
-        return start
-
-    def _between(self, start: int, end: int) -> list[Picture]:
-        return [
-            picture
-            for picture in self._pictures
-            if start <= picture.at <= end and picture.piece.why_not is None
-        ]
-
-    def _zoomed(self, at: int) -> bool:
-        role = self._conversation.passages[at].role
-        return role == "user" or (role == "tool" and self._options.tool_results)
 
     def _turn(self, at: int, pictures: Sequence[Picture], *, last: bool) -> Rewritten:
         found = self._asking(at, last=last)
@@ -299,17 +262,17 @@ class _Rewriting:
 
     def _asking(self, at: int, *, last: bool) -> Asking:
         """Return what a turn asks that the cropper can read."""
-        turns, own = self._turns[: at + 1], self._options.question
+        own = self._options.question
         given: object = None
         if callable(own):
-            given = own(tuple(turns))
+            given = own(tuple(self._turns[: at + 1]))
         elif last:
             given = own
         if given is not None:
             texts = (given,) if isinstance(given, str) else tuple(_texts(given))
             texts = tuple(text for text in texts if text.strip())
             return Asking(texts, None if texts else Reason.NO_QUESTION)
-        found = asking(turns, at, self._conversation.schemas)
+        found = asking(self._turns, at, self._conversation.schemas)
         scripts = getattr(self._settings.zoom.cropper, "scripts", None)
         questions = tuple(text for text in found.questions if readable(text, scripts))
         if found.questions and not questions:
@@ -342,7 +305,7 @@ class _Rewriting:
                 report = skipped(picture, Reason.IMAGE_SMALL, detail)
                 return [], replace(report, size=size)
         return settings.zoom.crops(
-            source,
+            self._pictures.take(picture, source),
             questions,
             index=picture.index,
             options=options,
@@ -445,7 +408,11 @@ class _Rewriting:
         searched = [turn for turn in turns if turn.questions]
         for picture in self._pictures:
             why_not = picture.piece.why_not
-            if why_not is None and picture.index not in images and not self._zoomed(picture.at):
+            if (
+                why_not is None
+                and picture.index not in images
+                and not self._rows.zoomed(picture.at)
+            ):
                 why_not = Reason.NOT_USER_MESSAGE, _TOOL_OFF
             if why_not is not None:
                 images[picture.index] = skipped(picture, *why_not)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from cropzoom.questions.labels import FIELD_COLUMNS, HOLLOW_FIELDS, TAGS_QUESTION
 from cropzoom.questions.words import ANSWERS, ASKING_FIRST, fold, words_of
 
 MOST_FIELDS = 24
+_MOST_NAMES = 10 * MOST_FIELDS
 _MOST_OBJECTS = 8
 _MOST_DEPTH = 4
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -19,7 +21,8 @@ AFTER_NAME = re.compile(r"\s[-–—=]+\s|:\s|:$|\s?\(|\s?\[|\s?<|\t")
 _DEFINITION = re.compile(
     r"""\s{0,40}(?:[-*]\s{0,4})?["'`]?([A-Za-z][\w-]{1,40})["'`]?\??\s{0,4}[:=]\s{0,4}["'<]?"""
     r"(?:str|string|int|integer|float|number|bool|boolean|date|datetime|Decimal|decimal|Optional|"
-    r"list|List|array|null|None|text|String|Number|Boolean|varchar|VARCHAR|Field|z\.\w{1,20})\b"
+    r"list|List|array|null|None|text|String|Number|Boolean|varchar|VARCHAR|Field|z\.\w{1,20})\b|"
+    r"""\s{0,40}["'`]?([A-Za-z][\w-]{1,40})["'`]?\s{0,4}[:=]\s{0,4}["'<\[]?(?:\?{2,}|_{3,}|\.{3,}|…|TODO|TBD)"""
 )
 _DECODER = json.JSONDecoder()
 
@@ -41,7 +44,7 @@ def of_schema(schema: Mapping[str, Any]) -> list[str]:
             has no fields.
     """
     root = _unwrapped(schema)
-    return list(_unique(_walk(root, root, 0)))[:MOST_FIELDS]
+    return list(islice(_unique(islice(_walk(root, root, 0), _MOST_NAMES)), MOST_FIELDS))
 
 
 def _unwrapped(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -62,12 +65,12 @@ def _walk(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Ite
     properties = _target(schema, root).get("properties")
     if depth > _MOST_DEPTH or not isinstance(properties, Mapping):
         return
-    entries = list(properties.items())[: MOST_FIELDS * 2]
+    entries = list(islice(properties.items(), MOST_FIELDS * 2))
     for name, field in entries:
         if not isinstance(name, str) or not isinstance(field, Mapping):
             continue
         field = _target(field, root)
-        inner = list(_walk(field, root, depth + 1))
+        inner = list(islice(_walk(field, root, depth + 1), MOST_FIELDS))
         if inner:
             yield from inner
             continue
@@ -184,7 +187,7 @@ def _keys(sample: Mapping[str, Any], depth: int) -> list[str]:
 def definitions(lines: Sequence[str]) -> list[str]:
     """Return the fields of 'due_date: str', 'total?: number' and the like, one a line."""
     matches = (_DEFINITION.match(line[:200]) for line in lines)
-    return [name for match in matches if match and (name := _named(match[1]))]
+    return [name for match in matches if match and (name := _named(match[1] or match[2]))]
 
 
 def of_table(rows: Sequence[str]) -> list[str]:
@@ -213,7 +216,7 @@ def of_items(items: Sequence[str]) -> list[str]:
     return list(_unique(fields))
 
 
-def _unique(names: Iterator[str] | Sequence[str]) -> Iterator[str]:
+def _unique(names: Iterable[str]) -> Iterator[str]:
     known: set[str] = set()
     for name in names:
         if name and fold(name) not in known:

@@ -11,6 +11,7 @@ from cropzoom.questions import labels
 from cropzoom.questions import words as vocabulary
 from cropzoom.questions.fields import AFTER_NAME, cut_json, definitions, of_items, of_table
 from cropzoom.questions.objects import split
+from cropzoom.questions.shots import without_shots
 from cropzoom.questions.words import fold, words_of
 
 _TAG = re.compile(r"<(/?)([A-Za-z][\w.-]{0,40})((?:\s[^<>\n]{0,200})?)(/?)>")
@@ -21,7 +22,11 @@ _BULLET = re.compile(r"(?:[-*+•▪◦‣–·]|\(?\d{1,3}[.):]|\(?[A-Za-z][.)]
 _OPTION = re.compile(r"(?:[-*•]\s{0,4})?(?:\(?([A-Ha-h1-8])[.):]|\(([A-Ha-h1-8])\))\s{0,8}(?=\S)")
 _INLINE_OPTIONS = re.compile(r"\s\(?[Aa][.)]\s{0,4}[^\n]{1,200}?\s\(?[Bb][.)]\s")
 # Not from within a run of marks: that would take quadratic time.
-_SENTENCE_END = re.compile(r"(?<![.!?;。！？；…])[.!?;。！？；…]+[\"'”’»)\]]{0,3}(?=\s|$)|\n")
+_SENTENCE_END = re.compile(
+    r"(?<![.!?;。！？；…])"
+    r"(?:[.!?;。！？；…]+[\"'”’»)\]」』]{0,3}(?=\s|$)|[。！？]+(?![。！？\"'”’»)\]）」』]))|\n"
+)
+_NUMBERED = re.compile(r"(?<![^\s:])\(?(\d)[.)]\s")
 _SOLVED = re.compile(r"[?？][\"'”’»`]?\s{0,4}(?:->|=>|→|⇒|—>)")
 _CLASS = re.compile(r"(?:class|interface|type)\s{1,4}\w{1,60}(?:\(\w{0,60}\))?\s?[:={]")
 _GREEK = re.compile(r"[Ͱ-Ͽ]")
@@ -107,7 +112,7 @@ def without_code(text: str) -> tuple[str, str, list[str]]:
 def lay_out(text: str) -> Layout:
     """Cut a text without tags and fences into its parts."""
     layout = Layout()
-    text, layout.keys = cut_json(text)
+    text, layout.keys = cut_json(without_shots(text))
     text = _TOKEN.sub("\n", text)
     section, sticky, blank = Section.TEXT, False, False
     lead = ""
@@ -133,7 +138,7 @@ def lay_out(text: str) -> Layout:
             _place_list(layout, lead, list(items), section)
             items.clear()
 
-    lines = text.split("\n")
+    lines = [part for line in text.split("\n") for part in _numbered(line)]
     layout.keys += of_table([line for line in lines if line.lstrip().startswith("|")])
     for raw in lines:
         line = raw.strip()
@@ -203,6 +208,19 @@ def lay_out(text: str) -> Layout:
     return layout
 
 
+def _numbered(line: str) -> list[str]:
+    """Break '1) the date 2) the total' into the lines of a list."""
+    marks = list(_NUMBERED.finditer(line[:2000]))
+    if len(marks) < 2 or [mark[1] for mark in marks] != list("123456789"[: len(marks)]):
+        return [line]
+    starts = [mark.start() for mark in marks]
+    pieces = [line[: starts[0]]]
+    pieces += [
+        line[start:stop] for start, stop in zip(starts, [*starts[1:], len(line)], strict=True)
+    ]
+    return [piece for piece in pieces if piece.strip()]
+
+
 def _place_list(layout: Layout, lead: str, lines: list[str], section: Section) -> None:
     """Tell a list of options, of fields and of sentences apart."""
     bodies = [line[match.end() :] if (match := _BULLET.match(line)) else line for line in lines]
@@ -244,11 +262,13 @@ def _label(line: str) -> tuple[Section | None, str, bool]:
     """Return the section that a line opens, what follows on it, and whether it is a heading."""
     stripped = line.lstrip("#")
     heading = stripped is not line and line.startswith("#")
-    plain = stripped.strip().strip("*_").strip()
+    plain = stripped.strip().strip("*_").strip().replace("：", ":", 1)
     name, colon, rest = plain.partition(":")
     name = name.strip("*_ []<>=-")
     words = [word.rstrip("0123456789") or word for word, _, _ in words_of(name)]
     bold = line.startswith("**") and line.endswith("**")
+    if heading and "?" in name:
+        return Section.TEXT, plain, True
     if (not colon and not heading and not bold) or not 1 <= len(words) <= 8 or "?" in name:
         return None, "", False
     if len(words) > 2 and words[0] in vocabulary.WHOLE:
@@ -258,7 +278,7 @@ def _label(line: str) -> tuple[Section | None, str, bool]:
         rest = ""
     sections = [found for word in words if (found := _section(word))]
     if not sections:
-        return (Section.TEXT, line, True) if heading else (None, "", False)
+        return (Section.TEXT, plain, True) if heading else (None, "", False)
     section = sections[-1]
     if section is Section.RULES and Section.FIELDS in sections:
         section = Section.FIELDS  # "Extract these fields as JSON:"

@@ -8,7 +8,15 @@ from cropzoom.questions import words as vocabulary
 from cropzoom.questions.fields import MOST_FIELDS
 from cropzoom.questions.layout import lay_out, sentences, tagged, without_code
 from cropzoom.questions.objects import split
-from cropzoom.questions.sentence import Kind, Reading, asks_mark, cleaned, gives_rules, sentence
+from cropzoom.questions.sentence import (
+    NAMELESS,
+    Kind,
+    Reading,
+    asks_mark,
+    cleaned,
+    gives_rules,
+    sentence,
+)
 from cropzoom.questions.words import fold, words_of
 
 _HALF = 3000
@@ -75,15 +83,12 @@ def _read(text: str, keys: list[str]) -> Reading:
 def _with_its_subject(question: str, readings: list[Reading]) -> str:
     """Read 'There is a service charge. How much is it?', of which neither half says all."""
     words = {word for word, _, _ in words_of(question)}
-    if not words <= _NAMELESS or words.isdisjoint(vocabulary.PRONOUNS):
+    if not words <= NAMELESS or words.isdisjoint(vocabulary.PRONOUNS):
         return question
     for reading in reversed(readings):
         if reading.kind is Kind.WEAK:
             return f"{reading.questions[0]} {question}"
     return question
-
-
-_NAMELESS = vocabulary.LEADS | vocabulary.ASKING | vocabulary.PRONOUNS
 
 
 def _shares(reading: Reading, keys: list[str]) -> bool:

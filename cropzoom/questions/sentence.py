@@ -15,7 +15,8 @@ from cropzoom.questions.words import REPLYING, Words, fold, word_set, words_of
 _SYMBOLS = re.compile(r"^[^\w¿(\[\"'“”«„‘`$€£#%@&/.+]+")
 _MOST_LEADS = 4
 _ASKS = ("?", "？", "؟", ";", "\u037e")
-_QUOTED = re.compile(r"[\"“«„'‘`]([^\"“”«»„\n]{3,300}?[?？;])[\"”»“'’`]")
+_QUOTED = re.compile(r"[\"“«„'‘`「『]([^\"“”«»„「」『』\n]{3,300}?[?？;])[\"”»“'’`」』]")
+_IN_SHORT = re.compile(r"\bTL[;,/]? ?DR\b", re.IGNORECASE)
 _ASIDE = re.compile(r"\s?[(\[]([^()\[\]\n]{3,200})[)\]]")
 
 
@@ -75,6 +76,8 @@ def sentence(text: str) -> Reading:
     first = words[0][0]
     if not asks and first in vocabulary.ROLES:
         return _role(text, words)
+    if _numbers(words):
+        return Reading(Kind.QUESTION if asks else Kind.WEAK, (text,))
     if asks:
         if bag <= vocabulary.LEADS and not bag & vocabulary.ASKING:
             return Reading(Kind.DATA if bag & vocabulary.FINDING else Kind.POLITE)
@@ -90,6 +93,13 @@ def sentence(text: str) -> Reading:
     if bag <= vocabulary.LEADS:
         return Reading(Kind.POLITE)
     return Reading(Kind.WEAK, (text,))
+
+
+def _numbers(words: Words) -> bool:
+    """Read 'Invoice no.', which declines nothing."""
+    if not 2 <= len(words) <= 4 or words[-1][0] != "no":
+        return False
+    return words[-2][0] in vocabulary.PAPERS or words[-2][0] in vocabulary.THINGS
 
 
 def _unmarked(text: str, words: Words) -> str:
@@ -155,12 +165,13 @@ _FILE = re.compile(r"\S{1,200}\.(?:pdf|png|jpe?g|webp|tiff?|heic|gif|bmp|avif)",
 def cleaned(text: str) -> str:
     """Take off marks of lists and of bold print, and asides in brackets that are rules."""
     text = text.strip().strip("*_`").strip()
-    text = _SYMBOLS.sub("", text)
+    text = _IN_SHORT.sub("tldr", _SYMBOLS.sub("", text))
     quoted = _QUOTED.search(text)
     if quoted:
         outside = text[: quoted.start()] + text[quoted.end() :]
         rest = {word for word, _, _ in words_of(outside)}
-        if rest <= _AROUND_QUOTE:
+        foreign = {word for word in rest if not _cased(word)} if _cased(quoted[1]) else set()
+        if rest - foreign <= _AROUND_QUOTE:
             return quoted[1].strip()
 
     def aside(match: re.Match[str]) -> str:
@@ -203,7 +214,34 @@ def _without_lead(text: str, words: Words) -> str:
         gap = text[stop : stop + 3].lstrip(" *_\"'")[:1]
         if gap == ":" and number + 1 < len(words):
             return text[stop:].lstrip(" *_:\"'“”»«").strip()
-    return _behind_colon(text, words)
+    return _behind_colon(_behind_story(text, words), words)
+
+
+def _behind_story(text: str, words: Words) -> str:
+    """Read 'Sorry, I can't read it without my glasses, what is the total?'"""
+    names = [word for word, _, _ in words]
+    for number in range(_LEAST_STORY, len(words)):
+        if names[number] not in vocabulary.ASKING:
+            continue
+        before = number - (names[number - 1] in _JOINING)
+        gap = text[words[before - 1][2] : words[before][1]].strip()
+        told = names[0] not in vocabulary.PREPOSITIONS and not _SENDER.isdisjoint(names[:before])
+        if gap and set(gap) <= _PAUSES and told and not NAMELESS.issuperset(names[number:]):
+            return text[words[number][1] :]
+    return text
+
+
+_LEAST_STORY = 4
+_PAUSES = set(",.;:-–—…")
+_JOINING = word_set(
+    "so and but then also und aber also et mais y pero e ma en maar mas i ale и а но"
+)
+_SENDER = word_set("i we ich wir je nous yo io ik wij eu nós ja я мы")
+
+
+def _cased(text: str) -> bool:
+    """Tell whether a text has letters of a script with capitals."""
+    return text.upper() != text.lower()
 
 
 def _behind_colon(text: str, words: Words) -> str:
@@ -213,7 +251,7 @@ def _behind_colon(text: str, words: Words) -> str:
             # A few words may name a place, as in "Train to York: when does it leave?". Letters
             # without case are of a script that no question of ours is in.
             names = [name for name, _, _ in words[:number]]
-            leads = sum(name in vocabulary.LEADS or name.upper() == name.lower() for name in names)
+            leads = sum(name in vocabulary.LEADS or not _cased(name) for name in names)
             if 2 * leads > number or number > 4:
                 return text[start:].strip()
     return text
@@ -232,6 +270,7 @@ def _again(words: Words) -> bool:
     return False
 
 
+NAMELESS = vocabulary.LEADS | vocabulary.ASKING | vocabulary.PRONOUNS
 _AGAIN = tuple(tuple(phrase.split()) for phrase in set_phrases.AGAIN)
 _AROUND_AGAIN = vocabulary.POLITE | vocabulary.FUNCTION | vocabulary.PICTURE | vocabulary.TELLING
 
@@ -240,7 +279,12 @@ def _whole(words: Words, asks: bool) -> bool:
     """Tell whether a sentence is about all of the picture."""
     names = [word for word, _, _ in words]
     opening = next((name for name in names if name not in vocabulary.POLITE), "")
+    if asks and opening in vocabulary.COPULAS and _ABOUT_THIS.issuperset(names):
+        # "Is this an invoice?"
+        return not vocabulary.PRONOUNS.isdisjoint(names[:3])
     if asks and (opening in vocabulary.ASKING or opening in vocabulary.WHAT):
+        if names[names.index(opening) :][1:2] and names[names.index(opening) + 1] in _PAGES:
+            return False  # "Which page is this?" is answered by a number on it.
         return opening in vocabulary.WHAT and _what_it_shows(names)
     if asks and _what_it_shows(names) and not vocabulary.PICTURE.isdisjoint(names):
         return True
@@ -271,6 +315,16 @@ def _what_it_shows(names: list[str]) -> bool:
     )
 
 
+_ABOUT_THIS = (
+    vocabulary.COPULAS
+    | vocabulary.POLITE
+    | vocabulary.ARTICLES
+    | vocabulary.PRONOUNS
+    | vocabulary.PAPERS
+    | vocabulary.PICTURE
+    | vocabulary.THINGS
+)
+_PAGES = word_set("page seite página pagina strona страница σελίδα sida side")
 _KINDS = word_set("kind type sort art genre tipo soort rodzaj тип вид είδος special")
 _ABOUT = vocabulary.PICTURE | vocabulary.PAPERS | vocabulary.SHOWING
 _EVIDENCE = vocabulary.PRONOUNS | vocabulary.SHOWING - _KINDS
@@ -330,13 +384,20 @@ def _request(text: str, words: Words) -> Reading | None:
         quoted = _NAME.search(text, start - (text[start - 1 : start] in _OPENING), stop + 1)
         if quoted and "?" not in quoted[1]:
             return Reading(Kind.REQUEST, (quoted[1].strip(),))
-        items = split(text[start:stop])
-        if all(len(item.split()) <= 7 for item in items):
+        items = [item for item in split(text[start:stop]) if not _only_rules(item)]
+        if items and all(len(item.split()) <= 7 for item in items):
             return Reading(Kind.FIELDS if len(items) > 1 else Kind.REQUEST, tuple(of_items(items)))
         return Reading(Kind.REQUEST, (text[start:].strip(),))
     return Reading(Kind.DATA) if verb is not None else None
 
 
+def _only_rules(item: str) -> bool:
+    """Tell 'nothing more' from the fields before it."""
+    names = {word for word, _, _ in words_of(item)}
+    return bool(names & vocabulary.RULES) and names <= vocabulary.RULES | vocabulary.LEADS | _MORE
+
+
+_MORE = word_set("more mehr plus más più meer mais więcej")
 _OPENING = ('"', "“", "„", "«")
 _NAME = re.compile(r"[\"“„«]([^\"“”„«»\n]{2,60})[\"”»“]")
 _FORMS = word_set(

@@ -7,6 +7,7 @@ upstream and nowhere else.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -339,7 +340,13 @@ def application(settings: ProxySettings, cropper: Cropper | None = None) -> Star
 
 def application_from_environment() -> Starlette:
     """Return the proxy that `cropzoom serve` has described; for its worker processes."""
-    return application(ProxySettings.from_environment())
+    # Told to stop while it loads, a process that went on would hold its address open and answer
+    # nobody.
+    before = signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
+    try:
+        return application(ProxySettings.from_environment())
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _unless_left(receive: Receive, work: Callable[[], Awaitable[None]]) -> bool:

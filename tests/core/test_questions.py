@@ -100,6 +100,28 @@ def test_a_bare_question_stays_as_it_is(question: str) -> None:
         ("Output the total only, without units", ("total",)),
         ("Describe the error message", ("Describe the error message",)),
         ("Transcribe the serial number.", ("Transcribe the serial number.",)),
+        (
+            'Input: order\nOutput: {"order": "7"}\n\nInput: due date\nOutput:',
+            ("due date",),
+        ),
+        (
+            f"Kérdés 1: What is the date?\nVálasz 1: May\nKérdés 2: {TOTAL}\nVálasz 2:",
+            (TOTAL,),
+        ),
+        ("due_date: ???\ntotal: ...\nvendor: ____", ("due date", "total", "vendor")),
+        ("# Which gate do I go to?\n\n## Rules\n- Be brief.", ("Which gate do I go to?",)),
+        ("質問：Which gate do I go to?\n回答：", ("Which gate do I go to?",)),
+        ("画像から「What is the total?」に答えてください。JSONで。", (TOTAL,)),
+        ("sorry, i can't read it without my glasses, what is the total?", ("what is the total?",)),
+        (
+            "On the train I take to York, when is lunch?",
+            ("On the train I take to York, when is lunch?",),
+        ),
+        ("I only need the due date, nothing more.", ("due date",)),
+        ("Extract: 1) due date 2) total", ("due date", "total")),
+        ("Which page is this?", ("Which page is this?",)),
+        ("Invoice no.?", ("Invoice no.?",)),
+        ("invoice no", ("invoice no",)),
     ],
 )
 def test_fields_requests_and_wrappings(text: str, questions: tuple[str, ...]) -> None:
@@ -128,6 +150,9 @@ def test_fields_requests_and_wrappings(text: str, questions: tuple[str, ...]) ->
     What type of document is this? Answer with one of: invoice, receipt, letter.
     Explain what is happening in this picture.
     Extract all information from this document.
+    TL;DR
+    Give me a TL;DR of this, please
+    Is this an invoice?
     Beschreibe dieses Bild.
     Was ist auf dem Bild zu sehen?
     Que voit-on sur cette photo ?
