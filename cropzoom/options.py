@@ -20,7 +20,8 @@ class ZoomOptions:
 
     Args:
         max_crops: most crops added for one question about one image; 1 to 8. In the modes
-            "replace" and "stitch" at least two, merged where they overlap.
+            "replace" and "stitch" an unsure crop comes with its runner-up all the same, merged
+            with it where they overlap.
         min_confidence: a crop the cropper is less sure of is not added; 0 to 1.
         max_area: a crop covering a larger share of its image is not added, since it would show
             little more than the image itself; above 0, at most 1 (adds any crop).

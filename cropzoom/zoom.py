@@ -44,6 +44,9 @@ _MERGED_GROWTH = 1.25
 # Places for one question that stand for the image are merged where that shows no more pixels than
 # both: mostly one is the other, moved.
 _SAME_GROWTH = 1.0
+# A crop that stands for the image comes with its runner-up, which has most of what it misses,
+# unless it is as sure as this: then hardly any misses (benchmarks/studies/modes.py).
+_SURE_ALONE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +203,14 @@ class Zoom:
         edge = getattr(self._cropper, "longest_edge", None)
         grey = getattr(self._cropper, "grey", None) is True
         view = image.preview(edge, grey=grey) if isinstance(edge, int) else image.full()
-        proposals = self._predict(view, questions, options.max_crops)
+        most = options.max_crops if options.mode == "add" else max(2, options.max_crops)
+        proposals = self._predict(view, questions, most)
         return _choose(
             image,
             [
                 (crop, question)
                 for question, crops in zip(questions, proposals, strict=True)
-                for crop in crops[: options.max_crops]
+                for crop in _with_runner_up(crops[:most], options)
             ],
             options,
         )
@@ -256,6 +260,11 @@ def _new_slots() -> Slots:
 def _distinct(questions: str | Sequence[str]) -> tuple[str, ...]:
     given = (questions,) if isinstance(questions, str) else questions
     return tuple(dict.fromkeys(question for question in given if question.strip()))
+
+
+def _with_runner_up(crops: Sequence[Crop], options: ZoomOptions) -> Sequence[Crop]:
+    sure = crops and crops[0].confidence >= _SURE_ALONE
+    return crops[: options.max_crops] if sure else crops
 
 
 @dataclass(frozen=True, slots=True)

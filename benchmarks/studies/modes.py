@@ -7,9 +7,10 @@ Rendered pages are asked about by the stand-in reader (`cropzoom.reading.standin
 at 1,568 px, in the page's own words. FOLDER has the sets that `trainer/nano/real_split.py` tells
 of; receipts have no labels for what is asked, so there a text reader (rapidocr) reads what is sent,
 and an answer counts where it stands in what was read. Tokens are Claude's up to 4.6, which sees
-1,568 px. `tune` looks at other pages and shops than `measure`. Rendered pages, and what
-the reader reads by the pixels of the picture, are kept beside and in `--cache`, so another cropper
-is measured in minutes; remove them where pages are drawn in another way.
+1,568 px. `tune` looks at other pages and shops than `measure`, and at places only: whether a crop
+shows the answer whole. Rendered pages, and what the reader reads by the pixels of the picture, are
+kept beside and in `--cache`, so another cropper is measured in minutes; remove them where pages are
+drawn in another way.
 """
 
 from __future__ import annotations
@@ -50,12 +51,35 @@ SIDE, SMALL = 1568, 448
 RECEIPTS = ("sroie", "softmatic")
 MARGIN = 0.01
 
+ALONE = "thumbnail alone"
+# At which side pictures are seen, and what goes out there.
+WAYS: dict[str, tuple[dict[str, ZoomOptions | None], int]] = {
+    "at 1568": (
+        {
+            "full picture": None,
+            ALONE: None,
+            "replace": ZoomOptions(mode="replace", target_side=0),
+        },
+        SIDE,
+    ),
+    "at 448": (
+        {
+            "full picture": None,
+            "add": ZoomOptions(target_side=SMALL),
+            "stitch": ZoomOptions(mode="stitch", target_side=SMALL),
+        },
+        SMALL,
+    ),
+}
 # What `tune` tries, and the line above which a crop goes out.
 THUMBNAILS = (256, 448)
-CROPS = ((2, 0.0), (2, 0.15), (3, 0.0))
-CONFIDENCES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+CROPS = ((1, 0.0), (1, 0.15), (2, 0.0))
+CONFIDENCES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.8)
 
+ReceiptsOption = Annotated[Path | None, typer.Option("--receipts", help="Real pages, if any.")]
+PagesOption = Annotated[int, typer.Option(help="Rendered ones, with up to 4 questions each.")]
 CacheOption = Annotated[Path, typer.Option(help="Of what was read.")]
+_CACHE = Path("runs/modes.sqlite")
 app = typer.Typer()
 
 
@@ -70,6 +94,7 @@ class Asked:
         question: as sent.
         key: what the page itself calls what is asked for; empty where it has no name for it.
         answers: all that are right.
+        value: where the answer stands.
     """
 
     page: str
@@ -78,6 +103,7 @@ class Asked:
     question: str
     key: str
     answers: tuple[str, ...]
+    value: Box
 
 
 @dataclass(frozen=True)
@@ -86,8 +112,17 @@ class Sent:
 
     urls: tuple[str, ...]
     tokens: int
-    confidence: float
-    crops: int
+    confidence: float = 0.0
+    boxes: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a question: whether the answer was read, what it cost, whether a crop went."""
+
+    right: bool
+    tokens: int
+    crop: bool
 
 
 class CachedReader(OcrReader):
@@ -95,11 +130,10 @@ class CachedReader(OcrReader):
 
     Args:
         path: of the file, made where it is missing.
-        threads: CPU threads.
     """
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
-        super().__init__(threads=threads)
+    def __init__(self, path: Path) -> None:
+        super().__init__(threads=1)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = sqlite3.connect(path, isolation_level=None)
         self._file.execute("create table if not exists pages (key text primary key, lines text)")
@@ -112,8 +146,8 @@ class CachedReader(OcrReader):
         if known is not None:
             return [Line(text, Box(*box), sure) for text, box, sure in json.loads(known[0])]
         lines = super().read(rgb)
-        text = json.dumps([[line.text, _corners(line.box), line.confidence] for line in lines])
-        self._file.execute("insert into pages values (?, ?)", (key, text))
+        plain = [[line.text, list(asdict(line.box).values()), line.confidence] for line in lines]
+        self._file.execute("insert into pages values (?, ?)", (key, json.dumps(plain)))
         return lines
 
 
@@ -135,37 +169,50 @@ class Remembering:
         return self._known[key][:k]
 
 
-def _corners(box: Box) -> list[float]:
-    return [box.x0, box.y0, box.x1, box.y1]
-
-
 def rendered(pages: int, seed: int, cache: Path) -> list[Asked]:
     """Return the questions of rendered pages."""
     file = cache.with_name(f"rendered-{pages}-{seed}.json")
     if not file.exists():
         asked = []
         for row in rendered_test(pages, seed).rows:
+            assert row.value is not None, "rendered rows know their places"
             url, size = image_url(row.picture()), row.load().size
-            asked.append(Asked(row.image_id, url, size, row.question, row.key, row.answers))
+            asked.append(
+                Asked(row.image_id, url, size, row.question, row.key, row.answers, row.value)
+            )
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, json.dumps([asdict(one) for one in asked]))
-    rows = json.loads(file.read_text("utf-8"))
     return [
-        Asked(**{**row, "size": tuple(row["size"]), "answers": tuple(row["answers"])})
-        for row in rows
+        Asked(
+            **{
+                **row,
+                "size": tuple(row["size"]),
+                "answers": tuple(row["answers"]),
+                "value": Box(**row["value"]),
+            }
+        )
+        for row in json.loads(file.read_text("utf-8"))
     ]
 
 
-def receipts(folder: Path, part: Part) -> list[Asked]:
-    """Return the questions of the receipts of one part."""
+def receipts(folder: Path, part: Part, most: int | None = None) -> list[Asked]:
+    """Return the questions of the receipts of one part, of so many pictures at most."""
+    pictures = [
+        picture
+        for picture in read_pictures(folder, part)
+        if picture.source in RECEIPTS and picture.rows
+    ]
+    if most is not None:
+        # Every so many of them, as their names say nothing.
+        pictures = pictures[:: max(1, -(-len(pictures) // most))]
     asked = []
-    for picture in read_pictures(folder, part):
-        if picture.source in RECEIPTS and picture.rows:
-            url, size = image_url(picture.path), load_image(picture.path).size
-            asked += [
-                Asked(picture.path.name, url, size, row.question, "", (row.answer,))
-                for row in picture.rows
-            ]
+    for picture in pictures:
+        url, size = image_url(picture.path), load_image(picture.path).size
+        for row in picture.rows:
+            value = Box.ordered(*row.value, min_side=1e-4)
+            asked.append(
+                Asked(picture.path.name, url, size, row.question, "", (row.answer,), value)
+            )
     return asked
 
 
@@ -187,22 +234,25 @@ class Bench:
     def send(self, asked: Asked, options: ZoomOptions | None) -> Sent:
         """Return what goes out; None for the picture as it is."""
         if options is None:
-            return Sent((asked.url,), sight(MODEL, asked.size).tokens, 0.0, 0)
+            return Sent((asked.url,), sight(MODEL, asked.size).tokens)
         options = replace(options, question=asked.question, deadline=None, cache_size=0)
         body = {"model": MODEL, "messages": question_messages(asked.url, asked.question)}
         new, done = rewrite_body(body, zoom=self._zoom, options=options, strict=True)
         parts = new["messages"][0]["content"]
         urls = tuple(part["image_url"]["url"] for part in parts if part["type"] == "image_url")
         sure = max((crop.confidence for crop in done.crops), default=0.0)
-        return Sent(urls, done.tokens_sent, sure, len(done.crops))
+        return Sent(urls, done.tokens_sent, sure, tuple(crop.box for crop in done.crops))
 
-    def right(self, asked: Asked, urls: Sequence[str], side: int = SIDE) -> bool:
+    def right(self, asked: Asked, urls: Sequence[str], side: int) -> bool:
         """Tell whether the answer is read in pictures that are seen at a side."""
-        pages = [self._read(url, side) for url in urls]
+        # Crops come last, and are read first: one that has the answer is enough.
+        pages = (self._read(url, side) for url in reversed(urls))
         if asked.key:
-            return is_exact(pick_answer(f'"{asked.key}"', pages).text, asked.answers)
-        texts = [" ".join(line.text for line in page.lines) for page in pages]
-        return any(is_contained(text, asked.answers) for text in texts)
+            return is_exact(pick_answer(f'"{asked.key}"', [*pages]).text, asked.answers)
+        return any(
+            is_contained(" ".join(line.text for line in page.lines), asked.answers)
+            for page in pages
+        )
 
     @lru_cache(maxsize=20_000)  # noqa: B019 (one bench a run)
     def _read(self, url: str, side: int) -> Page:
@@ -211,129 +261,126 @@ class Bench:
 
 @app.command()
 def tune(
-    pages: Annotated[int, typer.Option(help="Rendered ones, with up to 4 questions each.")] = 15,
+    pages: PagesOption = 15,
     seed: int = 41,
-    receipts_: Annotated[Path | None, typer.Option("--receipts", help="Real pages.")] = None,
+    receipts_: ReceiptsOption = None,
     cropper: CropperOption = "nano",
-    cache: CacheOption = Path("runs/modes.sqlite"),
+    cache: CacheOption = _CACHE,
     output: OutputOption = None,
 ) -> None:
-    """Tokens against answers, for thumbnails, crops and the confidence that is asked for."""
-    bench = Bench(load_cropper(cropper), CachedReader(cache))
+    """Tokens against answers that are shown whole, for thumbnails, crops and confidences."""
+    bench = Bench(load_cropper(cropper), OcrReader())
     sets = {"rendered": rendered(pages, seed, cache)}
     if receipts_ is not None:
         sets["receipts"] = receipts(receipts_, "choice")
     results: dict[str, Any] = {"cropper": bench.name, "seed": seed, "sets": {}}
     for name, questions in sets.items():
-        full = [bench.send(asked, None) for asked in questions]
-        before = [
-            bench.right(asked, sent.urls) for asked, sent in zip(questions, full, strict=True)
+        curve = [
+            point
+            for side in THUMBNAILS
+            for count, padding in CROPS
+            for point in _points(bench, questions, side, count, padding)
         ]
-        curve = []
-        for side in THUMBNAILS:
-            for count, padding in CROPS:
-                options = ZoomOptions(
-                    mode="replace", thumbnail_side=side, max_crops=count, padding=padding,
-                    min_confidence=0.0, max_area=1.0,
-                )  # fmt: skip
-                sent = [bench.send(asked, options) for asked in questions]
-                after = [
-                    bench.right(asked, one.urls) for asked, one in zip(questions, sent, strict=True)
-                ]
-                for least in CONFIDENCES:
-                    goes = [one.crops > 0 and one.confidence >= least for one in sent]
-                    tokens = sum(
-                        one.tokens if out else whole.tokens
-                        for one, whole, out in zip(sent, full, goes, strict=True)
-                    )
-                    right = sum(
-                        new if out else old
-                        for new, old, out in zip(after, before, goes, strict=True)
-                    )
-                    curve.append(
-                        {
-                            "thumbnail": side,
-                            "crops": count,
-                            "padding": padding,
-                            "min_confidence": least,
-                            "tokens": tokens / sum(whole.tokens for whole in full),
-                            "answers": right / len(questions),
-                        }
-                    )
-        results["sets"][name] = {
-            "questions": len(questions),
-            "full": sum(before) / len(questions),
-            "curve": curve,
-        }
+        results["sets"][name] = {"questions": len(questions), "curve": curve}
     report(results, [_curve(results)], output)
+
+
+def _points(
+    bench: Bench, questions: Sequence[Asked], side: int, count: int, padding: float
+) -> list[dict[str, float]]:
+    options = ZoomOptions(
+        mode="replace",
+        thumbnail_side=side,
+        max_crops=count,
+        padding=padding,
+        min_confidence=0.0,
+        max_area=1.0,
+    )
+    sent = [bench.send(asked, options) for asked in questions]
+    whole = [sight(MODEL, asked.size).tokens for asked in questions]
+    points: list[dict[str, float]] = []
+    for least in CONFIDENCES:
+        goes = [bool(one.boxes) and one.confidence >= least for one in sent]
+        tokens = sum(
+            one.tokens if out else full for one, full, out in zip(sent, whole, goes, strict=True)
+        )
+        lost = sum(
+            out and not any(box.covers(asked.value) for box in one.boxes)
+            for asked, one, out in zip(questions, sent, goes, strict=True)
+        )
+        points.append(
+            {
+                "thumbnail": side,
+                "crops": count,
+                "padding": padding,
+                "min_confidence": least,
+                "tokens": tokens / sum(whole),
+                "shown": 1 - lost / len(questions),
+                "as_it_is": 1 - sum(goes) / len(questions),
+            }
+        )
+    return points
 
 
 @app.command()
 def measure(
-    pages: Annotated[int, typer.Option(help="Rendered ones, with up to 4 questions each.")] = 80,
+    pages: PagesOption = 80,
     seed: int = 7,
-    receipts_: Annotated[Path | None, typer.Option("--receipts", help="Real pages.")] = None,
+    receipts_: ReceiptsOption = None,
+    pictures: Annotated[int | None, typer.Option(help="Most receipts; all by default.")] = None,
     cropper: CropperOption = "nano",
-    cache: CacheOption = Path("runs/modes.sqlite"),
+    cache: CacheOption = _CACHE,
     output: OutputOption = None,
 ) -> None:
-    """Answers and tokens of each mode with the defaults, and what stitching keeps at 448 px."""
+    """Answers and tokens with the defaults, and what stitching keeps at 448 px."""
     bench = Bench(load_cropper(cropper), CachedReader(cache))
-    sets = {"rendered": rendered(pages, seed, cache)}
+    sets: dict[str, list[Asked]] = {}
     if receipts_ is not None:
-        sets["receipts"] = receipts(receipts_, "validation")
+        sets["receipts"] = receipts(receipts_, "validation", pictures)
+    sets["rendered"] = rendered(pages, seed, cache)
     results: dict[str, Any] = {
         "cropper": bench.name,
         "seed": seed,
         "model": MODEL,
         "margin": MARGIN,
-        "sets": {},
+        "sets": {
+            name: {"questions": len(asked), "pages": len({one.page for one in asked})}
+            for name, asked in sets.items()
+        },
     }
-    for name, questions in sets.items():
-        side = ZoomOptions().thumbnail_side
-        large = {
-            "full picture": None,
-            "thumbnail alone": None,
-            **{
-                mode: ZoomOptions(mode=mode, target_side=0) for mode in ("add", "replace", "stitch")
-            },
-        }
-        small = {
-            "full picture": None,
-            "add": ZoomOptions(target_side=SMALL),
-            "stitch": ZoomOptions(mode="stitch", target_side=SMALL),
-        }
-        results["sets"][name] = {
-            "questions": len(questions),
-            "pages": len({asked.page for asked in questions}),
-            "at 1568": _ways(bench, questions, large, SIDE, side),
-            "at 448": _ways(bench, questions, small, SMALL, side),
-        }
-    report(results, _measured(results).values(), output)
+    for at, (ways, seen) in WAYS.items():
+        for name, questions in sets.items():
+            own = outcomes(bench, questions, ways, seen)
+            results["sets"][name][at] = figures_of(questions, own)
+            # Something to look at, and to keep, before all of it is done.
+            report(results, _measured(results).values(), output)
 
 
-def _ways(
-    bench: Bench,
-    questions: Sequence[Asked],
-    ways: Mapping[str, ZoomOptions | None],
-    side: int,
-    thumbnail: int,
+def outcomes(
+    bench: Bench, questions: Sequence[Asked], ways: Mapping[str, ZoomOptions | None], side: int
+) -> dict[str, list[Outcome]]:
+    """Return what comes of each question in each way, at the side at which pictures are seen."""
+    results: dict[str, list[Outcome]] = {way: [] for way in ways}
+    for asked in questions:
+        for way, options in ways.items():
+            sent = _thumbnail(asked) if way == ALONE else bench.send(asked, options)
+            right = bench.right(asked, sent.urls, side)
+            results[way].append(Outcome(right, sent.tokens, bool(sent.boxes)))
+    return results
+
+
+def figures_of(
+    questions: Sequence[Asked], results: Mapping[str, Sequence[Outcome]]
 ) -> dict[str, Any]:
+    """Return the figures of each way; the first is what the others are compared with."""
     draws = PictureBootstrap([asked.page for asked in questions])
-    before: list[bool] = []
+    first = next(iter(results.values()))
+    before, whole = [one.right for one in first], sum(one.tokens for one in first)
     gained: list[int] = []
-    whole = 0
     figures: dict[str, Any] = {}
-    for way, options in ways.items():
-        if way == "thumbnail alone":
-            sent = [_alone(asked, thumbnail) for asked in questions]
-        else:
-            sent = [bench.send(asked, options) for asked in questions]
-        right = [
-            bench.right(asked, one.urls, side) for asked, one in zip(questions, sent, strict=True)
-        ]
-        tokens = sum(one.tokens for one in sent)
-        before, whole = before or right, whole or tokens
+    for way, own in results.items():
+        right = [one.right for one in own]
+        tokens = sum(one.tokens for one in own)
         broken = [old and not new for old, new in zip(before, right, strict=True)]
         mended = [new and not old for old, new in zip(before, right, strict=True)]
         gains = [new - old for old, new in zip(before, right, strict=True)]
@@ -341,7 +388,7 @@ def _ways(
             "answers": draws.share(right).to_dict(),
             "tokens": tokens / len(questions),
             "share": tokens / whole,
-            "with_crop": sum(one.crops > 0 for one in sent) / len(questions),
+            "with_crop": sum(one.crop for one in own) / len(questions),
             "broken": sum(broken),
             "mended": sum(mended),
             "no_worse": non_inferiority(broken, mended, draws, MARGIN),
@@ -353,10 +400,10 @@ def _ways(
     return figures
 
 
-def _alone(asked: Asked, side: int) -> Sent:
-    small = thumbnail_of(OpenedImage(decode_data_uri(asked.url)), side)
-    size = small.width, small.height
-    return Sent((small.data_uri(),), sight(MODEL, size).tokens, 0.0, 0)
+def _thumbnail(asked: Asked) -> Sent:
+    source = OpenedImage(decode_data_uri(asked.url))
+    small = thumbnail_of(source, ZoomOptions().thumbnail_side)
+    return Sent((small.data_uri(),), sight(MODEL, (small.width, small.height)).tokens)
 
 
 def tables(results: Mapping[str, Any], tuning: Mapping[str, Any]) -> dict[str, str]:
@@ -369,7 +416,7 @@ def _measured(results: Mapping[str, Any]) -> dict[str, str]:
     shown = {}
     for name, figures in results["sets"].items():
         rows = []
-        for way, row in figures["at 1568"].items():
+        for way, row in figures.get("at 1568", {}).items():
             test = row["no_worse"]
             low, high = (100 * end for end in test["interval"])
             compared = [
@@ -379,9 +426,9 @@ def _measured(results: Mapping[str, Any]) -> dict[str, str]:
             ]
             rows.append(
                 [
-                    f"`{way}`" if " " not in way else way,
+                    way if " " in way else f"`{way}`",
                     percent(row["answers"]),
-                    f"{row['tokens']:,.0f} ({row['share']:.0%})",
+                    f"{row['tokens']:,.0f} ({row['share']:.1%})",
                     *(compared if way != "full picture" else ["", "", ""]),
                 ]
             )
@@ -390,13 +437,11 @@ def _measured(results: Mapping[str, Any]) -> dict[str, str]:
     rows = [
         [
             f"{name}, {figures['questions']} questions about {figures['pages']} pages",
-            *(
-                percent(figures["at 448"][way]["answers"])
-                for way in ("full picture", "add", "stitch")
-            ),
+            *(percent(row["answers"]) for row in figures["at 448"].values()),
             percent(figures["at 448"]["stitch"]["of_add"]),
         ]
         for name, figures in results["sets"].items()
+        if "at 448" in figures
     ]
     return {**shown, "stitch": markdown(head, rows)}
 
@@ -404,19 +449,16 @@ def _measured(results: Mapping[str, Any]) -> dict[str, str]:
 def _curve(tuning: Mapping[str, Any]) -> str:
     sets = tuning["sets"]
     head = ["thumbnail, px", "crops", "padding", "`min_confidence`"]
-    head += [f"{name}: {what}" for name in sets for what in ("tokens", "answers")]
+    names = [f"{name} ({figures['questions']})" for name, figures in sets.items()]
+    head += [f"{name}: {what}" for name in names for what in ("tokens", "shown", "as it is")]
     rows = []
     for points in zip(*(figures["curve"] for figures in sets.values()), strict=True):
         first = points[0]
-        if first["min_confidence"] in (0.0, 0.4, 0.6, 0.8):
-            cells = [str(first[key]) for key in ("thumbnail", "crops", "padding", "min_confidence")]
-            for point in points:
-                cells += [f"{point['tokens']:.0%}", f"{point['answers']:.1%}"]
-            rows.append(cells)
-    full = ["full picture", "", "", ""]
-    for figures in sets.values():
-        full += ["100%", f"{figures['full']:.1%}"]
-    return markdown(head, [full, *rows])
+        cells = [str(first[key]) for key in ("thumbnail", "crops", "padding", "min_confidence")]
+        for point in points:
+            cells += [f"{point[key]:.1%}" for key in ("tokens", "shown", "as_it_is")]
+        rows.append(cells)
+    return markdown(head, rows)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ def rewrite_body(
     strict: bool = False,
     limits: Limits | None = None,
     until: float | None = None,
+    model: str | None = None,
 ) -> tuple[dict[str, Any], ZoomReport]:
     """Return a request body with crops added, and what happened.
 
@@ -43,6 +44,7 @@ def rewrite_body(
         limits: what the server takes in one request, where that is known.
         until: when to stop waiting for crops, as `time.monotonic` counts; None waits as long as
             the option `deadline` says.
+        model: that is asked, where the body does not name it, as Google's don't.
 
     Returns:
         A new dict, which shares all that did not change with `body`; and the report. An image
@@ -65,6 +67,7 @@ def rewrite_body(
             limits or Limits(),
             _memories.setdefault(zoom, Memory()),
             until,
+            model,
         )
         new, report = rewrite(body, dialect, settings)
         return dict(new), report

@@ -169,6 +169,7 @@ class Controller:
         endpoint: Endpoint,
         server: object,
         until: float | None = None,
+        model: str | None = None,
     ) -> Call:
         """Return a call with its body rewritten within the limits that its server has taught.
 
@@ -177,6 +178,7 @@ class Controller:
             endpoint: what kind of body it is.
             server: stands for the server and the model; hashable.
             until: when to stop waiting for crops, as `time.monotonic` counts.
+            model: that is asked, where the body does not name it.
 
         Raises:
             CropZoomError: only if `strict`.
@@ -193,6 +195,7 @@ class Controller:
                 strict=self.strict,
                 limits=limits,
                 until=until,
+                model=model,
             )
 
         known = self.limits.of(server)

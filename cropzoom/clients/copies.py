@@ -30,13 +30,14 @@ def with_state(cls: type[_T], source: object) -> _T:
     return made
 
 
-def warn_of_patches(client: Any, parts: tuple[type, ...], advice: str) -> None:
+def warn_of_patches(client: Any, parts: tuple[type, ...], advice: str, *, level: int) -> None:
     """Warn if a tracer has patched a client, since a copy does not have its patches.
 
     Args:
         client: the caller's.
         parts: classes of the client's parts.
         advice: how to trace a wrapped client.
+        level: of the caller's line, as `warnings.warn` counts.
     """
     patches = list(_patches(client, parts))
     if patches:
@@ -44,7 +45,7 @@ def warn_of_patches(client: Any, parts: tuple[type, ...], advice: str) -> None:
             f"{', '.join(patches)} was replaced on this client, probably by a tracer, and the "
             f"wrapped client does without. Wrap first and trace then: {advice}",
             UserWarning,
-            stacklevel=6,
+            stacklevel=level,
         )
 
 

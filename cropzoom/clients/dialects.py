@@ -41,6 +41,12 @@ def endpoint_of(url: str) -> Endpoint | None:
     return None
 
 
+def model_of(url: str) -> str | None:
+    """Return the model that an address of Google's names, None for one that names none."""
+    name, colon, _ = url.partition("?")[0].rpartition("/")[2].partition(":")
+    return name if colon and name else None
+
+
 def dialect_of(body: Mapping[str, Any]) -> Dialect | None:
     """Return the dialect that a body is in, by what it holds; None where that tells nothing."""
     keys = [key for key in ("messages", "input", "contents") if key in body]

@@ -12,7 +12,6 @@ import base64
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 from google.genai import Client, types
 from google.genai._api_client import BaseApiClient
@@ -24,7 +23,7 @@ from cropzoom.clients import CropZoom
 from cropzoom.clients.addresses import image_url, is_data, media_and_base64
 from cropzoom.clients.controller import Controller
 from cropzoom.clients.copies import copy_of, warn_of_patches, with_state
-from cropzoom.clients.dialects import Endpoint, endpoint_of
+from cropzoom.clients.dialects import Endpoint, endpoint_of, model_of
 from cropzoom.clients.one_question import Asks, AsyncAsks, Form
 from cropzoom.clients.sending import send, send_async
 from cropzoom.clients.threads import call_in_thread
@@ -85,7 +84,8 @@ class Requests:
             if request is None:
                 return super()._request(http_request, *args, **kwargs)
             until = self.cropzoom.deadline(http_request.timeout)
-            call = self.cropzoom.call(*request, _server(self, request), until)
+            server = _server(self, http_request)
+            call = self.cropzoom.call(*request, server, until, server[1])
             plain = super()._request
 
             def post(new):
@@ -98,7 +98,8 @@ class Requests:
             if request is None:
                 return await super()._async_request(http_request, *args, **kwargs)
             until = self.cropzoom.deadline(http_request.timeout)
-            call = await call_in_thread(self.cropzoom, *request, _server(self, request), until)
+            server = _server(self, http_request)
+            call = await call_in_thread(self.cropzoom, *request, server, until, server[1])
             plain = super()._async_request
 
             async def post(new):
@@ -128,7 +129,7 @@ def wrap(client: Client | AsyncClient, controller: Controller) -> ZoomGoogle | Z
 
     Warns if a tracer has patched the client, since the copy does not have its patches.
     """
-    warn_of_patches(client, _PARTS, "for instance wrap_gemini(CropZoom(client))")
+    warn_of_patches(client, _PARTS, "for instance wrap_gemini(CropZoom(client))", level=5)
     api = copy_of(client._api_client, Requests, controller)
     # It closes its connections when nobody holds it any more.
     api._cropzoom_source = client
@@ -153,27 +154,24 @@ def _over(api: BaseApiClient, part: Any, controller: Controller) -> Any:
     return copy
 
 
-def _conversation(request: Any) -> tuple[dict[str, Any], Endpoint] | None:
-    """Return a request's body as it will be sent, with the model's name, and its kind."""
+def _conversation(request: Any) -> tuple[Mapping[str, Any], Endpoint] | None:
+    """Return a request's body as it will be sent and its kind; None if it is another request."""
     if str(request.method).lower() != "post" or not isinstance(request.data, Mapping):
         return None
     endpoint = endpoint_of(request.url)
-    if endpoint is None:
-        return None
-    model = urlsplit(request.url).path.rpartition("/")[2].partition(":")[0]
-    return {"model": model, **request.data}, endpoint
+    return None if endpoint is None else (request.data, endpoint)
 
 
 def _with_body(request: Any, new: Mapping[str, Any] | None) -> Any:
     """Return a request that sends the new contents; the one given stays as it is."""
     if new is None:
         return request
-    return replace(request, data={**request.data, "contents": new["contents"]})
+    return replace(request, data=dict(new))
 
 
-def _server(api: BaseApiClient, request: tuple[dict[str, Any], Endpoint]) -> tuple[str, str]:
+def _server(api: BaseApiClient, request: Any) -> tuple[str, str | None]:
     """Return what limits are learnt for: the address and the model."""
-    return str(api._http_options.base_url), str(request[0]["model"])
+    return str(api._http_options.base_url), model_of(request.url)
 
 
 def _refusal(error: Exception) -> tuple[int, str] | None:

@@ -59,8 +59,6 @@ _SAME_PLACE = 0.9
 _SHOWN = (Reason.BUDGET, "an earlier turn shows the same crop")
 # Crops that stand for their image may be so large, px.
 _FULL_CROP_SIDE = 2000
-# And come with their runner-up, which costs little and has most of what they miss.
-_LEAST_CROPS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +72,7 @@ class Settings:
         limits: what the server takes.
         memory: what was sent for earlier turns; None where conversations are not kept.
         until: when to stop waiting, as `time.monotonic` counts; None for the option's deadline.
+        model: that is asked, where the body does not name it.
     """
 
     zoom: Zoom
@@ -82,6 +81,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     memory: Memory[Rewritten] | None = None
     until: float | None = None
+    model: str | None = None
 
 
 def rewrite(
@@ -122,7 +122,7 @@ class _Rewriting:
         self._settings = settings
         self._options = settings.options
         self._turns: list[Turn] = [passage.turn() for passage in conversation.passages]
-        model = body.get("model")
+        model = body.get("model") or settings.model
         self._pictures = Pictures(
             conversation,
             dialect,
@@ -292,12 +292,7 @@ class _Rewriting:
         if options.mode != "add":
             # What the thumbnail does not show, the crop shows in full.
             largest = max(options.max_crop_side, _FULL_CROP_SIDE)
-            options = replace(
-                options,
-                target_side=0,
-                max_crop_side=largest,
-                max_crops=max(options.max_crops, _LEAST_CROPS),
-            )
+            options = replace(options, target_side=0, max_crop_side=largest)
         elif options.target_side is None and (size := self._pictures.size(picture)):
             seen = self._pictures.view(picture).of(size)
             if seen.full:

@@ -119,7 +119,7 @@ def wrapped_copy(
         resources: classes of the client's parts.
         advice: how to trace a wrapped client.
     """
-    warn_of_patches(client, resources, advice)
+    warn_of_patches(client, resources, advice, level=6)
     kind, wrapped = type(client), copy_of(client, base, controller)
     # Resources made so far belong to the original client, and so do patched methods.
     for name, value in vars(client).items():

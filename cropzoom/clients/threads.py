@@ -29,6 +29,7 @@ async def call_in_thread(
     endpoint: Endpoint,
     server: object,
     until: float | None,
+    model: str | None = None,
 ) -> Call:
     """Rewrite in a thread; a request that gets no crops in time goes out as it is.
 
@@ -38,7 +39,7 @@ async def call_in_thread(
         return controller.call(body, endpoint, server)
     wait = math.inf if until is None else until - time.monotonic() + _GRACE
     with anyio.move_on_after(wait):
-        return cast(Call, await in_thread(controller.call, body, endpoint, server, until))
+        return cast(Call, await in_thread(controller.call, body, endpoint, server, until, model))
     late = "the crops were not ready before the deadline, as too many calls are under way"
     report = ZoomReport((), None, Reason.BUSY, wait * 1000, late)
     return Call(controller, body, dict(body), report, server)

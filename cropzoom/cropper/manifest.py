@@ -27,8 +27,9 @@ from cropzoom.cropper.smolvlm.idefics3 import TileSpec
 from cropzoom.cropper.strict_json import Section
 from cropzoom.errors import CropperError
 
-MODEL_NAME, POINTER_NAME = "model.onnx", "pointer.onnx"
-"""nano's graphs: what reads a page, and what points for a question; older ones are one graph."""
+MODEL_NAME, POINTER_NAME, FAST_NAME = "model.onnx", "pointer.onnx", "model.int8.onnx"
+"""nano's graphs: what reads a page, and what points for a question; older ones are one graph. Since
+0.6 the first is there in 8 bits, too, for CPUs."""
 SCHEMA = 1
 
 _MAX_MANIFEST_BYTES = 1_000_000

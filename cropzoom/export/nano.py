@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,30 @@ import torch
 from torch import Tensor, nn
 
 from cropzoom.cropper.folder import Folder
-from cropzoom.cropper.manifest import MODEL_NAME, POINTER_NAME, Manifest, PointerManifest
+from cropzoom.cropper.manifest import (
+    FAST_NAME,
+    MODEL_NAME,
+    POINTER_NAME,
+    Manifest,
+    PointerManifest,
+)
 from cropzoom.cropper.nano.meanings import MEANINGS_NAME, Meanings
 from cropzoom.cropper.nano.nano_cropper import NanoCropper, decode, preprocess
 from cropzoom.cropper.nano.nano_graphs import OUTPUTS, PAGE_OUTPUTS, QUESTION_INPUTS, load_graphs
 from cropzoom.cropper.nano.phoc import MAX_WORDS, WORD_DIM, encode_question
 from cropzoom.export.build import make_cropper
 from cropzoom.export.ladder import Ladder, Rung, Sample, samples
+from cropzoom.export.quantize import quantize_reader
 from cropzoom.export.weights import forget_origin
 from cropzoom.trainer.nano.decoding import CENTRE, LONGEST_EDGE, MAX_UPSCALE, PAD_PX, PRICE, SCALE
 from cropzoom.trainer.nano.network import CELL, EDGE_BINS, Nano, View
+from cropzoom.trainer.nano.pages import PageOptions, render_page
+from cropzoom.trainer.nano.pages.documents import render_document
 
 TOLERANCE = 2e-3
 """Largest difference of a logit between torch and ONNX Runtime that still counts as the same."""
+FAST_IOU = 0.8
+"""Least mean IoU of the boxes of the graph in 8 bits with torch's."""
 SCRIPTS = ("latin", "greek", "cyrillic")
 """That the pages of training are written in."""
 _SIZES = [(1024, 736), (320, 480), (32, 64)]
@@ -93,6 +105,15 @@ def write_graphs(net: Nano, folder: Path, meaning: int) -> None:
     )
 
 
+def calibration_pages(count: int = 12) -> Iterator[npt.NDArray[np.uint8]]:
+    """Drawn papers and pages in fonts of training, (H, W), from which 8 bits take their ranges."""
+    rng = random.Random("quantize")
+    options = PageOptions(576, 800, min_text=9.0, max_text=20.0, questions=0)
+    for index in range(count):
+        page = render_document(rng, options) if index % 2 else render_page(rng, options)
+        yield np.asarray(page.image)
+
+
 def _write(
     graph: nn.Module,
     example: tuple[Tensor, ...],
@@ -132,7 +153,7 @@ def logits(
 
 def largest_difference(net: Nano, folder: Folder, manifest: PointerManifest) -> float:
     """Largest absolute difference of any logit, over a few sizes and questions."""
-    graphs, _ = load_graphs(folder, manifest, "cpu", None)
+    graphs, _ = load_graphs(folder, manifest, "cpu", None, exact=True)
     draw, worst = np.random.default_rng(0), 0.0
     for height, width in _SIZES:
         pixels = draw.integers(0, 256, (height, width), dtype=np.uint8)
@@ -165,6 +186,7 @@ def export_nano(
     pad_px: float = PAD_PX,
     temperature: float = 1.0,
     count: int = 8,
+    fast: bool = True,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Ladder | None:
     """Export a net in eval mode, verify it, and put the folder in place.
@@ -180,6 +202,7 @@ def export_nano(
         price, centre, scale, pad_px, temperature: see `DecodeSpec`; chosen by calibrate.py.
         quantile, join: of boxes at the edges' quantile, where `price` is None.
         count: bundled questions to verify on; 0 not to verify.
+        fast: whether to write the reader in 8 bits, too, about three times as fast on a CPU.
         progress: told of each stage.
 
     Raises:
@@ -195,13 +218,16 @@ def export_nano(
     def write(folder: Path) -> dict[str, Any]:
         progress("Exporting nano")
         write_graphs(net, folder, 0 if meanings is None else meanings.width)
+        if fast:
+            progress("Making 8 bits of nano's reader")
+            quantize_reader(folder / MODEL_NAME, folder / FAST_NAME, calibration_pages())
         if meanings is not None:
             (folder / MEANINGS_NAME).write_bytes(meanings.to_bytes())
         return {
             "kind": "pointer",
             "name": name,
             "version": version,
-            "precision": "fp32",
+            "precision": "int8 and fp32" if fast else "fp32",
             "image": {
                 "mode": "L",
                 "longest_edge": longest_edge,
@@ -237,21 +263,29 @@ def _verify(
 ) -> Ladder:
     ladder = Ladder(manifest.precision, "cpu")
     error = largest_difference(net, folder, manifest)
-    graphs, _ = load_graphs(folder, manifest, "cpu", None)
+    graphs, _ = load_graphs(folder, manifest, "cpu", None, exact=True)
+    decoding, agreement = manifest.decode, []
     with NanoCropper(folder, device="cpu") as cropper:
         for sample in asked:
             pixels, size = preprocess(sample.picture, manifest.image, manifest.image.longest_edge)
             words, mask = encode_question(sample.question, manifest.max_words, graphs.meanings)
-            cells, absent, edges = logits(net, pixels, words, mask)
-            expected = decode(cells[0], float(absent[0, 0]), edges[0], size, manifest.decode, 1)
-            found = cropper.predict(sample.picture, sample.question)
-            ladder.add_boxes(
-                sample,
-                expected[0].box if expected else None,
-                found[0].box if found else None,
-            )
+            boxes = []
+            for cells, absent, edges in (
+                logits(net, pixels, words, mask),
+                graphs.ask(graphs.read(pixels), words, mask),
+            ):
+                crops = decode(cells[0], float(absent[0, 0]), edges[0], size, decoding, 1)
+                boxes.append(crops[0].box if crops else None)
+            ladder.add_boxes(sample, boxes[0], boxes[1])
+            crops = cropper.predict(sample.picture, sample.question)
+            quick = crops[0].box if crops else None
+            same = float(boxes[0] is None and quick is None)
+            agreement.append(boxes[0].iou(quick) if boxes[0] and quick else same)
     ladder.rungs = [
         Rung("logits", "largest difference", error, TOLERANCE),
         *ladder.box_rungs(0.999, 0.99),
     ]
+    if FAST_NAME in manifest.files:
+        mean = float(np.mean(agreement))
+        ladder.rungs.append(Rung("boxes in 8 bits", "mean IoU", mean, FAST_IOU, at_least=True))
     return ladder

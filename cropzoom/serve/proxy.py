@@ -25,7 +25,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from cropzoom.clients.controller import Call, Controller
-from cropzoom.clients.dialects import endpoint_of
+from cropzoom.clients.dialects import endpoint_of, model_of
 from cropzoom.clients.threads import call_in_thread
 from cropzoom.cropper import Cropper, load_cropper
 from cropzoom.errors import RequestError
@@ -223,10 +223,11 @@ class _Proxy:
         body = conversation(raw, endpoint)
         if body is None or endpoint is None:
             return None
-        server = self._settings.upstream, str(body.get("model"))
+        model = str(body.get("model") or model_of(request.scope["path"]))
+        server = self._settings.upstream, model
         until = self._controller.deadline(self._settings.timeout)
         try:
-            call = await call_in_thread(self._controller, body, endpoint, server, until)
+            call = await call_in_thread(self._controller, body, endpoint, server, until, model)
             if call.changed:
                 encoded(call.new)
             return call

@@ -455,6 +455,7 @@ def test_a_part_of_the_client_is_refused(server: GoogleServer) -> None:
 def test_a_patched_client_is_told_of(server: GoogleServer) -> None:
     client = plain(server)
     client.models.generate_content = lambda **kwargs: None
-    with pytest.warns(UserWarning, match="client._models.generate_content was replaced"):
+    with pytest.warns(UserWarning, match="client._models.generate_content was replaced") as told:
         zoom = CropZoom(client, FixedCropper(), OPTIONS)
+    assert told[0].filename == __file__
     assert zoom.models.generate_content(model=MODEL, contents=contents()).text

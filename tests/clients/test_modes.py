@@ -19,6 +19,7 @@ from wrapping import BOX, QUESTION, FixedCropper, PlacesCropper, chat_image, pic
 from cropzoom import CropZoom, rewrite_body
 from cropzoom.clients.modes import View, on_canvas, with_thumbnail
 from cropzoom.errors import OptionsError
+from cropzoom.geometry import Box, Crop
 from cropzoom.models import sight
 from cropzoom.options import ZoomOptions
 from cropzoom.report import Reason, ZoomReport
@@ -383,3 +384,49 @@ def test_an_answer_is_cited() -> None:
         assert cited.highlight(page()).size == PAGE
         with client.cropzoom.override(enabled=False):
             assert client.ask(page(), QUESTION, model="one", cite=True).boxes == ()
+
+
+class Pair:
+    """Proposes two places: the second is the first moved, or another."""
+
+    def __init__(self, sure: float, second: Box) -> None:
+        self._crops = [Crop(Box(0.1, 0.1, 0.4, 0.2), sure), Crop(second, 0.05)]
+
+    def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
+        return self._crops[:k]
+
+
+MOVED, ELSEWHERE = Box(0.2, 0.1, 0.5, 0.2), Box(0.1, 0.7, 0.4, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("mode", "sure", "second", "boxes"),
+    [
+        # Sure alone, and in "add", where the picture goes out as well.
+        ("replace", 0.85, MOVED, [Box(0.1, 0.1, 0.4, 0.2)]),
+        ("add", 0.6, MOVED, [Box(0.1, 0.1, 0.4, 0.2)]),
+        # 0.4 x 0.1 is less than twice 0.3 x 0.1.
+        ("replace", 0.6, MOVED, [Box(0.1, 0.1, 0.5, 0.2)]),
+        ("stitch", 0.6, ELSEWHERE, [Box(0.1, 0.1, 0.4, 0.2), ELSEWHERE]),
+        ("replace", 0.6, ELSEWHERE, [Box(0.1, 0.1, 0.4, 0.2), ELSEWHERE]),
+        # Unsure of the first: the picture goes out.
+        ("replace", 0.3, ELSEWHERE, []),
+    ],
+)
+def test_an_unsure_crop_in_place_of_the_picture_brings_its_runner_up(
+    mode: str, sure: float, second: Box, boxes: list[Box]
+) -> None:
+    _, report = rewritten(chat(asked()), Pair(sure, second), mode=mode)
+    assert [crop.box for crop in report.crops] == boxes
+
+
+def test_a_canvas_fits_what_the_model_really_sees() -> None:
+    new, report = rewritten(
+        chat(asked(), model="x"), mode="stitch", target_side=448, min_crop_side=0
+    )
+    # The crop is 620 px wide: no canvas is seen in full, but none is made larger than the crop.
+    (canvas,) = urls(new["messages"][0])
+    assert max(size_of(canvas)) == report.crops[0].width == 620
+    small = FixedCropper(box=Box(0.2, 0.2, 0.5, 0.24))
+    new, report = rewritten(chat(asked(), model="x"), small, mode="stitch", target_side=448)
+    assert max(size_of(urls(new["messages"][0])[0])) <= 448

@@ -113,6 +113,38 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(cropper: str, sums: Pa
         assert float(values["cropzoom_requests_total"]) > calls.outcomes["answered"] / 3
 
 
+def test_the_end_of_an_answer_does_not_wait_for_the_callers_system() -> None:
+    """Nagle's algorithm is off, also behind a listening socket that does not say it is TCP."""
+    from uvicorn import Config
+    from uvicorn.server import ServerState
+
+    from cropzoom.serve.processes import PatientProtocol
+
+    async def run() -> int:
+        config = Config(lambda: None, http=PatientProtocol)
+        config.load()
+        made: list[PatientProtocol] = []
+
+        def factory() -> PatientProtocol:
+            made.append(PatientProtocol(config=config, server_state=ServerState(), app_state={}))
+            return made[-1]
+
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(factory, sock=listener)
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        while not made or made[0].transport is None:
+            await asyncio.sleep(0.01)
+        accepted = made[0].transport.get_extra_info("socket")
+        option = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        writer.close()
+        listening.close()
+        return option
+
+    assert asyncio.run(run()) != 0
+
+
 def test_what_is_wrong_is_said_at_once(cropper: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cropzoom", "serve", "--workers", "2"]
     for arguments, words in (

@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cropzoom.cropper.folder import Folder
-from cropzoom.cropper.manifest import MODEL_NAME, POINTER_NAME, PointerManifest, read_files
+from cropzoom.cropper.manifest import (
+    FAST_NAME,
+    MODEL_NAME,
+    POINTER_NAME,
+    PointerManifest,
+    read_files,
+)
 from cropzoom.cropper.nano.meanings import MEANINGS_NAME, Meanings
 from cropzoom.cropper.nano.phoc import WORD_DIM
 from cropzoom.cropper.session import Device, check_graph, make_session, runner
@@ -62,9 +68,16 @@ class NanoGraphs(NamedTuple):
 
 
 def load_graphs(
-    folder: Folder, manifest: PointerManifest, device: Device, threads: int | None
+    folder: Folder,
+    manifest: PointerManifest,
+    device: Device,
+    threads: int | None,
+    *,
+    exact: bool = False,
 ) -> tuple[NanoGraphs, Any]:
     """Check a folder's files and load its graphs; also returns where they run.
+
+    On a CPU pages are read by the graph in 8 bits where the folder has one, unless `exact`.
 
     Raises:
         CropperError: a file is missing, altered or of another kind; or the provider is at fault.
@@ -89,8 +102,9 @@ def load_graphs(
         page, where = session(MODEL_NAME, ("image", *QUESTION_INPUTS), OUTPUTS)
         pointer = None
     else:
-        page, where = session(MODEL_NAME, ("image",), PAGE_OUTPUTS)
         pointer, where = session(POINTER_NAME, (*PAGE_OUTPUTS, *QUESTION_INPUTS), OUTPUTS)
+        fast = FAST_NAME in files and where == "cpu" and not exact
+        page, where = session(FAST_NAME if fast else MODEL_NAME, ("image",), PAGE_OUTPUTS)
     words = next(i.shape for i in (pointer or page).get_inputs() if i.name == "words")
     width = WORD_DIM + (meanings.width if meanings else 0)
     for size, given in ((words[1], manifest.max_words), (words[2], width)):
