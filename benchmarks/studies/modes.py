@@ -75,6 +75,7 @@ WAYS: dict[str, tuple[dict[str, ZoomOptions | None], int]] = {
 THUMBNAILS = (256, 448)
 CROPS = ((1, 0.0), (1, 0.15), (2, 0.0))
 CONFIDENCES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.8)
+_SHOWN = (0.0, 0.3, 0.4, 0.6)
 
 ReceiptsOption = Annotated[Path | None, typer.Option("--receipts", help="Real pages, if any.")]
 PagesOption = Annotated[int, typer.Option(help="Rendered ones, with up to 4 questions each.")]
@@ -202,9 +203,7 @@ def receipts(folder: Path, part: Part, most: int | None = None) -> list[Asked]:
         for picture in read_pictures(folder, part)
         if picture.source in RECEIPTS and picture.rows
     ]
-    if most is not None:
-        # Every so many of them, as their names say nothing.
-        pictures = pictures[:: max(1, -(-len(pictures) // most))]
+    pictures = pictures[:most]  # In the order of their names, which are hashes.
     asked = []
     for picture in pictures:
         url, size = image_url(picture.path), load_image(picture.path).size
@@ -343,10 +342,7 @@ def measure(
         "seed": seed,
         "model": MODEL,
         "margin": MARGIN,
-        "sets": {
-            name: {"questions": len(asked), "pages": len({one.page for one in asked})}
-            for name, asked in sets.items()
-        },
+        "sets": {name: {} for name in sets},
     }
     for at, (ways, seen) in WAYS.items():
         for name, questions in sets.items():
@@ -397,7 +393,8 @@ def figures_of(
             gained = gains
         if way == "stitch" and gained:
             figures[way]["of_add"] = draws.share(gains, gained).to_dict()
-    return figures
+    pages = len({asked.page for asked in questions})
+    return {"questions": len(questions), "pages": pages, "ways": figures}
 
 
 def _thumbnail(asked: Asked) -> Sent:
@@ -415,8 +412,10 @@ def _measured(results: Mapping[str, Any]) -> dict[str, str]:
     head = ["", "answers", "image tokens", "difference, points", "verdict", "broke, mended"]
     shown = {}
     for name, figures in results["sets"].items():
+        if "at 1568" not in figures:
+            continue
         rows = []
-        for way, row in figures.get("at 1568", {}).items():
+        for way, row in figures["at 1568"]["ways"].items():
             test = row["no_worse"]
             low, high = (100 * end for end in test["interval"])
             compared = [
@@ -432,17 +431,21 @@ def _measured(results: Mapping[str, Any]) -> dict[str, str]:
                     *(compared if way != "full picture" else ["", "", ""]),
                 ]
             )
+        own = figures["at 1568"]
+        head[0] = f"{own['questions']} questions about {own['pages']} pages"
         shown[name] = markdown(head, rows)
     head = ["", "full picture", "`add`", "`stitch`", "of what `add` gains"]
-    rows = [
-        [
-            f"{name}, {figures['questions']} questions about {figures['pages']} pages",
-            *(percent(row["answers"]) for row in figures["at 448"].values()),
-            percent(figures["at 448"]["stitch"]["of_add"]),
-        ]
-        for name, figures in results["sets"].items()
-        if "at 448" in figures
-    ]
+    rows = []
+    for name, figures in results["sets"].items():
+        if "at 448" in figures:
+            own = figures["at 448"]
+            rows.append(
+                [
+                    f"{name}, {own['questions']} questions about {own['pages']} pages",
+                    *(percent(row["answers"]) for row in own["ways"].values()),
+                    percent(own["ways"]["stitch"]["of_add"]),
+                ]
+            )
     return {**shown, "stitch": markdown(head, rows)}
 
 
@@ -454,6 +457,8 @@ def _curve(tuning: Mapping[str, Any]) -> str:
     rows = []
     for points in zip(*(figures["curve"] for figures in sets.values()), strict=True):
         first = points[0]
+        if first["min_confidence"] not in _SHOWN:
+            continue
         cells = [str(first[key]) for key in ("thumbnail", "crops", "padding", "min_confidence")]
         for point in points:
             cells += [f"{point[key]:.1%}" for key in ("tokens", "shown", "as_it_is")]
