@@ -51,10 +51,31 @@ SIDE, SMALL = 1568, 448
 RECEIPTS = ("sroie", "softmatic")
 MARGIN = 0.01
 
+ALONE = "thumbnail alone"
+# At which side pictures are seen, and what goes out there.
+WAYS: dict[str, tuple[dict[str, ZoomOptions | None], int]] = {
+    "at 1568": (
+        {
+            "full picture": None,
+            ALONE: None,
+            "replace": ZoomOptions(mode="replace", target_side=0),
+        },
+        SIDE,
+    ),
+    "at 448": (
+        {
+            "full picture": None,
+            "add": ZoomOptions(target_side=SMALL),
+            "stitch": ZoomOptions(mode="stitch", target_side=SMALL),
+        },
+        SMALL,
+    ),
+}
 # What `tune` tries, and the line above which a crop goes out.
 THUMBNAILS = (256, 448)
 CROPS = ((1, 0.0), (1, 0.15), (2, 0.0))
 CONFIDENCES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.8)
+_SHOWN = (0.0, 0.3, 0.4, 0.6)
 
 ReceiptsOption = Annotated[Path | None, typer.Option("--receipts", help="Real pages, if any.")]
 PagesOption = Annotated[int, typer.Option(help="Rendered ones, with up to 4 questions each.")]
@@ -94,6 +115,15 @@ class Sent:
     tokens: int
     confidence: float = 0.0
     boxes: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a question: whether the answer was read, what it cost, whether a crop went."""
+
+    right: bool
+    tokens: int
+    crop: bool
 
 
 class CachedReader(OcrReader):
@@ -173,9 +203,7 @@ def receipts(folder: Path, part: Part, most: int | None = None) -> list[Asked]:
         for picture in read_pictures(folder, part)
         if picture.source in RECEIPTS and picture.rows
     ]
-    if most is not None:
-        # Every so many of them, as their names say nothing.
-        pictures = pictures[:: max(1, -(-len(pictures) // most))]
+    pictures = pictures[:most]  # In the order of their names, which are hashes.
     asked = []
     for picture in pictures:
         url, size = image_url(picture.path), load_image(picture.path).size
@@ -314,44 +342,41 @@ def measure(
         "seed": seed,
         "model": MODEL,
         "margin": MARGIN,
-        "sets": {
-            name: {"questions": len(asked), "pages": len({one.page for one in asked})}
-            for name, asked in sets.items()
-        },
+        "sets": {name: {} for name in sets},
     }
-    large = {
-        "full picture": None,
-        "thumbnail alone": None,
-        "replace": ZoomOptions(mode="replace", target_side=0),
-    }
-    small = {
-        "full picture": None,
-        "add": ZoomOptions(target_side=SMALL),
-        "stitch": ZoomOptions(mode="stitch", target_side=SMALL),
-    }
-    for at, ways, seen in (("at 1568", large, SIDE), ("at 448", small, SMALL)):
+    for at, (ways, seen) in WAYS.items():
         for name, questions in sets.items():
-            results["sets"][name][at] = _ways(bench, questions, ways, seen)
+            own = outcomes(bench, questions, ways, seen)
+            results["sets"][name][at] = figures_of(questions, own)
             # Something to look at, and to keep, before all of it is done.
             report(results, _measured(results).values(), output)
 
 
-def _ways(
+def outcomes(
     bench: Bench, questions: Sequence[Asked], ways: Mapping[str, ZoomOptions | None], side: int
+) -> dict[str, list[Outcome]]:
+    """Return what comes of each question in each way, at the side at which pictures are seen."""
+    results: dict[str, list[Outcome]] = {way: [] for way in ways}
+    for asked in questions:
+        for way, options in ways.items():
+            sent = _thumbnail(asked) if way == ALONE else bench.send(asked, options)
+            right = bench.right(asked, sent.urls, side)
+            results[way].append(Outcome(right, sent.tokens, bool(sent.boxes)))
+    return results
+
+
+def figures_of(
+    questions: Sequence[Asked], results: Mapping[str, Sequence[Outcome]]
 ) -> dict[str, Any]:
+    """Return the figures of each way; the first is what the others are compared with."""
     draws = PictureBootstrap([asked.page for asked in questions])
-    before: list[bool] = []
+    first = next(iter(results.values()))
+    before, whole = [one.right for one in first], sum(one.tokens for one in first)
     gained: list[int] = []
-    whole = 0
     figures: dict[str, Any] = {}
-    for way, options in ways.items():
-        alone = way == "thumbnail alone"
-        sent = [_thumbnail(asked) if alone else bench.send(asked, options) for asked in questions]
-        right = [
-            bench.right(asked, one.urls, side) for asked, one in zip(questions, sent, strict=True)
-        ]
-        tokens = sum(one.tokens for one in sent)
-        before, whole = before or right, whole or tokens
+    for way, own in results.items():
+        right = [one.right for one in own]
+        tokens = sum(one.tokens for one in own)
         broken = [old and not new for old, new in zip(before, right, strict=True)]
         mended = [new and not old for old, new in zip(before, right, strict=True)]
         gains = [new - old for old, new in zip(before, right, strict=True)]
@@ -359,7 +384,7 @@ def _ways(
             "answers": draws.share(right).to_dict(),
             "tokens": tokens / len(questions),
             "share": tokens / whole,
-            "with_crop": sum(bool(one.boxes) for one in sent) / len(questions),
+            "with_crop": sum(one.crop for one in own) / len(questions),
             "broken": sum(broken),
             "mended": sum(mended),
             "no_worse": non_inferiority(broken, mended, draws, MARGIN),
@@ -368,7 +393,8 @@ def _ways(
             gained = gains
         if way == "stitch" and gained:
             figures[way]["of_add"] = draws.share(gains, gained).to_dict()
-    return figures
+    pages = len({asked.page for asked in questions})
+    return {"questions": len(questions), "pages": pages, "ways": figures}
 
 
 def _thumbnail(asked: Asked) -> Sent:
@@ -386,8 +412,10 @@ def _measured(results: Mapping[str, Any]) -> dict[str, str]:
     head = ["", "answers", "image tokens", "difference, points", "verdict", "broke, mended"]
     shown = {}
     for name, figures in results["sets"].items():
+        if "at 1568" not in figures:
+            continue
         rows = []
-        for way, row in figures.get("at 1568", {}).items():
+        for way, row in figures["at 1568"]["ways"].items():
             test = row["no_worse"]
             low, high = (100 * end for end in test["interval"])
             compared = [
@@ -403,17 +431,21 @@ def _measured(results: Mapping[str, Any]) -> dict[str, str]:
                     *(compared if way != "full picture" else ["", "", ""]),
                 ]
             )
+        own = figures["at 1568"]
+        head[0] = f"{own['questions']} questions about {own['pages']} pages"
         shown[name] = markdown(head, rows)
     head = ["", "full picture", "`add`", "`stitch`", "of what `add` gains"]
-    rows = [
-        [
-            f"{name}, {figures['questions']} questions about {figures['pages']} pages",
-            *(percent(row["answers"]) for row in figures["at 448"].values()),
-            percent(figures["at 448"]["stitch"]["of_add"]),
-        ]
-        for name, figures in results["sets"].items()
-        if "at 448" in figures
-    ]
+    rows = []
+    for name, figures in results["sets"].items():
+        if "at 448" in figures:
+            own = figures["at 448"]
+            rows.append(
+                [
+                    f"{name}, {own['questions']} questions about {own['pages']} pages",
+                    *(percent(row["answers"]) for row in own["ways"].values()),
+                    percent(own["ways"]["stitch"]["of_add"]),
+                ]
+            )
     return {**shown, "stitch": markdown(head, rows)}
 
 
@@ -425,6 +457,8 @@ def _curve(tuning: Mapping[str, Any]) -> str:
     rows = []
     for points in zip(*(figures["curve"] for figures in sets.values()), strict=True):
         first = points[0]
+        if first["min_confidence"] not in _SHOWN:
+            continue
         cells = [str(first[key]) for key in ("thumbnail", "crops", "padding", "min_confidence")]
         for point in points:
             cells += [f"{point[key]:.1%}" for key in ("tokens", "shown", "as_it_is")]

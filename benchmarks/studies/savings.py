@@ -18,7 +18,7 @@ import typer
 from study import CropperOption, OutputOption, cropper_name, markdown, report
 
 from cropzoom import load_cropper, rewrite_body
-from cropzoom.models import rule_for, sight
+from cropzoom.models import price_of, rule_for, sight
 from cropzoom.options import ZoomOptions
 from cropzoom.samples import SamplePicture, load_samples
 from cropzoom.zoom import Zoom
@@ -83,8 +83,11 @@ def measured(zoom: Zoom, model: str, detail: str | None) -> dict[str, Any]:
                 shown[mode] += any(crop.box.covers(question.value) for crop in done.crops)
                 untouched[mode] += not done.crops
             sums["given"] += done.tokens_given
+    price = price_of(model)
     return {
         "family": rule_for(model).family,
+        "price": price and price.prompt,
+        "price_source": price and f"{price.source}, {price.date}",
         "detail": detail,
         "questions": questions,
         "tokens": {name: total / questions for name, total in sums.items()},
@@ -110,23 +113,31 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
     for name, row in results["models"].items():
         tokens, given = row["tokens"], row["tokens"]["given"]
         level = f", detail={row['detail']}" if row["detail"] else ""
+        price = row["price"]
+        money = "" if price is None else f"${(given - tokens['replace']) * price / 1e3:,.2f}"
         rows.append(
             [
+                _provider(row["family"]),
                 f"`{name}`{level}",
                 f"{given:,.0f}",
                 *(f"{tokens[mode]:,.0f} ({tokens[mode] / given:.0%})" for mode in MODES),
                 f"{row['shown']['replace']:.0%}",
                 f"{row['untouched']['replace']:.0%}",
+                money,
+                "" if price is None else f"${price:g}",
             ]
         )
     head = [
         "",
+        "model",
         "as given",
         "`add`",
         "`replace`",
         "`stitch`",
         "answer in the crop",
         "sent as it was",
+        "saved in 1,000 questions",
+        "price of a million",
     ]
     pages = [
         [f"`{name}`", *(f"{tokens:,}" for tokens in row.values())]
@@ -136,6 +147,11 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         "modes": markdown(head, rows),
         "pages": markdown(["", *PAGES], pages),
     }
+
+
+def _provider(family: str) -> str:
+    name = family.split()[0]
+    return name if name in ("OpenAI", "Anthropic", "Google") else "open weights"
 
 
 if __name__ == "__main__":

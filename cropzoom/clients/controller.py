@@ -20,7 +20,13 @@ from cropzoom import telemetry
 from cropzoom.clients.body import failure, rewrite_body
 from cropzoom.clients.budget import Limits, body_bytes
 from cropzoom.clients.dialects import Endpoint
-from cropzoom.clients.refusals import LearntLimits, Size, is_refusal, learnt
+from cropzoom.clients.refusals import (
+    LearntLimits,
+    Size,
+    is_refusal,
+    learnt,
+    learnt_of_canvas,
+)
 from cropzoom.clients.shadows import Shadows
 from cropzoom.errors import OptionsError
 from cropzoom.options import OPTION_NAMES, ZoomOptions
@@ -320,6 +326,7 @@ class Call:
         self._server = server
         self._within = within
         self._refusal: tuple[int, str, Size] | None = None
+        self._canvas_refused = False
         self._ended = time.time_ns()
 
     @property
@@ -352,6 +359,7 @@ class Call:
                     detail = f"the server refused further pictures ({status}): {words[:500]}"
                     self.report = replace(self.report, reason=Reason.REFUSED, detail=detail)
                     return True
+        self._canvas_refused = not first
         self.new = dict(self.body)
         detail = f"the server refused the request with its crops ({status}): {words[:500]}"
         self.report = replace(
@@ -381,6 +389,8 @@ class Call:
         status, words, sent = self._refusal
         taken, _ = _sizes(self.report, self.body, self.new)
         self._controller.limits.add(self._server, *learnt(status, words, sent, taken))
+        if self._canvas_refused:
+            self._controller.limits.add(self._server, *learnt_of_canvas())
 
     def publish(self) -> None:
         """Make the report known; in the caller's thread and task."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from openai import APIError, APIStatusError, AsyncStream, Stream
@@ -14,12 +17,15 @@ def guarded(stream: Any, call: Call, again: Callable[[], Any]) -> Any:
     """Return a stream that starts over if its first event is a refusal of the crops.
 
     Args:
-        stream: what a request returned; anything but an openai stream is returned as it is.
+        stream: what a request returned; anything but an openai stream, or a raw response that
+            streams, is returned as it is.
         call: the request.
         again: sends what is to be sent after a refusal, and returns its stream.
     """
     if isinstance(stream, Stream) and hasattr(stream, "_iterator"):
         stream._iterator = _events(stream, stream._iterator, call, again)
+    elif (response := _streaming(stream)) is not None:
+        response.stream = _made(_Bytes, response, "SyncByteStream")(response.stream, call, again)
     return stream
 
 
@@ -48,6 +54,9 @@ def guarded_async(stream: Any, call: Call, again: Callable[[], Awaitable[Any]]) 
     """Do the same as `guarded` for an async client."""
     if isinstance(stream, AsyncStream) and hasattr(stream, "_iterator"):
         stream._iterator = _async_events(stream, stream._iterator, call, again)
+    elif (response := _streaming(stream)) is not None:
+        kind = _made(_AsyncBytes, response, "AsyncByteStream")
+        response.stream = kind(response.stream, call, again)
     return stream
 
 
@@ -81,3 +90,104 @@ def _refused(error: APIError, call: Call) -> bool:
     code: Any = error.body.get("code") if isinstance(error.body, dict) else None
     status = int(code) if str(code).isdecimal() else 500
     return call.refused(status, f"{error.message} {error.body}")
+
+
+# A refusal is short; more than this is no single event.
+_MOST_BYTES = 65_536
+
+
+def _streaming(answer: Any) -> Any:
+    """Return the response behind a raw or streaming one, if it brings events as plain bytes."""
+    response: Any = getattr(answer, "http_response", None)
+    if getattr(response, "is_stream_consumed", True):
+        return None
+    events = response.headers.get("content-type", "").startswith("text/event-stream")
+    return response if events and "content-encoding" not in response.headers else None
+
+
+def _whole(start: bytes) -> bool:
+    """Tell whether the first event of a stream has come to its end."""
+    return b"\n\n" in start or b"\r\n\r\n" in start or len(start) > _MOST_BYTES
+
+
+def _refuses(start: bytes, call: Call) -> bool:
+    """Tell whether a stream's first event refuses the crops."""
+    for line in start.splitlines():
+        if not line.startswith(b"data:"):
+            continue
+        data: Any = None
+        with suppress(ValueError, RecursionError):
+            data = json.loads(line[5:])
+        if not isinstance(data, dict) or not (data.get("error") or data.get("type") == "error"):
+            return False
+        error = data.get("error") or data
+        code: Any = error.get("code") if isinstance(error, dict) else None
+        status = int(code) if str(code).isdecimal() else 500
+        return call.refused(status, json.dumps(error, ensure_ascii=False))
+    return False
+
+
+def _made(kind: type, response: Any, base: str) -> Any:
+    """Return a class of streams, of the HTTP library that the response is from."""
+    library = sys.modules[type(response).__module__.partition(".")[0]]
+    return type(kind.__name__, (kind, getattr(library, base)), {})
+
+
+class _Bytes:
+    """The bytes of a stream of events, which starts over if the first refuses the crops."""
+
+    def __init__(self, stream: Any, call: Call, again: Callable[[], Any]) -> None:
+        self._streams = [stream]
+        self._call = call
+        self._again = again
+
+    def __iter__(self) -> Iterator[bytes]:
+        chunks, start = iter(self._streams[0]), b""
+        for chunk in chunks:
+            start += chunk
+            if _whole(start):
+                break
+        if not _refuses(start, self._call):
+            yield start
+            yield from chunks
+            return
+        response = self._again().http_response
+        self._streams.append(response)
+        self._call.accepted()
+        self._call.publish()
+        yield from response.iter_bytes()
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.close()
+
+
+class _AsyncBytes:
+    """The same for an async client."""
+
+    def __init__(self, stream: Any, call: Call, again: Callable[[], Awaitable[Any]]) -> None:
+        self._streams = [stream]
+        self._call = call
+        self._again = again
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        chunks, start = self._streams[0].__aiter__(), b""
+        async for chunk in chunks:
+            start += chunk
+            if _whole(start):
+                break
+        if not _refuses(start, self._call):
+            yield start
+            async for chunk in chunks:
+                yield chunk
+            return
+        response = (await self._again()).http_response
+        self._streams.append(response)
+        self._call.accepted()
+        self._call.publish()
+        async for chunk in response.aiter_bytes():
+            yield chunk
+
+    async def aclose(self) -> None:
+        for stream in self._streams:
+            await stream.aclose()

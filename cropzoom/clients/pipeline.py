@@ -16,7 +16,9 @@ import io
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
@@ -24,10 +26,12 @@ from typing import TYPE_CHECKING, Any, cast
 from PIL import Image
 
 from cropzoom.clients import CropZoom
+from cropzoom.clients.budget import Limits
 from cropzoom.clients.controller import Controller, off_report
 from cropzoom.clients.conversation import Path, Piece
 from cropzoom.clients.openai_dialect import OpenAIDialect
 from cropzoom.clients.prompts import Markers
+from cropzoom.clients.refusals import LIFE, learnt_of_canvas
 from cropzoom.clients.rewriting import Settings, rewrite
 from cropzoom.clients.sources import Fetched, bytes_at, decode_base64, is_remote, skip
 from cropzoom.errors import ClientError, RequestError
@@ -41,6 +45,8 @@ _TASKS = {
 }
 # Exactly one of these holds the image of a block.
 _IMAGE_KEYS = ("image", "url", "path", "base64")
+# What limits are learnt for: a pipeline has one model.
+_MODEL = "the model"
 # Hands `preprocess` the settings in force when the pipeline was called.
 _SETTINGS = "_cropzoom_settings"
 
@@ -112,24 +118,51 @@ class ZoomPipeline(CropZoom):
             if not enabled:
                 self.cropzoom.publish(off_report())
                 return super().preprocess(inputs, *args, **kwargs)
+            prepare = super().preprocess
+            new, reports = self._rewritten(inputs, options)
             try:
-                new, reports = _rewrite(self.processor, inputs, self.cropzoom, options)
-            except Exception as error:
-                new, reports = inputs, [self.cropzoom.failed(error)]
-            try:
-                prepared = super().preprocess(new, *args, **kwargs)
+                prepared = prepare(new, *args, **kwargs)
             except Exception as error:
                 if new is inputs or self.cropzoom.strict:
                     self._publish(reports)
                     raise
-                # Some models take one image only.
-                prepared = super().preprocess(inputs, *args, **kwargs)
-                reports = [self.cropzoom.failed(error)]
+                again = partial(prepare, *args, **kwargs)
+                prepared, reports = self._once_more(inputs, options, error, reports, again)
             if new is not inputs and "text" in prepared:
                 # What the result echoes.
                 prepared["text"] = _text_of(inputs)
             self._publish(reports)
             return prepared
+
+        def _rewritten(self, inputs, options, limits=None):
+            known = self.cropzoom.limits.of(_MODEL).lowered(limits or Limits())
+            try:
+                return _rewrite(self.processor, inputs, self.cropzoom, options, known)
+            except Exception as error:
+                return inputs, [self.cropzoom.failed(error)]
+
+        def _once_more(self, inputs, options, error, reports, prepare):
+            """Prepare a sample with its crops on canvases, else as it came; learn from it."""
+            words = f"{type(error).__name__}: {error}"
+            one = len(reports) == 1
+            taken = min((len(report.images) for report in reports), default=0)
+            refused = [_refused(report, words) for report in reports]
+            limits = Limits(pictures=taken)
+            # What one prompt of several was refused for is not known.
+            new, again = self._rewritten(inputs, options, limits) if one else (inputs, [])
+            if new is not inputs:
+                with suppress(Exception):
+                    prepared = prepare(new)
+                    self.cropzoom.limits.add(_MODEL, limits, LIFE)
+                    return prepared, [
+                        replace(report, reason=Reason.REFUSED, detail=words) for report in again
+                    ]
+            prepared = prepare(inputs)
+            if one:
+                self.cropzoom.limits.add(_MODEL, limits, LIFE)
+                if new is not inputs:
+                    self.cropzoom.limits.add(_MODEL, *learnt_of_canvas())
+            return prepared, refused
 
         def _publish(self, reports):
             for report in reports:
@@ -231,13 +264,23 @@ class _Chats(OpenAIDialect):
         return self.crop_part(image, part)
 
 
+def _refused(report: ZoomReport, words: str) -> ZoomReport:
+    """Return the report of a prompt that the model did not take with its crops."""
+    detail = f"the model refused the prompt with its crops: {words[:500]}"
+    images = (
+        replace(image, crops=(), reason=Reason.REFUSED, detail=detail) if image.crops else image
+        for image in report.images
+    )
+    return replace(report, images=tuple(images), reason=Reason.REFUSED, detail=detail)
+
+
 def _rewrite(
-    processor: Any, inputs: Any, controller: Controller, options: ZoomOptions
+    processor: Any, inputs: Any, controller: Controller, options: ZoomOptions, limits: Limits
 ) -> tuple[Any, list[ZoomReport]]:
     """Return a sample with crops added, itself if there are none; and a report per prompt."""
     if hasattr(inputs, "messages"):
         body = {"messages": inputs.messages}
-        settings = Settings(controller.zoom, options, controller.strict)
+        settings = Settings(controller.zoom, options, controller.strict, limits)
         changed, report = rewrite(body, _Chats(), settings)
         if changed is body:
             return inputs, [report]
@@ -245,7 +288,7 @@ def _rewrite(
         new.messages = changed["messages"]
         return new, [report]
     if isinstance(inputs, Mapping) and inputs.get("images") is not None:
-        return _PromptRewriting(processor, controller, options).rewrite(inputs)
+        return _PromptRewriting(processor, controller, options, limits).rewrite(inputs)
     detail = "the prompt has no images; pass them with `images=` or in a chat"
     if controller.strict:
         raise RequestError(f"nothing to zoom: {detail}")
@@ -255,8 +298,11 @@ def _rewrite(
 class _PromptRewriting:
     """`images=` with `text=`: prompts in which a token marks the place of each image."""
 
-    def __init__(self, processor: Any, controller: Controller, options: ZoomOptions) -> None:
+    def __init__(
+        self, processor: Any, controller: Controller, options: ZoomOptions, limits: Limits
+    ) -> None:
         self._processor = processor
+        self._limits = limits
         self._controller = controller
         self._options = options
         deadline = options.deadline
@@ -312,6 +358,7 @@ class _PromptRewriting:
             self._controller.zoom,
             replace(self._options, label=None),
             self._controller.strict,
+            self._limits,
             until=self._until,
         )
         changed, report = rewrite(body, _Chats(), settings)

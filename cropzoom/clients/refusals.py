@@ -12,6 +12,8 @@ from cropzoom.clients.budget import Limits
 
 # With these a server has refused for certain: no answer was made, none will be paid for.
 _REFUSED = (400, 413, 422)
+# With these it may have, if it speaks of images: a gateway that knows no server which takes them.
+_REFUSED_IMAGES = (404, 415, 500, 501)
 _OF_IMAGES = re.compile(r"image|picture|photo|vision|visual|multi-?modal|mmproj|pixel", re.I)
 _OF_BYTES = re.compile(r"body|payload|entity|bytes?\b|request size|[\d.]\s*[kmg]i?b\b", re.I)
 _OF_CONTEXT = re.compile(r"context|token|sequence length|prompt (?:is )?too long", re.I)
@@ -19,7 +21,7 @@ _NUMBER = re.compile(r"(\d[\d,_]*(?:\.\d+)?)\s*([kmg]?)(i?)(?:b\b|bytes?\b)?", r
 _WORDS = {"one": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5}
 # Servers are started anew with other limits: after these seconds one is tried again. What gave no
 # reason that is understood may have been chance.
-_LIFE = 3600.0
+LIFE = 3600.0
 _SHORT_LIFE = 300.0
 _MOST_WORDS = 4000
 
@@ -44,7 +46,8 @@ def is_refusal(status: int, words: str) -> bool:
 
     Everything else, such as a time-out, may have been answered; sending again would cost twice.
     """
-    return status in _REFUSED or (status == 500 and bool(_OF_IMAGES.search(words[:_MOST_WORDS])))
+    of_images = status in _REFUSED_IMAGES and bool(_OF_IMAGES.search(words[:_MOST_WORDS]))
+    return status in _REFUSED or of_images
 
 
 def learnt(status: int, words: str, sent: Size, taken: Size) -> tuple[Limits, float]:
@@ -59,12 +62,12 @@ def learnt(status: int, words: str, sent: Size, taken: Size) -> tuple[Limits, fl
     words = words[:_MOST_WORDS]
     if status == 413 or (_OF_BYTES.search(words) and not _says_pictures(words, sent, taken)):
         numbers = (n for n in _sizes(words) if taken.body_bytes <= n < sent.body_bytes)
-        return Limits(body_bytes=max(numbers, default=taken.body_bytes)), _LIFE
+        return Limits(body_bytes=max(numbers, default=taken.body_bytes)), LIFE
     if _OF_CONTEXT.search(words) and not _says_pictures(words, sent, taken):
-        return Limits(pixels=taken.pixels), _LIFE
+        return Limits(pixels=taken.pixels), LIFE
     if _OF_IMAGES.search(words):
         numbers = (n for n in _counts(words) if taken.pictures <= n < sent.pictures)
-        return Limits(pictures=max(numbers, default=taken.pictures)), _LIFE
+        return Limits(pictures=max(numbers, default=taken.pictures)), LIFE
     return Limits(pixels=0), _SHORT_LIFE
 
 
@@ -89,6 +92,11 @@ def _sizes(words: str) -> Iterator[int]:
         power = " kmg".index(match[2].lower() or " ")
         yield int(number * 1024**power)
         yield int(number * 1000**power)
+
+
+def learnt_of_canvas() -> tuple[Limits, float]:
+    """Return what is learnt where a picture with its crops on it is refused, too: no crops."""
+    return Limits(pixels=0), LIFE
 
 
 class LearntLimits:

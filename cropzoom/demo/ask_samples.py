@@ -97,7 +97,7 @@ def ask_all(
         model: name of the target.
         pictures: what to ask about.
         cropper: as for `CropZoom`.
-        options: as for `CropZoom`.
+        options: as for `CropZoom`; None for the defaults without a deadline.
         exact: an answer must be the expected one and nothing else; otherwise it may be a sentence
             with the expected answer in it.
         count_as: name of the model whose rule counts tokens; None for the target's own.
@@ -107,6 +107,8 @@ def ask_all(
         openai.OpenAIError: the target can't be reached or refuses.
     """
     # strict: a demo that silently sends no crops would show nothing.
+    # However slow the machine is: nobody waits for these answers but who asked to see them.
+    options = options or ZoomOptions(deadline=None)
     zoomed_client: OpenAI = CropZoom(client, cropper, options, strict=True)
     controller: Controller = zoomed_client.cropzoom  # type: ignore[attr-defined]
     matches = is_exact if exact else is_contained

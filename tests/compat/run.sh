@@ -2,7 +2,7 @@
 # Run tests with other versions of a client library, each in a virtual environment of its own.
 #
 #     tests/compat/run.sh openai-1 openai-2 openai-3 google-1 transformers-4 lmms_eval-0 litellm-1 \
-#         ray-2
+#         ray-2 frameworks-1
 #
 # A name is a requirements file beside this script; what is before its hyphen says which tests.
 # NAME-bare.txt lists what is installed without dependencies. Environments are kept in .compat/ and
@@ -21,6 +21,7 @@ for name in "$@"; do
         transformers-*) tests=tests/pipeline ;;
         litellm-*) tests=tests/litellm_proxy ;;
         ray-*) tests=tests/ray_data ;;
+        frameworks-*) tests=tests/clients/test_frameworks.py ;;
         lmms_eval-*) tests=tests/harness ;;
         *) echo "unknown environment $name: see tests/compat/" >&2; exit 2 ;;
     esac
