@@ -25,15 +25,14 @@ import onnx
 import torch
 import typer
 from rich.console import Console
+from variants import export_variants
 
 from cropzoom.bench.candidates import Spec
 from cropzoom.bench.measure import Picture
 from cropzoom.bench.measure_all import Plan, run
 from cropzoom.bench.random_weights import (
     ARCHITECTURES,
-    VARIANTS,
     answer_tokens,
-    export_variants,
     random_checkpoint,
 )
 from cropzoom.cropper.session import make_session, tries_cuda
@@ -107,7 +106,7 @@ def gemm_rates(threads: int) -> dict[str, float]:
 
 def specs(work: Path, checkpoint: Path, side: int, device: str, threads: int | None) -> list[Spec]:
     """What is timed at one size."""
-    made = export_variants(checkpoint, work, VARIANTS, lambda stage: print(stage, flush=True))
+    made = export_variants(checkpoint, work, lambda stage: print(stage, flush=True))
     common: dict[str, Any] = {"device": device, "threads": threads, "longest_edge": side}
     return [
         Spec(EAGER, str(checkpoint), "generate", tokens=answer_tokens(), **common),

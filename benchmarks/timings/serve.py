@@ -49,13 +49,12 @@ def plain(number: int) -> bytes:
 
 
 def pictured(number: int) -> bytes:
-    """A body with a sample picture and a question that was not asked before."""
+    """A body with one of eight sample pictures; from the second time on, its crop is known."""
     sample = _samples[number % len(_samples)]
     mime = "image/png" if sample.path.suffix == ".png" else "image/jpeg"
     data = base64.b64encode(sample.path.read_bytes()).decode()
     image = {"type": "image_url", "image_url": {"url": f"data:{mime};base64,{data}"}}
-    question = f"{sample.questions[0].question} (call {number})"
-    parts = [image, {"type": "text", "text": question}]
+    parts = [image, {"type": "text", "text": sample.questions[0].question}]
     return json.dumps({"model": "m", "messages": [{"role": "user", "content": parts}]}).encode()
 
 
@@ -103,6 +102,7 @@ def load(
     seconds: Annotated[float, typer.Option(help="How long calls start, a level.")] = 12.0,
     delay: Annotated[float, typer.Option(help="Seconds that the model takes.")] = 2.0,
     levels: Annotated[str, typer.Option(help="Calls in flight.")] = "1,8,32,128",
+    kinds: Annotated[str, typer.Option(help="Bodies.")] = "plain,pictures",
     workers: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Calls at a rate that keeps so many in flight, without pictures and with."""
@@ -111,6 +111,8 @@ def load(
         for level in map(int, levels.split(",")):
             rate = level / delay
             for kind, body in (("plain", plain), ("pictures", pictured)):
+                if kind not in kinds.split(","):
+                    continue
                 ways = [("direct", behind), ("through", port)]
                 row: dict[str, Any] = {"in_flight": level, "bodies": kind, "rate": rate}
                 for way, target in ways:
@@ -127,7 +129,10 @@ def load(
                     }
                 rows.append(row)
                 typer.echo(json.dumps(row))
-    keep("load", {"model_seconds": delay, "workers": workers, "rows": rows})
+    keep(
+        "load" if "plain" in kinds else "load_pictures",
+        {"model_seconds": delay, "workers": workers, "rows": rows},
+    )
 
 
 @app.command(name="memory")

@@ -69,7 +69,7 @@ def parse_conditions(texts: Sequence[str], rounds: int) -> list[Condition]:
     Raises:
         OptionsError: a text is no condition, or there are too few rounds for it.
     """
-    found = []
+    conditions = []
     for text in texts:
         for part in text.split(","):
             match = _CONDITION.fullmatch(part.strip())
@@ -86,8 +86,8 @@ def parse_conditions(texts: Sequence[str], rounds: int) -> list[Condition]:
                     f"p{percent} needs at least {needed(condition.percent)} rounds, and "
                     f"--rounds is {rounds}"
                 )
-            found.append(condition)
-    return found
+            conditions.append(condition)
+    return conditions
 
 
 @dataclass
@@ -134,25 +134,27 @@ def compare(
     Raises:
         CropZoomError: nothing could be compared, or the old result lacks a part.
     """
-    done = Comparison()
+    comparison = Comparison()
     places = [result["environment"] for result in (old, new)]
     elsewhere = [key for key in _PLACE if places[0].get(key) != places[1].get(key)]
     try:
         if elsewhere:
-            done.warnings.append(f"the baseline is from another machine: {', '.join(elsewhere)}")
+            comparison.warnings.append(
+                f"the baseline is from another machine: {', '.join(elsewhere)}"
+            )
         elif old["settings"]["image"] != new["settings"]["image"]:
-            done.warnings.append("the baseline is of another picture")
+            comparison.warnings.append("the baseline is of another picture")
         else:
             for label, result in new["croppers"].items():
-                _compare_one(label, old["croppers"].get(label), result, conditions, done)
+                _compare_one(label, old["croppers"].get(label), result, conditions, comparison)
     except (KeyError, TypeError, AttributeError) as error:
         raise CropZoomError(f"the baseline lacks {error}; make it anew with --output") from error
-    if not done.lines:
+    if not comparison.lines:
         raise CropZoomError(
-            f"nothing could be compared with the baseline ({'; '.join(done.warnings)}); make one "
-            "here, with the same croppers and picture"
+            "nothing could be compared with the baseline "
+            f"({'; '.join(comparison.warnings)}); make one here, with the same croppers and picture"
         )
-    return done
+    return comparison
 
 
 def _compare_one(
@@ -160,23 +162,23 @@ def _compare_one(
     old: Mapping[str, Any] | None,
     new: Mapping[str, Any],
     conditions: Sequence[Condition],
-    done: Comparison,
+    comparison: Comparison,
 ) -> None:
     if old is None:
-        done.warnings.append(f"{label} is not in the baseline")
+        comparison.warnings.append(f"{label} is not in the baseline")
         return
     other = [key for key in _SAME if old.get(key) != new.get(key)]
     if other:
-        done.warnings.append(f"{label} is another one in the baseline: {', '.join(other)}")
+        comparison.warnings.append(f"{label} is another one in the baseline: {', '.join(other)}")
         return
     for condition in conditions:
         before, now = condition.value(old), condition.value(new)
         if before is None or now is None:
-            done.warnings.append(f"{label} has no {condition} in the baseline or here")
+            comparison.warnings.append(f"{label} has no {condition} in the baseline or here")
             continue
         # A stage that took no time has no percents.
         more = (now / before - 1) * 100 if before else (0.0 if now == before else float("inf"))
         line = f"{label}: {condition}: {before:.2f} -> {now:.2f} ms ({more:+.1f} %)"
-        done.lines.append(line)
+        comparison.lines.append(line)
         if more > condition.more:
-            done.worse.append(line)
+            comparison.worse.append(line)

@@ -79,12 +79,12 @@ def model_hash(manifest: Manifest) -> str:
 
     Not its name, nor where it comes from.
     """
-    said = asdict(manifest)
+    content = asdict(manifest)
     for name in ("name", "version", "training"):
-        del said[name]
+        del content[name]
     # What the ladder found is beside the model, not of it.
-    said["files"].pop("parity.json", None)
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    content["files"].pop("parity.json", None)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def weights_hash(folder: Path) -> str:

@@ -31,18 +31,18 @@ def cold(spec: Spec, image: bytes, question: str) -> dict[str, Any]:
     Raises:
         CropZoomError: the process failed.
     """
-    asked = json.dumps({"spec": spec.plain(), "question": question}).encode()
-    done = subprocess.run(
-        [sys.executable, "-c", _CODE], input=asked + b"\n" + image, capture_output=True, check=False
+    task = json.dumps({"spec": spec.plain(), "question": question}).encode()
+    process = subprocess.run(
+        [sys.executable, "-c", _CODE], input=task + b"\n" + image, capture_output=True, check=False
     )
-    lines = done.stdout.decode(errors="replace").splitlines()
-    if done.returncode or not lines:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+    lines = process.stdout.decode(errors="replace").splitlines()
+    if process.returncode or not lines:
+        errors = process.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
         raise CropZoomError(
-            f"the fresh process for {spec.label} ended with code {done.returncode}: {said[-1]}"
+            f"the fresh process for {spec.label} ended with code {process.returncode}: {errors[-1]}"
         )
-    found: dict[str, Any] = json.loads(lines[-1])
-    return found
+    costs: dict[str, Any] = json.loads(lines[-1])
+    return costs
 
 
 def child(start: float) -> None:
@@ -51,8 +51,8 @@ def child(start: float) -> None:
     from cropzoom.bench.measure import call
     from cropzoom.cropper.session import import_onnxruntime
 
-    asked, image = sys.stdin.buffer.read().split(b"\n", 1)
-    task = json.loads(asked)
+    line, image = sys.stdin.buffer.read().split(b"\n", 1)
+    task = json.loads(line)
     spec = Spec(**task["spec"])
     if spec.way == "cropper":
         import_onnxruntime()

@@ -126,7 +126,7 @@ def interleaved(
     rounds: int,
     warmup: int = 1,
     seed: int = 0,
-    progress: Callable[[str], None] = lambda said: None,
+    progress: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Calls]:
     """Call every candidate once a round, in an order drawn anew, on the same image.
 
@@ -147,10 +147,10 @@ def interleaved(
     for number in range(-warmup, rounds):
         progress(f"Round {number + 1} of {rounds}" if number >= 0 else "Warming up")
         data = picture.fresh()
-        asked, after = (questions[(number + i) % len(questions)] for i in (0, 1))
+        question, following = (questions[(number + i) % len(questions)] for i in (0, 1))
         for candidate in generator.sample(list(candidates), len(candidates)):
-            first = call(candidate, data, asked)
-            second = call(candidate, data, after) if candidate.keeps else None
+            first = call(candidate, data, question)
+            second = call(candidate, data, following) if candidate.keeps else None
             if number >= 0:
                 done[candidate.label].first.append(first)
                 if second is not None:

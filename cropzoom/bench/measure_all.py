@@ -41,7 +41,7 @@ class Plan:
 
 
 def run(
-    plan: Plan, picture: Picture, name: str, progress: Callable[[str], None] = lambda said: None
+    plan: Plan, picture: Picture, name: str, progress: Callable[[str], None] = lambda stage: None
 ) -> dict[str, Any]:
     """Measure, and return the results ready for `json.dumps`.
 
@@ -91,14 +91,14 @@ def run(
         reference = calls[plan.reference] if plan.reference else None
         for candidate in candidates:
             label = candidate.label
-            found = candidate_result(candidate, calls[label], reference)
-            found["cold"] = costs.get(label)
-            found["concurrency"] = {}
+            entry = candidate_result(candidate, calls[label], reference)
+            entry["cold"] = costs.get(label)
+            entry["concurrency"] = {}
             for threads in plan.concurrency if candidate.threadsafe else ():
                 progress(f"Calling {label} from {threads} threads")
                 several = concurrently(
                     candidate, picture, plan.questions, threads, max(plan.rounds, 2 * threads)
                 )
-                found["concurrency"][str(threads)] = concurrency_result(*several)
-            result["croppers"][label] = found
+                entry["concurrency"][str(threads)] = concurrency_result(*several)
+            result["croppers"][label] = entry
     return result

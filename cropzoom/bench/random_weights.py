@@ -9,9 +9,8 @@ from __future__ import annotations
 import importlib
 import json
 import re
-import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +71,6 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     },
 }
 """From the config.json of https://huggingface.co/HuggingFaceTB/SmolVLM-{256M,500M}-Instruct."""
-
-VARIANTS = ("text plain", "text fused", "text int8", "pointer")
 
 
 def smol_tokenizer(words: Iterable[str] = ()) -> Any:
@@ -219,19 +216,10 @@ def random_checkpoint(name: str, folder: Path, questions: Iterable[str]) -> Path
     return out
 
 
-def export_variants(
-    checkpoint: Path,
-    folder: Path,
-    variants: Sequence[str],
-    progress: Callable[[str], None] = lambda stage: None,
-) -> dict[str, Path]:
-    """Export a checkpoint in several ways, unverified; what is there already is left.
-
-    Args:
-        checkpoint: of a vision-language model.
-        folder: for the cropper folders.
-        variants: of `VARIANTS`. Those of kind text are made of "text fused", which is exported.
-        progress: told of each stage.
+def export_unverified(
+    checkpoint: Path, out: Path, kind: str, progress: Callable[[str], None] = lambda stage: None
+) -> Path:
+    """Export a checkpoint as a cropper of a kind; what is there already is left.
 
     Raises:
         ExportError, CropperError, OptionsError: see `export_policy`.
@@ -239,66 +227,12 @@ def export_variants(
     from cropzoom.export import ExportOptions, export_policy
     from cropzoom.trainer.policies import load_policy
 
-    made = {}
-    for variant in variants:
-        if variant not in VARIANTS:
-            raise OptionsError(f"variant {variant!r} must be one of {', '.join(VARIANTS)}")
-        out = made[variant] = folder / variant.replace(" ", "-")
-        if out.exists():
-            continue
-        if variant in ("text plain", "text int8"):
-            fused = export_variants(checkpoint, folder, ["text fused"], progress)["text fused"]
-            progress(f"Making {variant}")
-            (_without_fused if variant == "text plain" else _in_int8)(fused, out)
-            continue
-        policy = load_policy(checkpoint, variant.split()[0])
-        options = ExportOptions(samples=0, name=variant)
-        export_policy(policy, out, str(checkpoint), options, progress)
-    return made
+    if not out.exists():
+        options = ExportOptions(samples=0, name=out.name.replace("-", " "))
+        export_policy(load_policy(checkpoint, kind), out, str(checkpoint), options, progress)
+    return out
 
 
 def answer_tokens() -> int:
     """Return how many tokens a box of two-digit percents takes, with the one that ends it."""
     return len(smol_tokenizer().encode(" [25, 25, 75, 75].").ids) + 1
-
-
-def _in_int8(fused: Path, out: Path) -> None:
-    """Make what an export with `precision="int8"` makes, of the graphs of one in fp32."""
-    import onnx_ir as ir
-
-    from cropzoom.cropper.folder import MANIFEST_NAME
-    from cropzoom.cropper.smolvlm.vlm_spec import EMBED, TOKENIZER_NAME, VISION
-    from cropzoom.export.quantize import quantized
-    from cropzoom.export.staging import new_folder, write_manifest
-    from cropzoom.export.weights import GraphWriter
-
-    content = json.loads((fused / MANIFEST_NAME).read_text(encoding="utf-8"))
-    del content["schema"], content["files"]
-    with new_folder(out) as folder:
-        (folder / "onnx").mkdir()
-        with GraphWriter(folder / "onnx") as writer:
-            for name, file in content["graphs"].items():
-                graph = ir.load(fused / file)
-                writer.write(name, graph if name in (VISION, EMBED) else quantized(graph))
-        shutil.copy(fused / TOKENIZER_NAME, folder)
-        write_manifest(folder, {**content, "precision": "int8", "name": "text int8"})
-
-
-def _without_fused(fused: Path, out: Path) -> None:
-    """Make a cropper of the same files but the graph with fused attention."""
-    from cropzoom.cropper.folder import MANIFEST_NAME
-    from cropzoom.cropper.manifest import sealed
-    from cropzoom.cropper.smolvlm.vlm_spec import FUSED_DECODER
-    from cropzoom.export.staging import new_folder
-
-    content = json.loads((fused / MANIFEST_NAME).read_text(encoding="utf-8"))
-    file = content["graphs"].pop(FUSED_DECODER)
-    del content["files"][file]
-    with new_folder(out) as folder:
-        for name in content["files"]:
-            (folder / name).parent.mkdir(exist_ok=True, parents=True)
-            # Not a link: onnx_ir refuses to read files that have two names.
-            shutil.copy(fused / name, folder / name)
-        content["name"] = "text plain"
-        text = json.dumps(sealed(content), indent=1, ensure_ascii=False)
-        (folder / MANIFEST_NAME).write_text(text, encoding="utf-8")

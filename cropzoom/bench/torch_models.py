@@ -159,5 +159,5 @@ def policy_kind(source: str) -> str:
 
     if source == "nano":
         return "nano"
-    said = read_policy_file(find_source(source))
-    return "text" if said is None else said.kind
+    policy_file = read_policy_file(find_source(source))
+    return "text" if policy_file is None else policy_file.kind

@@ -110,7 +110,7 @@ def bench(
         conditions = parse_conditions(fail_if or [], rounds)
         old = None if baseline is None else read_baseline(baseline)
         several = _numbers(concurrency)
-        path, questions = _asked(image, question)
+        path, questions = _questions(image, question)
         picture = Picture(path)
         common: dict[str, Any] = {
             "device": device,
@@ -128,10 +128,10 @@ def bench(
             tokens = None
             if random_weights:
                 kept = work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                folder = kept / random_weights
-                made, tokens = _random(random_weights, folder, questions, progress)
-                specs.append(Spec(f"{random_weights} text", str(made), **common))
-                checkpoint = str(folder / "checkpoint")
+                place = kept / random_weights
+                folder, tokens = _random(random_weights, place, questions, progress)
+                specs.append(Spec(f"{random_weights} text", str(folder), **common))
+                checkpoint = str(place / "checkpoint")
             if against is not None:
                 specs += _against(against, checkpoint, names, tokens, common)
             labels = [spec.label for spec in specs]
@@ -149,15 +149,15 @@ def bench(
                 concurrency=several,
             )
             result = run(plan, picture, path.name, progress)
-        done = None if old is None else compare(old, result, conditions)
-        if done is not None:
-            result["comparison"] = {"compared": done.lines, "worse": done.worse}
+        comparison = None if old is None else compare(old, result, conditions)
+        if comparison is not None:
+            result["comparison"] = {"compared": comparison.lines, "worse": comparison.worse}
         if output is not None:
             _write(output, result)
         out.json(result)
-        _show(out, result)
-        if done is not None:
-            _judge(out, done)
+        _print_result(out, result)
+        if comparison is not None:
+            _print_comparison(out, comparison)
 
 
 def _numbers(text: str) -> list[int]:
@@ -169,7 +169,7 @@ def _numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _asked(image: Path | None, questions: list[str] | None) -> tuple[Path, list[str]]:
+def _questions(image: Path | None, questions: list[str] | None) -> tuple[Path, list[str]]:
     from cropzoom.errors import OptionsError
     from cropzoom.samples import load_samples
 
@@ -189,7 +189,7 @@ def _random(
     """Build and export a random checkpoint; return the cropper and the tokens of an answer."""
     from cropzoom.bench.random_weights import (
         answer_tokens,
-        export_variants,
+        export_unverified,
         random_checkpoint,
     )
     from cropzoom.bench.torch_models import import_torch
@@ -199,8 +199,8 @@ def _random(
     import_torch()
     progress(f"Building {name}")
     checkpoint = random_checkpoint(name, folder, questions)
-    made = export_variants(checkpoint, folder, ["text fused"], progress)
-    return made["text fused"], answer_tokens()
+    out = export_unverified(checkpoint, folder / "text-fused", "text", progress)
+    return out, answer_tokens()
 
 
 def _against(
@@ -235,57 +235,58 @@ def _write(path: Path, result: Mapping[str, Any]) -> None:
     write_whole(path, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
 
-def _show(out: Output, result: Mapping[str, Any]) -> None:
-    place, asked = result["environment"], result["settings"]
-    out.text(f"{place['cpu']}, {place['usable_cores']} usable cores: {' '.join(place['flags'])}")
-    said = [f"{name} {version}" for name, version in place["versions"].items()]
-    out.text(f"python {place['python']}, {', '.join(said)}")
-    name, (width, height) = asked["image"]["name"], asked["image"]["size"]
+def _print_result(out: Output, result: Mapping[str, Any]) -> None:
+    machine, settings = result["environment"], result["settings"]
+    flags = " ".join(machine["flags"])
+    out.text(f"{machine['cpu']}, {machine['usable_cores']} usable cores: {flags}")
+    versions = [f"{name} {version}" for name, version in machine["versions"].items()]
+    out.text(f"python {machine['python']}, {', '.join(versions)}")
+    name, (width, height) = settings["image"]["name"], settings["image"]["size"]
     out.text(f"{name}, {width}x{height} px; a new version of it each round; ms")
     croppers = result["croppers"].items()
-    for label, found in croppers:
+    for label, entry in croppers:
         for which in ("first", "second"):
-            if (calls := found[which]) is None:
+            if (calls := entry[which]) is None:
                 continue
-            asked_of = "a new image" if which == "first" else "a second question on the same image"
+            subject = "a new image" if which == "first" else "a second question on the same image"
             rows = [_cells(stage, calls["stages"][stage], calls) for stage in calls["stages"]]
             out.table(
                 ["Stage", "n", "p50", "p90", "p95", "p99", "Spread", "Share"],
                 [*rows, _cells("end to end", calls["total"], calls)],
-                title=f"{label}, {asked_of} ({calls['unexplained']:.1%} of the time in no stage)",
+                title=f"{label}, {subject} ({calls['unexplained']:.1%} of the time in no stage)",
             )
             if calls["unexplained"] > 0.05:
                 out.warn(f"{label}: the stages leave {calls['unexplained']:.0%} unexplained")
-    for label, found in croppers:
-        where = f"{found['provider']}, {found['threads']} threads, {found['precision']}"
-        out.text(f"{label}: {where}, {(found['hash'] or 'no hash')[:12]}")
+    for label, entry in croppers:
+        where = f"{entry['provider']}, {entry['threads']} threads, {entry['precision']}"
+        out.text(f"{label}: {where}, {(entry['hash'] or 'no hash')[:12]}")
     out.table(
         ["Cropper", "Valid", "IoU", "Tiles", "Prompt", "Runs", "ms/token"],
-        [_summary(label, found) for label, found in croppers],
+        [_summary(label, entry) for label, entry in croppers],
         title=f"IoU is to {result['reference']}" if result["reference"] else None,
     )
-    if any(found["cold"] for _, found in croppers):
+    if any(entry["cold"] for _, entry in croppers):
         out.table(
             ["In a fresh process", "Import, s", "Load, s", "First call, s", "Peak memory, MB"],
             [
                 [
                     label,
-                    *(f"{found['cold'][key]:.2f}" for key in ("import", "load", "first_call")),
-                    _number(found["cold"].get("peak_rss"), 1e6, ".0f"),
+                    *(f"{entry['cold'][key]:.2f}" for key in ("import", "load", "first_call")),
+                    _number(entry["cold"].get("peak_rss"), 1e6, ".0f"),
                 ]
-                for label, found in croppers
+                for label, entry in croppers
             ],
         )
     rows = [
         [
             label,
             threads,
-            str(measured["calls"]),
-            f"{measured['per_second']:.2f}",
-            *(_number(measured["latency"][key]) for key in ("p50", "p90", "p95", "p99")),
+            str(several["calls"]),
+            f"{several['per_second']:.2f}",
+            *(_number(several["latency"][key]) for key in ("p50", "p90", "p95", "p99")),
         ]
-        for label, found in croppers
-        for threads, measured in found["concurrency"].items()
+        for label, entry in croppers
+        for threads, several in entry["concurrency"].items()
     ]
     if rows:
         out.table(["Cropper", "Threads", "n", "Images/s", "p50", "p90", "p95", "p99"], rows)
@@ -298,13 +299,13 @@ def _cells(name: str, stats: Mapping[str, Any], calls: Mapping[str, Any]) -> lis
     return [name, str(stats["n"]), *(_number(stats[key]) for key in keys), f"{share:.1%}"]
 
 
-def _summary(label: str, found: Mapping[str, Any]) -> list[str]:
-    calls = found["first"]
+def _summary(label: str, entry: Mapping[str, Any]) -> list[str]:
+    calls = entry["first"]
     counts = (calls["counts"].get(key) for key in ("tiles", "prompt_tokens", "decoder_runs"))
     return [
         label,
-        f"{found['valid']:.0%}",
-        _number(found["iou"] and found["iou"]["mean"], form=".3f"),
+        f"{entry['valid']:.0%}",
+        _number(entry["iou"] and entry["iou"]["mean"], form=".3f"),
         *(_number(count, form=".3g") for count in counts),
         _number(calls["ms_per_token"]),
     ]
@@ -314,13 +315,13 @@ def _number(value: float | None, per: float = 1.0, form: str = ".2f") -> str:
     return "n/a" if value is None else format(value / per, form)
 
 
-def _judge(out: Output, done: Comparison) -> None:
-    for line in done.warnings:
+def _print_comparison(out: Output, comparison: Comparison) -> None:
+    for line in comparison.warnings:
         out.warn(f"not compared: {line}")
-    for line in done.lines:
-        worse = line in done.worse
+    for line in comparison.lines:
+        worse = line in comparison.worse
         out.text(f"{'WORSE' if worse else 'ok'}  {line}", style="bold red" if worse else None)
-    if done.worse:
+    if comparison.worse:
         if out.as_json:
-            out.warn(f"worse than the baseline: {'; '.join(done.worse)}")
+            out.warn(f"worse than the baseline: {'; '.join(comparison.worse)}")
         raise typer.Exit(1)

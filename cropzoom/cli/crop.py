@@ -70,7 +70,7 @@ def _crop(
     crops = model.predict(picture, question, k)
     milliseconds = (time.perf_counter() - start) * 1000
     options = ZoomOptions()
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for number, item in enumerate(crops, 1):
         encoded = encode_crop(
             picture,
@@ -83,7 +83,7 @@ def _crop(
         name = "crop" if len(crops) == 1 else f"crop{number}"
         file = out.with_name(f"{out.stem}-{name}{suffix}")
         _write(file, encoded.data)
-        found.append(
+        entries.append(
             {
                 "box": [item.box.x0, item.box.y0, item.box.x1, item.box.y1],
                 "pixels": list(item.box.to_pixels(*picture.size)),
@@ -104,12 +104,12 @@ def _crop(
             "cropper": {"name": model.manifest.name, "version": model.manifest.version},
             "device": model.device,
             "milliseconds": milliseconds,
-            "crops": found,
+            "crops": entries,
             "annotated": str(out),
             "highlighted": None if highlighted is None else str(highlighted),
         }
     )
-    if not found:
+    if not entries:
         output.text("The cropper proposes no region for this question.")
     output.table(
         ["Crop", "Box (px)", "Size", "Confidence"],
@@ -120,11 +120,11 @@ def _crop(
                 f"{item['width']}x{item['height']}",
                 f"{item['confidence']:.2f}",
             ]
-            for item in found
+            for item in entries
         ],
     )
     output.text(f"{out}: the picture with the box. Prediction took {milliseconds:.0f} ms.")
-    if any(item["confidence"] < options.min_confidence for item in found):
+    if any(item["confidence"] < options.min_confidence for item in entries):
         output.text(
             f"Below min_confidence={options.min_confidence}, a wrapped client adds no crop."
         )

@@ -13,7 +13,7 @@ from cropzoom.cli.output import JsonFlag, Output
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from cropzoom.demo.ask_samples import Answer, Asked
+    from cropzoom.demo.ask_samples import Answer, Trial
 
 
 # What the stand-in's pictures are counted as: it is billed by nobody.
@@ -94,7 +94,7 @@ def _demo(
     if not page.absolute().parent.is_dir():  # before a minute of asking, not after
         raise CropZoomError(f"--output {page}: there is no folder {page.parent}; choose another")
     samples = load_samples()[:pictures]
-    results: list[Asked] = []
+    results: list[Trial] = []
     with ExitStack() as stack:
         if model is None:
             server = stack.enter_context(StandInServer(StandIn(side=side)))
@@ -108,10 +108,10 @@ def _demo(
         progress = stack.enter_context(out.progress())
         count = sum(len(sample.questions) for sample in samples)
         task = progress.add_task("Loading the cropper", total=count)
-        for asked in ask_all(
+        for result in ask_all(
             client, model, samples, cropper=cropper, exact=stand_in, count_as=counting.model
         ):
-            results.append(asked)
+            results.append(result)
             progress.update(task, description=f"Asked {len(results)} of {count}")
     html = results_page(
         results, model=model, cropper=cropper, side=side, stand_in=stand_in, counting=counting
@@ -120,11 +120,11 @@ def _demo(
         write_whole(page, html)
     except DataError as error:
         raise CropZoomError(f"{error}, with --output") from error
-    plain = sum(asked.plain.right for asked in results)
-    zoomed = sum(asked.zoomed.right for asked in results)
+    plain = sum(result.plain.right for result in results)
+    zoomed = sum(result.zoomed.right for result in results)
     out.table(
         ["Question", "Without crop", "With crop", "Thumbnail + crop", "Image tokens", "ms"],
-        [_row(asked) for asked in results],
+        [_row(result) for result in results],
     )
     out.text(
         f"Right without a crop: {plain} of {len(results)}. With: {zoomed} of {len(results)}.",
@@ -144,7 +144,7 @@ def _demo(
             "right_without_crop": plain,
             "right_with_crop": zoomed,
             "saved": saved,
-            "results": [asked.to_dict() for asked in results],
+            "results": [result.to_dict() for result in results],
         }
     )
 
@@ -162,14 +162,14 @@ def _saved(saved: dict[str, Any], questions: int) -> str:
     return text + "."
 
 
-def _row(asked: Asked) -> list[str | Text]:
+def _row(result: Trial) -> list[str | Text]:
     return [
-        asked.question.question,
-        _marked(asked.plain),
-        _marked(asked.zoomed),
-        _marked(asked.saving),
-        f"{asked.tokens_given:,} → {asked.tokens_sent:,}",
-        f"{asked.report.milliseconds:.0f}",
+        result.question.question,
+        _marked(result.plain),
+        _marked(result.zoomed),
+        _marked(result.saving),
+        f"{result.tokens_given:,} → {result.tokens_sent:,}",
+        f"{result.report.milliseconds:.0f}",
     ]
 
 

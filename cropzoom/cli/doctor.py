@@ -74,9 +74,9 @@ def run_checks() -> Iterator[Check]:
     yield Check("platform", "ok", platform.platform())
     name, flags = processor()
     yield Check("cpu", "ok", f"{name}, {usable_threads()} threads usable; {' '.join(flags)}")
-    found = versions(_PACKAGES)
+    here = versions(_PACKAGES)
     for name in _PACKAGES:
-        version = found.get(name)
+        version = here.get(name)
         if version is None:
             yield Check(name, "broken", "not installed", f"pip install {name}")
         else:
@@ -102,12 +102,12 @@ def _client(name: str, oldest: tuple[int, int], extra: str) -> Check:
 def _runtime() -> Iterator[Check]:
     from cropzoom.cropper.session import import_onnxruntime, installed_runtimes
 
-    found = installed_runtimes()
-    if len(found) > 1:
+    runtimes = installed_runtimes()
+    if len(runtimes) > 1:
         yield Check(
             "onnxruntime builds",
             "broken",
-            ", ".join(f"{name} {version}" for name, version in found.items()),
+            ", ".join(f"{name} {version}" for name, version in runtimes.items()),
             "both own one folder, so each breaks the other; pip uninstall -y "
             "onnxruntime onnxruntime-gpu, then pip install 'cropzoom[cpu]' or 'cropzoom[gpu]'",
         )

@@ -1,4 +1,7 @@
-"""Streams of servers that answer 200 at once and refuse in the first event."""
+"""Streams of servers that answer 200 at once and refuse before the first word.
+
+An event that only opens a stream, a chunk without text, is held back until the next one comes.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ from typing import Any
 from openai import APIError, APIStatusError, AsyncStream, Stream
 
 from cropzoom.clients.controller import Call
+
+# Some servers open with what a filter says of the prompt, and with the role.
+_MOST_HELD = 2
 
 
 def guarded(stream: Any, call: Call, again: Callable[[], Any]) -> Any:
@@ -32,15 +38,18 @@ def guarded(stream: Any, call: Call, again: Callable[[], Any]) -> Any:
 def _events(
     stream: Any, events: Iterator[Any], call: Call, again: Callable[[], Any]
 ) -> Iterator[Any]:
+    held: list[Any] = []
     try:
-        first = next(events)
-    except StopIteration:
-        return
+        for event in events:
+            held.append(event)
+            if not _opens(event) or len(held) > _MOST_HELD:
+                break
     except APIError as error:
         if not _refused(error, call):
+            yield from held
             raise
     else:
-        yield first
+        yield from held
         yield from events
         return
     new = again()
@@ -63,15 +72,20 @@ def guarded_async(stream: Any, call: Call, again: Callable[[], Awaitable[Any]]) 
 async def _async_events(
     stream: Any, events: AsyncIterator[Any], call: Call, again: Callable[[], Awaitable[Any]]
 ) -> AsyncIterator[Any]:
+    held: list[Any] = []
     try:
-        first = await anext(events)
-    except StopAsyncIteration:
-        return
+        async for event in events:
+            held.append(event)
+            if not _opens(event) or len(held) > _MOST_HELD:
+                break
     except APIError as error:
         if not _refused(error, call):
+            for event in held:
+                yield event
             raise
     else:
-        yield first
+        for event in held:
+            yield event
         async for event in events:
             yield event
         return
@@ -81,6 +95,19 @@ async def _async_events(
     call.publish()
     async for event in new:
         yield event
+
+
+def _opens(event: Any) -> bool:
+    """Tell whether an event is a chunk of a chat that says nothing yet."""
+    try:
+        empty = all(
+            choice.finish_reason is None
+            and not any(value for key, value in choice.delta.to_dict().items() if key != "role")
+            for choice in event.choices
+        )
+        return empty and event.usage is None
+    except (AttributeError, TypeError):
+        return False  # of another endpoint, or as this server alone spells it
 
 
 def _refused(error: APIError, call: Call) -> bool:

@@ -16,6 +16,12 @@ _REFUSED = (400, 413, 422)
 _REFUSED_IMAGES = (404, 415, 500, 501)
 _OF_IMAGES = re.compile(r"image|picture|photo|vision|visual|multi-?modal|mmproj|pixel", re.I)
 _OF_BYTES = re.compile(r"body|payload|entity|bytes?\b|request size|[\d.]\s*[kmg]i?b\b", re.I)
+# What servers say with a 500 before they have answered anything.
+_TOO_MUCH = re.compile(
+    r"context (?:size|length|window)|too (?:long|large|big)|exceeds? the maximum|"
+    r"out of memory|resource limitations|number of bitmaps",
+    re.I,
+)
 _OF_CONTEXT = re.compile(r"context|token|sequence length|prompt (?:is )?too long", re.I)
 _NUMBER = re.compile(r"(\d[\d,_]*(?:\.\d+)?)\s*([kmg]?)(i?)(?:b\b|bytes?\b)?", re.I)
 _WORDS = {"one": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5}
@@ -46,8 +52,9 @@ def is_refusal(status: int, words: str) -> bool:
 
     Everything else, such as a time-out, may have been answered; sending again would cost twice.
     """
-    of_images = status in _REFUSED_IMAGES and bool(_OF_IMAGES.search(words[:_MOST_WORDS]))
-    return status in _REFUSED or of_images
+    words = words[:_MOST_WORDS]
+    of_images = status in _REFUSED_IMAGES and bool(_OF_IMAGES.search(words))
+    return status in _REFUSED or of_images or (status == 500 and bool(_TOO_MUCH.search(words)))
 
 
 def learnt(status: int, words: str, sent: Size, taken: Size) -> tuple[Limits, float]:

@@ -42,7 +42,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Trial:
     """One question asked without and with a crop.
 
     Args:
@@ -89,7 +89,7 @@ def ask_all(
     options: ZoomOptions | None = None,
     exact: bool = False,
     count_as: str | None = None,
-) -> Iterator[Asked]:
+) -> Iterator[Trial]:
     """Ask all questions about all pictures, and yield each result as soon as it is there.
 
     Args:
@@ -126,7 +126,7 @@ def ask_all(
                 less, saved = controller.rewrite_body(body)
             saving = _ask(client, model, less["messages"], question, matches)
             tokens = saved.tokens_given, saved.tokens_sent
-            yield Asked(picture, question, plain, zoomed, report, saving, *tokens)
+            yield Trial(picture, question, plain, zoomed, report, saving, *tokens)
 
 
 def _ask(

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from cropzoom.demo.ask_samples import Asked
+from cropzoom.demo.ask_samples import Trial
 from cropzoom.geometry import Box
 from cropzoom.images import Encoded, load_image
 from cropzoom.models import price_of, rule_for
@@ -43,17 +43,17 @@ class Counting:
             return cls(model, known.prompt, f"{known.source}, {known.date}")
         return cls(model, price, "" if price is None else "as given")
 
-    def saved(self, results: Sequence[Asked]) -> dict[str, Any]:
+    def saved(self, results: Sequence[Trial]) -> dict[str, Any]:
         """Return what thumbnails and crops save over all questions, ready for `json.dumps`."""
-        given = sum(asked.tokens_given for asked in results)
-        sent = sum(asked.tokens_sent for asked in results)
+        given = sum(result.tokens_given for result in results)
+        sent = sum(result.tokens_sent for result in results)
         saved: dict[str, Any] = {
             "count_as": self.model,
             "family": rule_for(self.model).family,
             "tokens_given": given,
             "tokens_sent": sent,
             "share": sent / given if given else None,
-            "right": sum(asked.saving.right for asked in results),
+            "right": sum(result.saving.right for result in results),
             "price": self.price,
             "price_source": self.source,
         }
@@ -64,7 +64,7 @@ class Counting:
 
 
 def results_page(
-    results: Sequence[Asked],
+    results: Sequence[Trial],
     *,
     model: str,
     cropper: str,
@@ -92,7 +92,7 @@ def results_page(
         saved=saved,
         sections=[
             _section(list(group), side)
-            for _, group in groupby(results, key=lambda asked: asked.picture)
+            for _, group in groupby(results, key=lambda result: result.picture)
         ],
         model=model,
         cropper=cropper,
@@ -101,10 +101,10 @@ def results_page(
     )
 
 
-def _figures(results: Sequence[Asked], saved: Mapping[str, Any]) -> list[dict[str, str]]:
+def _figures(results: Sequence[Trial], saved: Mapping[str, Any]) -> list[dict[str, str]]:
     count = len(results)
-    crops = [crop for asked in results for crop in asked.report.crops]
-    times = sorted(asked.report.milliseconds for asked in results)
+    crops = [crop for result in results for crop in result.report.crops]
+    times = sorted(result.report.milliseconds for result in results)
     figures = {
         "right without a crop": f"{sum(a.plain.right for a in results)} / {count}",
         "right with the crop": f"{sum(a.zoomed.right for a in results)} / {count}",
@@ -134,7 +134,7 @@ def _figures(results: Sequence[Asked], saved: Mapping[str, Any]) -> list[dict[st
     ]
 
 
-def _section(group: list[Asked], side: int) -> dict[str, Any]:
+def _section(group: list[Trial], side: int) -> dict[str, Any]:
     sample = group[0].picture
     data = sample.path.read_bytes()
     image = load_image(data)
@@ -146,34 +146,34 @@ def _section(group: list[Asked], side: int) -> dict[str, Any]:
         "wide": image.width > 1.3 * image.height,
         "picture": Encoded(data, mime, *image.size).data_uri(),
         "questions": [
-            _question(index, asked, image, side) for index, asked in enumerate(group, start=1)
+            _question(index, result, image, side) for index, result in enumerate(group, start=1)
         ],
     }
 
 
-def _question(index: int, asked: Asked, image: Image.Image, side: int) -> dict[str, Any]:
-    crops = asked.report.crops
+def _question(index: int, result: Trial, image: Image.Image, side: int) -> dict[str, Any]:
+    crops = result.report.crops
     if crops:
         box, crop = crops[0].box, picture(image, _CROP_SIDE, crops[0].box)
         caption = (
             f"with the crop: confidence {crops[0].confidence:.2f} · {box.area:.1%} of the picture "
-            f"· {asked.report.milliseconds:.0f} ms"
+            f"· {result.report.milliseconds:.0f} ms"
         )
     else:
-        box, crop = asked.question.region, ""
-        reason = asked.report.images[0].reason if asked.report.images else asked.report.reason
+        box, crop = result.question.region, ""
+        reason = result.report.images[0].reason if result.report.images else result.report.reason
         caption = f"no crop was added: {reason}"
     return {
         "index": index,
-        "text": asked.question.question,
+        "text": result.question.question,
         "box": box if crops else None,
         "seen": _png(_as_seen(image, box, side)).data_uri(),
         "crop": crop,
         "caption": caption,
-        "plain": asked.plain,
-        "zoomed": asked.zoomed,
-        "saving": asked.saving,
-        "tokens": f"{asked.tokens_given:,} → {asked.tokens_sent:,}",
+        "plain": result.plain,
+        "zoomed": result.zoomed,
+        "saving": result.saving,
+        "tokens": f"{result.tokens_given:,} → {result.tokens_sent:,}",
     }
 
 

@@ -30,6 +30,8 @@ from .ray_cropper import Cropper, Source, check_columns, new_columns
 _UNFINISHED = ".unfinished"
 # Where a part says what made it.
 _JOB = b"cropzoom"
+# What decides where and how fast, not what comes out.
+_WHERE = ("device", "threads", "roots")
 # Rows of a row group that are decoded at a time, pictures included.
 _READ_ROWS = 64
 # What Ray keeps a record of; beyond, an actor takes several parts at a time.
@@ -83,7 +85,7 @@ class _Job:
         """Return what decides about a row's values."""
         named = isinstance(self.cropper, (str, os.PathLike))
         what = str(self.cropper) if named else type(self.cropper).__qualname__
-        how = {name: value for name, value in self.how.items() if name not in ("device", "threads")}
+        how = {name: value for name, value in self.how.items() if name not in _WHERE}
         text = json.dumps({**how, "cropper": what, "keep": list(self.keep)}, default=repr)
         return text.encode()
 

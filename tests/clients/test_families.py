@@ -29,6 +29,8 @@ from wrapping import (
 from cropzoom import Cited, CropZoom, CropZoomError
 from cropzoom.report import Reason, ZoomReport
 
+# Nothing else depends on how busy the machine is.
+CALM = replace(OPTIONS, deadline=None)
 ASK: Turns = [("user", [0, QUESTION])]
 # Some take no picture in what a tool returned.
 WITH_TOOLS = [family for family in FAMILIES if family.name != "chat"]
@@ -77,7 +79,7 @@ class Caller:
         reports: list[ZoomReport] = []
 
         def make() -> Any:
-            chosen = replace(OPTIONS, **(options or {}))
+            chosen = replace(CALM, **(options or {}))
             return CropZoom(
                 self._client(),
                 cropper or FixedCropper(),
@@ -344,7 +346,7 @@ def test_reports_are_of_their_calls(family: Family, server: WireServer, awaited:
         client = CropZoom(
             family.client(server.url, awaited),
             PlacesCropper(),
-            replace(OPTIONS, deadline=None),
+            CALM,
         )
 
         async def one(question: str) -> Any:
@@ -371,7 +373,7 @@ def test_strict_raises_before_anything_is_sent(server: WireServer, call: Caller)
 @all_families
 def test_ask(family: Family, server: WireServer, awaited: bool) -> None:
     async def main() -> Any:
-        client = CropZoom(family.client(server.url, awaited), FixedCropper(), OPTIONS)
+        client = CropZoom(family.client(server.url, awaited), FixedCropper(), CALM)
         return await done(client.ask(png(), QUESTION, model="m", cite=True))
 
     if family.name == "responses":

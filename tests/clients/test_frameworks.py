@@ -22,7 +22,7 @@ QUESTION = "What is the total?"
 @pytest.fixture
 def reports(monkeypatch: pytest.MonkeyPatch) -> list[ZoomReport]:
     seen: list[ZoomReport] = []
-    monkeypatch.setattr(Controller, "publish", lambda self, report: seen.append(report))
+    monkeypatch.setattr(Controller, "publish", lambda self, report, *rest: seen.append(report))
     return seen
 
 

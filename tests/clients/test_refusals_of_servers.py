@@ -82,6 +82,24 @@ WORDS: dict[str, tuple[Callable[[Received], bool], int, str]] = {
     "llama.cpp, context": (larger, 400, LLAMA),
     "TGI": (larger, 422, TGI),
     "Ollama": (more_than(1), 500, "vision model only supports a single image per message"),
+    "Ollama, its runner": (
+        more_than(1),
+        500,
+        "model runner has unexpectedly stopped, this may be due to resource limitations or an "
+        "internal error, check ollama server logs for details",
+    ),
+    "llama.cpp, markers": (
+        more_than(1),
+        500,
+        "number of bitmaps (2) does not match number of markers (1)",
+    ),
+    "a GPU": (larger, 500, "CUDA out of memory. Tried to allocate 2.00 GiB."),
+    "Bedrock behind LiteLLM": (
+        more_than(1),
+        400,
+        "litellm.BadRequestError: BedrockException - The model returned the following errors: "
+        "Too many images and documents in the request",
+    ),
     "LM Studio": (more_than(1), 400, "Model does not support multiple images"),
     "Azure, one picture": (other_than_the_callers, 400, AZURE),
     "OpenRouter": (more_than(1), 404, "No endpoints found that support image input of this kind"),
@@ -196,3 +214,37 @@ def test_another_error_within_a_raw_stream_comes_through(
         data = io.BytesIO(b"".join(answer.iter_bytes())).getvalue()
     assert b"overloaded" in data
     assert len(server.received) == 1
+
+
+class LateServer(OpenAIServer):
+    """Opens its stream with a role, and refuses only then."""
+
+    def answer(self, request: Received) -> tuple[str, bytes]:
+        kind, data = super().answer(request)
+        if len(pictures(request)) > 1:
+            opening, end, _ = data.partition(b"\n\n")
+            data = opening + end + b"data: " + self.error(400, VLLM) + end
+        return kind, data
+
+
+def test_a_stream_that_refuses_after_its_opening(cropper: FixedCropper) -> None:
+    with LateServer() as server:
+        bare = OpenAI(api_key="k", base_url=f"{server.url}/v1", max_retries=0)
+        client = wrapped(server, cropper)
+        events = [event.to_dict() for event in client.chat(**chat(), stream=True)]
+        plain = bare.chat.completions.create(**chat(), stream=True)
+        assert events == [event.to_dict() for event in plain]
+        assert client.cropzoom.last_report.reason is Reason.REFUSED
+        assert [len(pictures(request)) for request in server.received] == [2, 1, 1]
+
+
+def test_an_async_stream_that_refuses_after_its_opening(cropper: FixedCropper) -> None:
+    async def events(url: str) -> list[Any]:
+        bare = AsyncOpenAI(api_key="k", base_url=f"{url}/v1", max_retries=0)
+        async with CropZoom(bare, cropper, OPTIONS) as client:
+            stream = await client.chat.completions.create(**chat(), stream=True)
+            return [event async for event in stream]
+
+    with LateServer() as server:
+        assert len(asyncio.run(events(server.url))) == 4
+        assert [len(pictures(request)) for request in server.received] == [2, 1]

@@ -9,7 +9,7 @@ from fixed_croppers import LookupCropper
 from PIL import Image
 
 from cropzoom.clients.connect import connect
-from cropzoom.demo.ask_samples import Asked, ask_all
+from cropzoom.demo.ask_samples import Trial, ask_all
 from cropzoom.demo.demo_page import Counting, results_page
 from cropzoom.demo.server import StandInServer
 from cropzoom.errors import CropperError
@@ -30,12 +30,12 @@ def oracle(sample: SamplePicture) -> LookupCropper:
 
 
 @pytest.fixture(scope="module")
-def results(server: StandInServer) -> list[Asked]:
+def results(server: StandInServer) -> list[Trial]:
     with connect(server.base_url, local=True) as client:
         return list(ask_all(client, server.model, [PASS], cropper=oracle(PASS), exact=True))
 
 
-def test_the_right_crop_makes_the_answers_right(results: list[Asked]) -> None:
+def test_the_right_crop_makes_the_answers_right(results: list[Trial]) -> None:
     assert [asked.zoomed.right for asked in results] == [True] * len(PASS.questions)
     assert sum(asked.plain.right for asked in results) <= 1
     for asked in results:
@@ -46,7 +46,7 @@ def test_the_right_crop_makes_the_answers_right(results: list[Asked]) -> None:
         assert asked.saving.right
 
 
-def test_what_is_saved_is_counted_as_a_model_is_billed(results: list[Asked]) -> None:
+def test_what_is_saved_is_counted_as_a_model_is_billed(results: list[Trial]) -> None:
     given, sent = results[0].tokens_given, results[0].tokens_sent
     saved = Counting.of("claude-haiku-4-5").saved(results[:1])
     assert (saved["price"], saved["price_source"]) == (1.0, prices_page())
@@ -67,7 +67,7 @@ def prices_page() -> str:
     return f"{price.source}, {price.date}"
 
 
-def test_results_are_plain_json(results: list[Asked]) -> None:
+def test_results_are_plain_json(results: list[Trial]) -> None:
     first = json.loads(json.dumps(results[0].to_dict()))
     assert first["question"] == "Which gate do I go to?"
     assert first["zoomed"]["text"] == "B27"
@@ -112,7 +112,7 @@ class _Checker(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_stands_alone(results: list[Asked]) -> None:
+def test_the_page_stands_alone(results: list[Trial]) -> None:
     page = results_page(results, model="<m&m>", cropper="oracle", side=448, stand_in=True)
     checker = _Checker()
     checker.feed(page)
@@ -126,6 +126,6 @@ def test_the_page_stands_alone(results: list[Asked]) -> None:
     assert re.search(rf"<b>{len(results)} / {len(results)}</b><span>right with the crop", page)
 
 
-def test_a_page_about_a_real_model_claims_no_stand_in(results: list[Asked]) -> None:
+def test_a_page_about_a_real_model_claims_no_stand_in(results: list[Trial]) -> None:
     page = results_page(results, model="qwen", cropper="nano", side=448, stand_in=False)
     assert "stand-in" not in page

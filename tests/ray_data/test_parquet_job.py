@@ -42,6 +42,8 @@ class SlowCropper(FixedCropper):
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """Two workers, which find the croppers of the tests."""
+    # Else its workers give way to everything else on a busy machine.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     path = os.pathsep.join([str(TESTS), str(Path(__file__).parent), str(TESTS.parent)])
     runtime = {"env_vars": {"PYTHONPATH": path}}
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=runtime)

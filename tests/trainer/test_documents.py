@@ -5,8 +5,15 @@ import pytest
 from PIL import Image
 
 from cropzoom.trainer.nano.pages import Page, PageOptions, phrases
+from cropzoom.trainer.nano.pages.canvas import Canvas
 from cropzoom.trainer.nano.pages.documents import render_document
-from cropzoom.trainer.nano.pages.wear import worn
+from cropzoom.trainer.nano.pages.layouts import Pen
+from cropzoom.trainer.nano.pages.ledgers import ledger
+from cropzoom.trainer.nano.pages.lexicon import Lexicon
+from cropzoom.trainer.nano.pages.official import memo, tax_form
+from cropzoom.trainer.nano.pages.papers import Paper, Sheet
+from cropzoom.trainer.nano.pages.values import Values
+from cropzoom.trainer.nano.pages.wear import _faxed, worn
 
 OPTIONS = PageOptions(416, 576, min_text=9.0, max_text=18.0, questions=12, absent=0.2)
 
@@ -67,3 +74,53 @@ def test_wear_leaves_print_darker_than_paper(seed: int) -> None:
     seen = np.asarray(worn(random.Random(seed), image, 16.0, 240), np.float32)
     assert seen.shape == (100, 200)
     assert seen[42:58, 60:140].mean() < seen[5:30].mean() - 20
+
+
+@pytest.mark.parametrize("paper", [ledger, tax_form, memo])
+def test_papers_of_tables_and_boxes_have_fields_whose_values_are_there(paper: Paper) -> None:
+    fields = 0
+    for seed in range(6):
+        sheet = blank_sheet(seed)
+        bottom = paper(sheet)
+        canvas = sheet.pen.canvas
+        assert 0 < bottom <= canvas.image.height
+        for field in canvas.fields:
+            fields += 1
+            x0, y0, x1, y1 = field.value_box
+            held = [
+                word.text
+                for word in canvas.words
+                if x0 - 1 <= (word.box[0] + word.box[2]) / 2 <= x1 + 1
+                and y0 - 1 <= (word.box[1] + word.box[3]) / 2 <= y1 + 1
+            ]
+            letters = ("".join(held), field.value)
+            written, wanted = ("".join(filter(str.isalnum, text)) for text in letters)
+            assert written == wanted, field
+    assert fields > 30
+
+
+def test_a_party_is_asked_for_by_what_people_call_it() -> None:
+    questions = {q for seed in range(8) for f in drawn(ledger, seed).fields for q in f.questions}
+    assert any(q.startswith("Who is the ") for q in questions)
+    assert any("address of the " in q for q in questions)
+
+
+def test_a_fax_is_black_and_white() -> None:
+    grey = np.tile(np.linspace(40, 220, 64, dtype=np.float32), (32, 1))
+    seen = _faxed(random.Random(1), grey)
+    assert set(np.unique(seen)) == {0.0, 255.0}
+    assert seen[:, :16].mean() < 60 and seen[:, -16:].mean() > 200
+
+
+def drawn(paper: Paper, seed: int) -> Canvas:
+    sheet = blank_sheet(seed)
+    paper(sheet)
+    return sheet.pen.canvas
+
+
+def blank_sheet(seed: int) -> Sheet:
+    rng = random.Random(seed)
+    canvas = Canvas(Image.new("L", (700, 3000), 255))
+    lexicon = Lexicon(rng, "train")
+    pen = Pen(canvas, lexicon, rng, [None, None], 14, 0, 255)
+    return Sheet(pen, Values(lexicon, "en"), 20.0, 680.0, "en", 20.0)

@@ -10,26 +10,7 @@ from .fonts import Font
 from .papers import Sheet
 from .tables import read_data
 
-FORM_CONCEPTS = (
-    "name",
-    "birth",
-    "address",
-    "city",
-    "postcode",
-    "phone",
-    "email",
-    "id_number",
-    "plate",
-    "iban",
-    "account",
-    "date",
-    "expiry",
-    "reference",
-    "customer_id",
-    "weight",
-    "balance",
-    "deposit",
-)
+FORM_CONCEPTS = phrases.table("papers.txt")["forms concepts", "en"]
 
 
 def form(sheet: Sheet) -> float:

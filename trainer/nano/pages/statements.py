@@ -6,28 +6,10 @@ from __future__ import annotations
 from .canvas import Field, union
 from .fonts import Font
 from .papers import Sheet
+from .phrases import table
 from .values import papers
 
-_CONCEPTS = (
-    "customer_id",
-    "account",
-    "date",
-    "due",
-    "iban",
-    "bic",
-    "balance",
-    "reference",
-    "name",
-    "birth",
-    "phone",
-    "email",
-    "web",
-    "tax_id",
-    "expiry",
-    "delivery",
-    "method",
-    "plate",
-)
+_CONCEPTS = table("papers.txt")["statements concepts", "en"]
 
 
 def statement(sheet: Sheet) -> float:

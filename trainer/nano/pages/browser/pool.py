@@ -7,6 +7,7 @@ asks questions, so one laid-out page is many.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import random
@@ -20,7 +21,7 @@ from typing import Any
 from PIL import Image
 
 from cropzoom.errors import DataError
-from cropzoom.files import locked, repaired
+from cropzoom.files import locked, repaired, write_whole
 
 from ..canvas import Canvas, Field, Rect, union
 from ..damage import damage, inside, lit, mapped, photograph, resampled, squeezed
@@ -71,16 +72,16 @@ def _write_pool(folder: Path, pages: int, seed: int, split: Split, workers: int,
             raise DataError(
                 f"{folder} holds pages made with {there}, not {made_with}; take another folder"
             )
-    about.write_text(json.dumps(made_with), "utf-8")
+    write_whole(about, json.dumps(made_with))
     lines = folder / "pages.jsonl"
     lines.touch()
     start = repaired(lines).count(b"\n")
     with lines.open("ab") as file:
         for number, record in _records(range(start, pages), seed, split, workers):
             name = f"images/{number:06}.png"
-            part = folder / (name + ".part")
-            (record.image.convert("L") if grey else record.image).save(part, "PNG")
-            part.replace(folder / name)
+            picture = io.BytesIO()
+            (record.image.convert("L") if grey else record.image).save(picture, "PNG")
+            write_whole(folder / name, picture.getvalue())
             file.write(record.line(name).encode() + b"\n")
             file.flush()
     return max(0, pages - start)

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from cropzoom.errors import CropZoomError
+from cropzoom.files import write_whole
 
 from ..canvas import Rect
 from .pool import Pool, ask_field, askable, choose
@@ -37,32 +38,30 @@ def write_questions(folder: Path, per_page: int = 4, seed: int = 1) -> int:
         DataError: the folder is no pool.
     """
     pool = Pool(folder)
-    part, count = folder / "questions.part", 0
-    with part.open("w", encoding="utf-8") as file:
-        for index in range(len(pool)):
-            rng = random.Random(f"{seed}/{index}")
-            record = pool.record(index)
-            width, height = record.image.size
-            fields = askable(record.fields)
-            for number, field in enumerate(choose(rng, fields, per_page)):
-                asked = ask_field(rng, field, fields)
-                assert asked.region is not None and asked.value_box is not None
-                row = {
-                    "id": f"{index}.{number}",
-                    "image": pool.name(index),
-                    "image_id": str(index),
-                    "question": asked.text,
-                    "answers": [asked.answer],
-                    "box": _fractions(asked.region, width, height),
-                    "value": _fractions(asked.value_box, width, height),
-                    "key": "" if field.kind == "whole" else field.key,
-                    "category": record.template,
-                    "kind": field.kind,
-                }
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                count += 1
-    part.replace(folder / "questions.jsonl")
-    return count
+    lines: list[str] = []
+    for index in range(len(pool)):
+        rng = random.Random(f"{seed}/{index}")
+        record = pool.record(index)
+        width, height = record.image.size
+        fields = askable(record.fields)
+        for number, field in enumerate(choose(rng, fields, per_page)):
+            asked = ask_field(rng, field, fields)
+            assert asked.region is not None and asked.value_box is not None
+            row = {
+                "id": f"{index}.{number}",
+                "image": pool.name(index),
+                "image_id": str(index),
+                "question": asked.text,
+                "answers": [asked.answer],
+                "box": _fractions(asked.region, width, height),
+                "value": _fractions(asked.value_box, width, height),
+                "key": "" if field.kind == "whole" else field.key,
+                "category": record.template,
+                "kind": field.kind,
+            }
+            lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    write_whole(folder / "questions.jsonl", "".join(lines))
+    return len(lines)
 
 
 def _fractions(box: Rect, width: int, height: int) -> list[float]:
