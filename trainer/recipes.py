@@ -77,7 +77,7 @@ MODERN: dict[str, Any] = {
 # Lies on top of the preset's wherever nano is trained, see `settings.resolve`.
 NANO: dict[str, Any] = {
     "sft": {
-        "learning_rate": 1e-4,
+        "learning_rate": 3e-5,
         "num_train_epochs": 4.0,
         # Rows about one picture come together, and it is encoded once for all of them.
         "per_device_train_batch_size": 8,

@@ -31,6 +31,7 @@ from study import markdown
 
 from cropzoom.data.row import Row
 from cropzoom.evaluate.croppers import oracle_box, random_box
+from cropzoom.files import write_whole
 from cropzoom.geometry import Box
 from cropzoom.images import cut_crop
 from cropzoom.reading.answers import is_contained, normalise
@@ -105,7 +106,7 @@ def check(
         x, y = row.box.centre
         x0, y0 = x - width * draw.random(), y - height * draw.random()
         box = Box.ordered(x0, y0, x0 + width, y0 + height)
-        cut = cut_crop(image, box)
+        cut = cut_crop(image, box, min_side=0, max_side=4096)
         zoom = SIDE / max(cut.size)
         seen = cut.resize([max(1, round(side * zoom)) for side in cut.size])  # type: ignore[arg-type]
         texts = [
@@ -146,13 +147,16 @@ def run(
     train: Train = 48,
     heldout: Heldout = 48,
     questions: Annotated[int, typer.Option(help="For a seed, at most.")] = 80,
-    seeds: Annotated[int, typer.Option()] = 3,
+    seed: Annotated[list[int], typer.Option(help="Several times.")] = [0, 1, 2],  # noqa: B006
     generations: Annotated[int, typer.Option()] = 8,
     rate: Annotated[float, typer.Option()] = 1e-4,
     model: Annotated[str | None, typer.Option(help="Language model; None: SmolLM2-135M.")] = None,
     threads: Annotated[int, typer.Option()] = 2,
 ) -> None:
-    """Train by every seed from nano, and measure all on the receipts kept apart."""
+    """Train by every seed from nano, and measure all on the receipts kept apart.
+
+    Seeds may run at the same time, by a command each; that of seed 0 measures the rivals.
+    """
     torch.set_num_threads(threads)
     table = ReadingTable(SIDE, readings, reader=OcrReader(threads=threads))
     reader = FrozenReader.load(model)
@@ -161,22 +165,23 @@ def run(
     frozen_pages(policy)
     start = {name: value.clone() for name, value in policy.state_dict().items()}
     learning, measured = receipts(real, "train", train), receipts(real, "validation", heldout)
-    boxes: dict[str, list[Box | None]] = {
-        "none": [None] * len(measured),
-        "sft": best(policy, measured),
-    }
-    boxes["random"] = [
-        box and random_box(box, random.Random(row.id))
-        for box, row in zip(boxes["sft"], measured, strict=True)
-    ]
-    boxes["oracle"] = [oracle_box(row.box, *row.load().size) for row in measured if row.box]
+    boxes: dict[str, list[Box | None]] = {"sft": best(policy, measured)}
+    if 0 in seed:
+        boxes["none"] = [None] * len(measured)
+        boxes["random"] = [
+            box and random_box(box, random.Random(row.id))
+            for box, row in zip(boxes["sft"], measured, strict=True)
+        ]
+        boxes["oracle"] = [oracle_box(row.box, *row.load().size) for row in measured if row.box]
     looks = {name: measure(reward, measured, crops) for name, crops in boxes.items()}
-    training = []
-    for seed in range(seeds):
+    _keep("pictures", {"train": train, "heldout": heldout, "questions": len(measured)})
+    for name, own in looks.items():
+        _keep("measured", {name: summary(own, looks["sft"], measured)})
+    for number in seed:
         policy.load_state_dict(start)
-        rows = random.Random(seed).sample(learning, min(questions, len(learning)))
+        rows = random.Random(number).sample(learning, min(questions, len(learning)))
         args = GrpoConfig(
-            output_dir=str(folder / f"seed-{seed}"),
+            output_dir=str(folder / f"seed-{number}"),
             num_generations=generations,
             temperature=1.0,
             per_device_train_batch_size=1,
@@ -191,31 +196,25 @@ def run(
             save_strategy="no",
             dataloader_num_workers=0,
             disable_tqdm=True,
-            seed=seed,
+            seed=number,
         )
         begin = time.monotonic()
         trainer = GrpoTrainer(policy, rows, reward, args)
         trainer.train()
         trainer.save_model(args.output_dir)
         steps = [entry for entry in trainer.state.log_history if "reward/mean" in entry]
-        training.append(
-            {
-                "seed": seed,
-                "questions": len(rows),
-                "steps": len(steps),
-                "minutes": round((time.monotonic() - begin) / 60, 2),
-                "dead": round(fmean(entry["groups/dead"] for entry in steps), 4),
-                "reward": [round(entry["reward/mean"], 4) for entry in steps],
-                "kl": round(steps[-1]["policy/kl"], 5),
-            }
-        )
-        name = f"grpo {seed}"
-        looks[name] = measure(reward, measured, best(policy, measured))
-        typer.echo(f"{training[-1]}")
-        _keep("training", training)
-        _keep("measured", {one: summary(looks[one], looks["sft"], measured) for one in looks})
-        _keep("pictures", {"train": train, "heldout": heldout, "questions": len(measured)})
-    typer.echo(tables(json.loads(RESULT.read_text("utf-8")))["crops"])
+        figures = {
+            "questions": len(rows),
+            "steps": len(steps),
+            "minutes": round((time.monotonic() - begin) / 60, 2),
+            "dead": round(fmean(entry["groups/dead"] for entry in steps), 4),
+            "reward": [round(entry["reward/mean"], 4) for entry in steps],
+            "kl": round(steps[-1]["policy/kl"], 5),
+        }
+        _keep("training", {str(number): figures})
+        results = measure(reward, measured, best(policy, measured))
+        _keep("measured", {f"grpo {number}": summary(results, looks["sft"], measured)})
+        typer.echo(f"seed {number}: {figures}")
 
 
 def best(policy: NanoPolicy, rows: Sequence[Row]) -> list[Box | None]:
@@ -273,17 +272,20 @@ def _interval(values: Sequence[float], rows: Sequence[Row], draws: int = 2000) -
     return [round(means[int(share * draws)], 4) for share in (0.025, 0.975)]
 
 
-def _keep(name: str, figures: Any) -> None:
+def _keep(name: str, figures: dict[str, Any]) -> None:
+    """Add to one part of the results; what several commands keep lies side by side."""
     results = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
-    results[name] = figures
-    RESULT.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    results[name] = {**results.get(name, {}), **figures}
+    write_whole(RESULT, json.dumps(results, indent=1) + "\n")
 
 
 def tables(results: dict[str, Any]) -> dict[str, str]:
     """The tables of docs/studies/grpo-on-receipts.md."""
     rows = []
     order = {name: place for place, name in enumerate(LABELS)}
-    measured = sorted(results["measured"].items(), key=lambda item: order[item[0].split()[0]])
+    measured = sorted(
+        results["measured"].items(), key=lambda item: (order[item[0].split()[0]], item[0])
+    )
     for name, figures in measured:
         first, *seed = name.split()
         label = LABELS[first] + (f", seed {seed[0]}" if seed else "")
@@ -304,13 +306,13 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     head = ["crop", "reward", "over SFT", "stand-in answers", "answer inside", "area"]
     runs = [
         [
-            f"{one['seed']}",
+            name,
             f"{one['questions']} / {one['steps']}",
             f"{one['minutes']:.1f}",
             f"{100 * one['dead']:.0f} %",
             f"{one['kl']:.4f}",
         ]
-        for one in results["training"]
+        for name, one in sorted(results["training"].items())
     ]
     seeds = ["seed", "questions / steps", "minutes", "groups that earn the same", "KL at the end"]
     return {"crops": markdown(head, rows), "seeds": markdown(seeds, runs)}

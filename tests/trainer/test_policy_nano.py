@@ -170,6 +170,10 @@ def test_nll_says_whether_and_where(tiny: NanoPolicy, rows: list[Row]) -> None:
     shrunk = tiny._shrink(box.expand(2, -1), batch["size"])
     present = torch.logsumexp(every[:-1], 0)
     assert torch.allclose(there, distribution.nll(shrunk)[0] - present, atol=1e-5)
+    # Boxes that are to hold the answer are learnt as they are: the growth is their margin.
+    priced = NanoPolicy(tiny.net, price=3.0).nll(batch, torch.stack([box, box]))[0]
+    unshrunk = distribution.nll(box.expand(2, -1))[0] - present
+    assert torch.allclose(priced, unshrunk, atol=1e-5)
     loss.sum().backward()
     assert all(p.grad is not None for p in tiny.parameters() if p.requires_grad)
     assert all(p.isfinite().all() for p in (q.grad for q in tiny.parameters()) if p is not None)

@@ -61,8 +61,10 @@ def test_a_crop_is_read_at_the_size_at_which_it_is_seen() -> None:
     assert pages.read(PAGE, Box(0, 0, 1, 1)).lines[1].text == "1?.?0"
     assert pages.read(PAGE, Box(0, 0.15, 1, 1)).lines[-1].text == "1?.?0"
     assert len(reader.sizes) == 2
-    # A line belongs to the crop that holds its centre.
+    # A line belongs to the crop that holds its middle; what lies beyond the sides is cut off.
     assert pages.read(PAGE, Box(0, 0.86, 1, 1)).lines == ()
+    assert [line.text for line in pages.read(PAGE, Box(0.4, 0.5, 1, 1)).lines] == [".50"]
+    assert pages.read(PAGE, Box(0.95, 0.5, 1, 1)).lines == ()
 
 
 def test_readings_are_kept_in_a_file(tmp_path: Path) -> None:

@@ -104,7 +104,8 @@ class NanoPolicy(Policy):
     """Nano as a policy; T = A = 5 (see `pointing.py`), V the cells of the largest page.
 
     The runtime grows every box by `scale` and `pad_px`. That is environment here: the boxes of
-    `sample` and `best` are grown ones, and `nll` takes boxes as they should be after it.
+    `sample` and `best` are grown ones, and `nll` takes boxes as they should be after it; with a
+    `price`, as they should be before it.
 
     Batch norms keep their statistics in `train()` too; gains and shifts are trained. With
     statistics of the batch, a sample and its score would differ, and so would processes.
@@ -279,7 +280,10 @@ class NanoPolicy(Policy):
         distribution, absent = self._point(batch)
         nowhere = boxes.isnan().any(-1)
         there = torch.where(nowhere[:, None], torch.full_like(boxes, 0.5), boxes).float()
-        where = distribution.nll(self._shrink(there, batch["size"]))
+        # Boxes chosen by the chance that they hold the answer want edges at the answer's own:
+        # shrunk ones would teach that the margin may be cut off.
+        wanted = there if self.price is not None else self._shrink(there, batch["size"])
+        where = distribution.nll(wanted)
         return torch.where(nowhere, F.softplus(-absent), F.softplus(absent) + where)
 
     @torch.no_grad()

@@ -2,7 +2,8 @@
 
 Reading a crop takes a second, and GRPO looks at thousands. A crop that is shown at `side` px shows
 its text as large as the page would at some size of its own; so its text is that of the page's lines
-at the nearest size that was read, whose centre lies in the crop.
+at the nearest size that was read, whose middle lies between the crop's upper and lower edge, and of
+these the characters that lie between its sides, all taken to be equally wide.
 """
 
 from __future__ import annotations
@@ -69,9 +70,9 @@ class ReadingTable:
         share = max(box.width * image.width, box.height * image.height) / max(image.size)
         size = min(self.sides, key=lambda one: abs(math.log(one * share / self.side)))
         lines = [
-            Line(line.text, _within(line.box, box), line.confidence)
+            Line(text, _within(line.box, box), line.confidence)
             for line in self._at(image, size)
-            if box.contains_point(*line.box.centre)
+            if box.y0 <= line.box.centre[1] <= box.y1 and (text := _shown(line, box))
         ]
         zoom = self.side / share / max(image.size)
         width, height = (
@@ -130,6 +131,14 @@ def _corners(box: Box) -> tuple[float, float, float, float]:
 def _fitted(image: Image.Image, side: int) -> tuple[int, int]:
     zoom = side / max(image.size)
     return max(1, round(image.width * zoom)), max(1, round(image.height * zoom))
+
+
+def _shown(line: Line, crop: Box) -> str:
+    """The characters whose middles lie between the crop's sides."""
+    step = line.box.width / max(1, len(line.text))
+    middles = (line.box.x0 + (number + 0.5) * step for number in range(len(line.text)))
+    kept = (c for c, x in zip(line.text, middles, strict=True) if crop.x0 <= x <= crop.x1)
+    return "".join(kept).strip()
 
 
 def _within(line: Box, crop: Box) -> Box:
