@@ -73,7 +73,7 @@ MODERN: dict[str, Any] = {
 }
 
 # nano is small, and what it can do already is worth more than what a few dozen rows could teach it
-# anew: at 1e-4 it forgot receipts of other shops for those it was shown, at 3e-5 nothing.
+# anew: a rate that forgot nothing on pages of other kinds (docs/teach-nano.md).
 # Lies on top of the preset's wherever nano is trained, see `settings.resolve`.
 NANO: dict[str, Any] = {
     "sft": {
