@@ -73,12 +73,12 @@ MODERN: dict[str, Any] = {
 }
 
 # nano is small, and what it can do already is worth more than what a few dozen rows could teach it
-# anew: a rate that leaves it what it knows, and several epochs, as each costs seconds a picture.
+# anew: a rate that forgot nothing on pages of other kinds (docs/teach-nano.md).
 # Lies on top of the preset's wherever nano is trained, see `settings.resolve`.
 NANO: dict[str, Any] = {
     "sft": {
         "learning_rate": 3e-5,
-        "num_train_epochs": 4.0,
+        "num_train_epochs": 2.0,
         # Rows about one picture come together, and it is encoded once for all of them.
         "per_device_train_batch_size": 8,
         "gradient_accumulation_steps": 1,

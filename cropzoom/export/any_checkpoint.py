@@ -94,7 +94,8 @@ def _export_nano(
     temperature: float | None,
     progress: Callable[[str], None],
 ) -> Ladder | None:
-    from cropzoom.export.nano import export_nano
+    from cropzoom.export.build import LadderError
+    from cropzoom.export.nano import FAST_RUNG, export_nano
     from cropzoom.trainer.nano.checkpoint import load_checkpoint
     from cropzoom.trainer.policies import load_policy
 
@@ -121,14 +122,14 @@ def _export_nano(
         settings["longest_edge"] = longest_edge
     if temperature is not None:
         settings["temperature"] = temperature
-    ladder: Ladder | None = export_nano(
-        net,
-        out,
-        training,
-        name=options.name or "nano",
-        version=options.version,
-        count=options.samples,
-        progress=progress,
-        **settings,
-    )
+    settings |= {"name": options.name or "nano", "version": options.version}
+    settings |= {"count": options.samples, "progress": progress}
+    try:
+        ladder: Ladder | None = export_nano(net, out, training, **settings)
+    except LadderError as error:
+        if {rung.name for rung in error.ladder.rungs if not rung.passed} != {FAST_RUNG}:
+            raise
+        # Weights trained on by others may not bear 8 bits; the exact reader is worth having.
+        progress("Leaving out the reader in 8 bits: its boxes differ")
+        ladder = export_nano(net, out, training, **settings, fast=False)
     return ladder

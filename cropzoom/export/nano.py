@@ -36,6 +36,7 @@ from cropzoom.trainer.nano.pages.documents import render_document
 
 TOLERANCE = 2e-3
 """Largest difference of a logit between torch and ONNX Runtime that still counts as the same."""
+FAST_RUNG = "boxes in 8 bits"
 FAST_IOU = 0.8
 """Least mean IoU of the boxes of the graph in 8 bits with torch's."""
 SCRIPTS = ("latin", "greek", "cyrillic")
@@ -287,5 +288,5 @@ def _verify(
     ]
     if FAST_NAME in manifest.files:
         mean = float(np.mean(agreement))
-        ladder.rungs.append(Rung("boxes in 8 bits", "mean IoU", mean, FAST_IOU, at_least=True))
+        ladder.rungs.append(Rung(FAST_RUNG, "mean IoU", mean, FAST_IOU, at_least=True))
     return ladder

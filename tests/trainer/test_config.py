@@ -173,7 +173,7 @@ def test_differences_name_the_keys() -> None:
 def test_nano_is_trained_on_gently_with_every_preset(tmp_path: Path) -> None:
     for preset in RECIPES:
         nano = resolve(preset, policy__kind="nano")
-        assert nano.sft["learning_rate"] == 3e-5 and nano.sft["num_train_epochs"] == 4
+        assert nano.sft["learning_rate"] == 3e-5 and nano.sft["num_train_epochs"] == 2
         assert nano.grpo == resolve(preset).grpo
     file = tmp_path / "mine.yaml"
     file.write_text("policy: {kind: nano}\nsft: {learning_rate: 3e-4}\n")

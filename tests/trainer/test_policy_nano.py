@@ -258,3 +258,28 @@ def test_broken_folders_are_refused(tiny: NanoPolicy, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(CropperError, match="can't read the weights"):
         load_policy(with_file())
+
+
+def test_an_export_leaves_out_a_reader_that_8_bits_spoil(
+    tiny: NanoPolicy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx")
+    from cropzoom.export import nano as nano_export
+    from cropzoom.export.any_checkpoint import export_checkpoint
+    from cropzoom.export.build import LadderError
+    from cropzoom.export.ladder import Ladder, Rung
+
+    tried = []
+
+    def export_nano(*_: object, fast: bool = True, **settings: object) -> Ladder:
+        tried.append((fast, settings["temperature"]))
+        ladder = Ladder("fp32", "cpu")
+        if fast:
+            ladder.rungs = [Rung(nano_export.FAST_RUNG, "mean IoU", 0.7, 0.8, at_least=True)]
+            raise LadderError(ladder)
+        return ladder
+
+    monkeypatch.setattr(nano_export, "export_nano", export_nano)
+    NanoPolicy(tiny.net, confidence=0.4).save_pretrained(tmp_path / "mine")
+    assert export_checkpoint(tmp_path / "mine", tmp_path / "out") is not None
+    assert tried == [(True, 0.4), (False, 0.4)]
