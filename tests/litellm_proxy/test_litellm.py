@@ -86,9 +86,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         OpenAIServer() as server,
         OpenAIServer() as one,
         AnthropicServer() as claude,
-        AnthropicServer(pictures=1) as one_claude,
+        AnthropicServer() as one_claude,
     ):
-        one.refuse = at_most_one
+        one.refuse = one_claude.refuse = at_most_one
         config = yaml.safe_load(EXAMPLE.read_text())
         for name, model, base in (
             ("one", "openai/one", f"{one.url}/v1"),
@@ -164,7 +164,7 @@ def test_messages_get_their_crop(gateway: Gateway, stream: bool) -> None:
     else:
         answer = client.messages.create(messages=MESSAGES, **arguments)
         assert answer.content[0].text == "1,444.80"
-    image, crop, text = gateway.anthropic.bodies[-1]["messages"][0]["content"]
+    image, crop, text = gateway.anthropic.last.body["messages"][0]["content"]
     assert image["source"] == SOURCE and text["text"] == QUESTION
     assert crop["type"] == "image" and crop["source"] != SOURCE
 
@@ -190,7 +190,7 @@ def test_what_has_no_pictures_goes_out_as_it_came(gateway: Gateway) -> None:
     gateway.anthropic_client().messages.create(
         model="claude-haiku-4-5", max_tokens=9, messages=PLAIN
     )
-    assert gateway.anthropic.bodies[-1]["messages"] == PLAIN
+    assert gateway.anthropic.last.body["messages"] == PLAIN
 
 
 def test_a_refusal_is_cured_and_learnt(gateway: Gateway) -> None:
@@ -202,9 +202,9 @@ def test_a_refusal_is_cured_and_learnt(gateway: Gateway) -> None:
         assert [pictures(request.body) for request in gateway.one.received] == counts
     client = gateway.anthropic_client()
     for counts in ([2, 1], [1]):
-        gateway.one_anthropic.bodies.clear()
+        gateway.one_anthropic.received.clear()
         client.messages.create(model="one-claude", max_tokens=9, messages=MESSAGES)
-        assert [pictures(body) for body in gateway.one_anthropic.bodies] == counts
+        assert [pictures(r.body) for r in gateway.one_anthropic.received] == counts
 
 
 def test_other_refusals_reach_the_caller(gateway: Gateway) -> None:
@@ -296,7 +296,7 @@ def test_messages_in_code() -> None:
             )
         )
         assert answer["content"][0]["text"] == "1,444.80"
-        assert pictures(server.bodies[-1]) == 2
+        assert pictures(server.last.body) == 2
 
 
 def test_a_failing_cropper_costs_nobody_an_answer(server: OpenAIServer) -> None:
