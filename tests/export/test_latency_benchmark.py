@@ -13,6 +13,7 @@ pytest.importorskip("transformers", minversion="5")
 pytest.importorskip("onnxscript")
 
 import latency
+import variants
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def test_every_way_is_measured_at_every_size(measured: dict[str, Any]) -> None:
     assert set(measured["gemm_gflops"]) == {"torch", "numpy", "onnxruntime"}
     for found in measured["cpu"].values():
         croppers = found["croppers"]
-        assert list(croppers) == [latency.EAGER, *latency.VARIANTS, "nano"]
+        assert list(croppers) == [latency.EAGER, *variants.VARIANTS, "nano"]
         # Fused attention says the same, and the pieces of `text plain` are those of `text fused`.
         assert croppers["text fused"]["iou"]["least"] == pytest.approx(1, abs=1e-6)
         assert len({one["hash"] for one in croppers.values()}) == 6
