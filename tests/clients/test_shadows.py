@@ -22,7 +22,7 @@ from cropzoom.clients.shadows import drawn, is_same
 from cropzoom.report import Shadow, Usage
 
 later = pytest.mark.skipif(
-    not hasattr(openai.resources, "Responses"), reason="this openai has no responses"
+    not hasattr(openai.OpenAI(api_key="k"), "responses"), reason="this openai has no responses"
 )
 CHAT: Any = [{"role": "user", "content": [chat_image(), chat_text()]}]
 INPUT: Any = [{"role": "user", "content": [response_image(), response_text()]}]
