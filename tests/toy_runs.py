@@ -22,6 +22,7 @@ from cropzoom.trainer.config import GrpoConfig, SftConfig
 from cropzoom.trainer.grpo import GrpoTrainer
 from cropzoom.trainer.policy_trainer import PolicyTrainer
 from cropzoom.trainer.sft import SftTrainer
+from cropzoom.trainer.training import leave_group
 
 # Ten rows and steps of four: the last step of an epoch is half a one.
 ROWS = 10
@@ -172,3 +173,4 @@ if __name__ == "__main__":
         _distributed(place)
         # Last: it changes accelerate's state for good.
         _sharded(place / "sharded")
+    leave_group()

@@ -13,6 +13,7 @@ import operator
 from pathlib import Path
 from typing import Any, Literal
 
+from accelerate.state import PartialState
 from accelerate.utils import set_seed
 
 from cropzoom.data.columns import ColumnMap
@@ -90,6 +91,14 @@ def run(method: Literal["sft", "grpo"], config: TrainConfig, output: Path) -> di
     if args.should_save:
         write_whole(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def leave_group() -> None:
+    """End this process's part of a distributed run, after all its work, if it is one.
+
+    With the group open, threads of it may still run when the interpreter ends, which then aborts.
+    """
+    PartialState().destroy_process_group()
 
 
 def read_rows(config: DataConfig, *, need_box: bool) -> Rows:

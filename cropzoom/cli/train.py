@@ -144,7 +144,7 @@ def _train(
 
         try:
             from cropzoom.trainer.settings import resolve
-            from cropzoom.trainer.training import run
+            from cropzoom.trainer.training import leave_group, run
         except ImportError as error:
             raise MissingDependencyError(
                 f"training needs more packages ({error}); pip install 'cropzoom[train]'"
@@ -156,6 +156,7 @@ def _train(
         quiet = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
         with quiet:
             summary = run(method, resolved, out)
+        leave_group()
         if os.environ.get("RANK", "0") != "0":
             # Of several processes, the first tells.
             return

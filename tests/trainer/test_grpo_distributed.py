@@ -29,9 +29,13 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("two")
-    command = [*TORCHRUN, str(SCRIPT), "distributed", str(folder)]
-    done = subprocess.run(command, env=QUIET, capture_output=True, text=True, timeout=300)
+    # Now and then a thread of torch's process group aborts its process: no fault of what is tested.
+    for _ in range(3):
+        folder = tmp_path_factory.mktemp("two")
+        command = [*TORCHRUN, str(SCRIPT), "distributed", str(folder)]
+        done = subprocess.run(command, env=QUIET, capture_output=True, text=True, timeout=300)
+        if "terminate called without an active exception" not in done.stderr:
+            break
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
