@@ -6,6 +6,7 @@ whole counts, and a run that was killed can't add anything once the next one has
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import uuid
@@ -21,6 +22,7 @@ import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from cropzoom.cropper.folder import MANIFEST_NAME, find_folder
 from cropzoom.errors import DataError, MissingDependencyError, OptionsError
 from cropzoom.files import locked
 
@@ -61,6 +63,7 @@ class _Job:
 
     Args:
         cropper, how: for `Cropper`.
+        model: what tells the cropper from others, wherever it lies.
         key: the column that tells rows apart.
         seen: columns that are looked at.
         keep: columns that are copied.
@@ -71,6 +74,7 @@ class _Job:
 
     cropper: Source
     how: Mapping[str, Any]
+    model: str
     key: str
     seen: Sequence[str]
     keep: Sequence[str]
@@ -83,10 +87,8 @@ class _Job:
 
     def settings(self) -> bytes:
         """Return what decides about a row's values."""
-        named = isinstance(self.cropper, (str, os.PathLike))
-        what = str(self.cropper) if named else type(self.cropper).__qualname__
         how = {name: value for name, value in self.how.items() if name not in _WHERE}
-        text = json.dumps({**how, "cropper": what, "keep": list(self.keep)}, default=repr)
+        text = json.dumps({**how, "cropper": self.model, "keep": list(self.keep)}, default=repr)
         return text.encode()
 
     def rows(self, piece: Mapping[str, Any]) -> pa.Table:
@@ -177,7 +179,7 @@ def crop_parquet(
     new = new_columns(how.get("prefix", "crop_"), how.get("pictures", False))
     check_columns(names, [key, *seen, *(keep or ())], list(new.values()))
     kept = names if keep is None else list(dict.fromkeys([key, *keep]))
-    job = _Job(cropper, how, key, seen, kept, *_place(target), files.filesystem)
+    job = _Job(cropper, how, _model(cropper), key, seen, kept, *_place(target), files.filesystem)
     with _reserved(job):
         before = _written(job)
         _check_settings(job)
@@ -212,6 +214,13 @@ def crop_parquet(
                 "another run write to it? Remove it and start again"
             )
     return Counts(len(keys), len(before), crops, dict(reasons.most_common()))
+
+
+def _model(cropper: Source) -> str:
+    """Return the digest of a folder's manifest, which holds those of its files; else a class."""
+    if not isinstance(cropper, (str, os.PathLike)):
+        return type(cropper).__qualname__
+    return hashlib.sha256(find_folder(cropper).read(MANIFEST_NAME, limit=1_000_000)).hexdigest()
 
 
 def _ray_data() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,9 +22,11 @@ import ray
 from fixed_croppers import FixedCropper, noise
 
 from cropzoom import OptionsError
+from cropzoom.cropper.folder import find_folder
 from cropzoom.errors import DataError
 from cropzoom.images import encode_picture
 from cropzoom.ray import Counts, Cropper, crop_parquet
+from cropzoom.ray.parquet_job import _model
 from cropzoom.samples import load_samples
 
 TESTS = Path(__file__).parents[1]
@@ -168,3 +171,13 @@ def test_mistakes_are_told_before_the_job(source: Path, tmp_path: Path) -> None:
         crop_parquet(tmp_path / "none", target)
     with pytest.raises(OptionsError, match="rows_per_part"):
         crop_parquet(source, target, rows_per_part=0)
+
+
+def test_a_model_is_known_by_what_it_is_and_not_by_where_it_lies(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(find_folder("nano").path, copy)
+    assert _model("nano") == _model(copy) == _model(str(copy))
+    manifest = copy / "cropper.json"
+    manifest.write_text(manifest.read_text().replace('"version": "', '"version": "9'))
+    assert _model(copy) != _model("nano")
+    assert _model(FixedCropper()) == "FixedCropper"
