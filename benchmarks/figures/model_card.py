@@ -117,7 +117,7 @@ without an answer; [curves, and what the groups are](../../../docs/studies/abste
 |---|---|---|
 {skipped}
 
-Latency of 0.4.1: {latency:.0f} ms for an A4 page at 1024 px on 2 cores (`python benchmarks/timings/overhead.py --rounds 9`).
+Latency: {latency:.0f} ms for an A4 page at 1024 px on 2 cores (`python benchmarks/timings/overhead.py --rounds 9`).
 Parity with torch: {parity:.0e} at most on any logit (checked by the export).
 
 ## Where it fails
