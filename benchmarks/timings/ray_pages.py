@@ -1,6 +1,6 @@
 """Pages on Ray: what a second worker brings, and whether a killed job loses or doubles a row.
 
-    python benchmarks/timings/ray_pages.py
+    python benchmarks/timings/ray_pages.py measure
 
 Draws pages into a parquet file, crops them with nano with one worker and with two (one core, one
 thread and one model each), then kills a job (SIGKILL to its driver) half way and runs it again.
@@ -50,7 +50,7 @@ def measure(
     source = place / "pages.parquet"
     write_pages(source, pages)
     result: dict[str, Any] = {
-        "command": "python benchmarks/timings/ray_pages.py",
+        "command": "python benchmarks/timings/ray_pages.py measure",
         "pages": pages,
         "megabytes": round(source.stat().st_size / 1e6, 1),
         "environment": {**environment(), "versions": versions(("ray", "onnxruntime", "pyarrow"))},
