@@ -83,7 +83,7 @@ What goes out, on the receipts (sroie), by {real_new}:
 
 ## Measured on drawn pages
 
-Of nano 0.4.1, not measured again: on held-out fonts and words, at {width} x {height} px, body text of
+On held-out fonts and words, at {width} x {height} px, body text of
 {min_text:.0f} to {max_text:.0f} px; {pages} pages, {questions} questions, 95 % bootstrap intervals over pages.
 `python benchmarks/studies/legibility.py --pages {pages}`; "answered" and "legible" are those of a stand-in that
 sees {side} px and reads with an OCR engine:
@@ -97,7 +97,7 @@ sees {side} px and reads with an OCR engine:
 
 Centre in the region by kind of question: {kinds}.
 
-Of nano {version}, on other held-out pages, centre in the region / value shown whole, with intervals
+On other held-out pages, centre in the region / value shown whole, with intervals
 (`python benchmarks/studies/where_it_misses.py runs/heldout/questions.jsonl --pages {where_pages}`; [by place, size, contrast, script and
 kind](../../../docs/studies/where-it-misses.md)):
 
