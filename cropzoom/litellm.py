@@ -30,7 +30,7 @@ from cropzoom.clients.refusals import is_refusal
 from cropzoom.clients.threads import call_in_thread
 from cropzoom.cropper import Cropper, default_cropper, load_cropper
 from cropzoom.errors import OptionsError
-from cropzoom.options import OPTION_NAMES, ZoomOptions
+from cropzoom.options import ZoomOptions, options_of
 from cropzoom.report import ZoomReport
 from cropzoom.zoom import Zoom
 
@@ -286,12 +286,7 @@ def _controller(
     strict: bool = False,
 ) -> Controller:
     if options is not None and not isinstance(options, ZoomOptions):
-        unknown = sorted(set(options) - set(OPTION_NAMES))
-        if unknown:
-            raise OptionsError(
-                f"options: {', '.join(unknown)} is no option; there are {', '.join(OPTION_NAMES)}"
-            )
-        options = ZoomOptions(**options)
+        options = options_of(options, "options")
     if cropper == "nano":
         cropper = default_cropper()
     model = load_cropper(cropper) if isinstance(cropper, str) else cropper

@@ -75,7 +75,7 @@ class RegionFinder:
     roots: tuple[Path, ...] = ()
     fetch: bool = False
     max_bytes: int = 20_000_000
-    sure: float = 0.4
+    sure: float = ZoomOptions().min_confidence
 
     def find(self, image: str, question: str, k: int = 1) -> tuple[Regions, list[Zoomed]]:
         """Return the regions and their crops, best first.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -160,3 +160,24 @@ class ZoomOptions:
 
 
 OPTION_NAMES = tuple(field.name for field in fields(ZoomOptions))
+
+
+def options_of(given: Mapping[str, Any], where: str) -> ZoomOptions:
+    """Return the options that a file, an environment or another's configuration gives by name.
+
+    Args:
+        given: values by name.
+        where: for messages.
+
+    Raises:
+        OptionsError: a name is no option, or a value is out of range.
+    """
+    unknown = sorted(str(name) for name in given if name not in OPTION_NAMES)
+    if unknown:
+        raise OptionsError(
+            f"{where}: {', '.join(unknown)} is no option; there are {', '.join(OPTION_NAMES)}"
+        )
+    try:
+        return ZoomOptions(**given)
+    except OptionsError as error:
+        raise OptionsError(f"{where}: {error}") from error

@@ -12,7 +12,7 @@ from cropzoom.clients.dialects import Endpoint, endpoint_of
 from cropzoom.clients.threads import call_in_thread
 from cropzoom.cropper import Cropper, load_cropper
 from cropzoom.errors import OptionsError
-from cropzoom.options import ZoomOptions
+from cropzoom.options import ZoomOptions, options_of
 from cropzoom.serve.bodies import conversation, encoded
 from cropzoom.serve.http_headers import is_encoded
 from cropzoom.zoom import Zoom
@@ -164,11 +164,11 @@ def _options_of_environment() -> ZoomOptions | None:
         return None
     try:
         fields = json.loads(text)
-        if not isinstance(fields, Mapping):
-            raise ValueError("it is no object")
-        return ZoomOptions(**fields)
-    except (TypeError, ValueError) as error:
+    except ValueError:
+        fields = None
+    if not isinstance(fields, Mapping):
         raise OptionsError(
             f"{OPTIONS}={text[:200]!r} must be an object of options as JSON, such as "
-            f'{{"mode": "stitch"}}: {error}'
-        ) from error
+            '{"mode": "stitch"}'
+        )
+    return options_of(fields, OPTIONS)

@@ -1,14 +1,7 @@
-"""A proxy on the loopback, before servers that the client tests know."""
-
-from __future__ import annotations
+"""The proxy's tests run where its packages are; they share the servers of the client tests."""
 
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,35 +9,3 @@ for package in ("starlette", "httpx", "uvicorn"):
     pytest.importorskip(package)
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "clients"))
-
-
-@contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """Serve an application inside a `with` block; gives its address."""
-    import uvicorn
-
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-
-
-@contextmanager
-def proxying(upstream: str, **settings: Any) -> Iterator[str]:
-    """Serve a proxy with a cropper that always proposes the same box."""
-    from wrapping import FixedCropper
-
-    from cropzoom.serve import ProxySettings, application
-
-    options = {"min_crop_side": 0, **settings.pop("options", {})}
-    app = application(ProxySettings(upstream, options=options, **settings), FixedCropper())
-    with serving(app) as address:
-        yield address

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import serving
+from proxies import serving
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse

@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import proxying
 from openai_server import OpenAIServer, Received
+from proxies import proxying
 from wrapping import chat_image, chat_text, crop_of, marked, response_image, response_text, user
 
 SCRIPTS = Path(__file__).parent / "npm"

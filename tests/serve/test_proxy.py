@@ -16,9 +16,9 @@ import httpx
 import openai
 import pytest
 from anthropic_server import AnthropicServer
-from conftest import proxying
 from one_picture_server import OnePictureServer
 from openai_server import OpenAIServer
+from proxies import proxying
 from wrapping import FixedCropper, chat_image, chat_text, crop_of, marked, user
 
 from cropzoom import OptionsError

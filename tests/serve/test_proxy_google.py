@@ -6,8 +6,8 @@ import pytest
 
 genai = pytest.importorskip("google.genai")
 
-from conftest import proxying  # noqa: E402
 from google_server import GoogleServer, pictures  # noqa: E402
+from proxies import proxying  # noqa: E402
 from test_google_client import MODEL, contents, crop  # noqa: E402
 from wrapping import png  # noqa: E402
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import proxying
+from proxies import proxying
 from wrapping import chat_image, chat_text, user
 
 from cropzoom import RequestError
@@ -414,7 +414,7 @@ def test_a_path_without_a_slash() -> None:
 
 
 def test_mounted_below_a_path(wire: Wire) -> None:
-    from conftest import serving
+    from proxies import serving
     from starlette.applications import Starlette
     from starlette.routing import Mount
     from wrapping import FixedCropper

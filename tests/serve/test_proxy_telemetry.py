@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import serving
+from proxies import serving
 
 pytest.importorskip("opentelemetry.sdk")
 
