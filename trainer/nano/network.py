@@ -49,7 +49,10 @@ EDGE_BINS = (
 
 @dataclass(frozen=True)
 class NanoConfig:
-    """Sizes of the net. `stem`, `middle`, `wide`: channels at stride 4, 8 and on the word grid."""
+    """Sizes of the net. `stem`, `middle`, `wide`: channels at stride 4, 8 and on the word grid.
+
+    `*_blocks`, `text_layers` and `strips` are depths, by which a trained net may grow (`grow`).
+    """
 
     stem: int = 48
     middle: int = 96
@@ -62,6 +65,7 @@ class NanoConfig:
     heads: int = 3
     implied: int = 2
     point: int = 64
+    strips: int = 5
     meaning: int = 64
     senses: int = 4
     kinds: int = 4
@@ -359,7 +363,9 @@ class Pointer(nn.Module):
         if self.more.bias is not None:
             nn.init.zeros_(self.more.bias)
         self.enter = _conv(maps + 32, c.point, (3, 1), (2, 1))
-        self.blocks = nn.ModuleList([_Strip(c.point, c.point, d) for d in (1, 2, 4, 1, 2)])
+        self.blocks = nn.ModuleList(
+            [_Strip(c.point, c.point, (1, 2, 4)[i % 3]) for i in range(c.strips)]
+        )
         self.cell = nn.Conv2d(c.point, 1, 1)
         self.edges = nn.Sequential(
             nn.Conv2d(c.point, c.point, 1),
@@ -453,3 +459,34 @@ class Nano(nn.Module):
     ) -> Pointing:
         """As `forward`, from pages already read."""
         return self.pointer(self.pointer.view(reading), pages, self.questions(words, mask))
+
+
+def grow(net: Nano, config: NanoConfig) -> Nano:
+    """A deeper net that computes what `net` does: its new layers start without effect.
+
+    Args:
+        net: stays as it is.
+        config: as that of `net`, with larger depths.
+
+    Raises:
+        ValueError: some other size differs, or a depth is smaller.
+    """
+    grown, state = Nano(config), net.state_dict()
+    names = {name: value.shape for name, value in grown.state_dict().items()}
+    unlike = [name for name, value in state.items() if names.get(name) != value.shape]
+    if unlike:
+        raise ValueError(f"only depths may grow; {unlike[0]} has no place of its shape")
+    for name, module in grown.named_modules():
+        if f"{name}.{next(iter(module.state_dict()), '')}" in state:
+            continue
+        last: list[nn.Module] = []
+        if isinstance(module, _Residual):
+            last = [module.second[1]]
+        elif isinstance(module, _Mix | _Strip):
+            last = [module.project[1]]
+        elif isinstance(module, _Attention):
+            last = [module.out, module.mlp[2]]
+        for parameter in (p for layer in last for p in layer.parameters()):
+            nn.init.zeros_(parameter)
+    grown.load_state_dict(state, strict=False)
+    return grown.train(net.training)

@@ -8,6 +8,8 @@ initializers. `restore` undoes both; the read-outs used only in training start a
 from __future__ import annotations
 
 import random
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +36,7 @@ _SINCE_0_5 = (
 
 
 def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
-    """Rebuild the net of a nano cropper folder, in eval mode, with nano's default sizes.
+    """Rebuild the net of a nano cropper folder, in eval mode: nano's default sizes, its own depths.
 
     In eval mode it computes what the graph computes. The statistics of the folded batch norms are
     taken anew on rendered pages, so that training mode does nearly the same.
@@ -74,7 +76,7 @@ def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
                 if product in own and tuple(own[product].shape) == meaning:
                     own["questions.meaning.weight"] = own[product].T
             stored |= own
-    net = Nano()
+    net = Nano(_config(stored))
     state = net.state_dict()
     folded = _folded_norms(net, stored)
     for convolution, norm in folded.items():
@@ -108,6 +110,21 @@ def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
         if statistics:
             _take_statistics(net, norms)
     return net
+
+
+def _config(stored: dict[str, Tensor]) -> NanoConfig:
+    """Nano's sizes, as deep as the graph is."""
+
+    def depth(pattern: str) -> int:
+        return len({found[0] for name in stored if (found := re.match(pattern, name))})
+
+    return replace(
+        NanoConfig(),
+        middle_blocks=depth(r"pages\.stem\.\d+\.first\."),
+        wide_blocks=depth(r"pages\.mix\.\d+\."),
+        text_layers=depth(r"questions\.layers\.\d+\."),
+        strips=depth(r"pointer\.blocks\.\d+\."),
+    )
 
 
 def _folded_norms(net: Nano, stored: dict[str, Tensor]) -> dict[str, str]:

@@ -24,6 +24,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,8 +48,9 @@ from .batches import (
 )
 from .decoding import CENTRE, PAD_PX, PRICE, SCALE
 from .nano_losses import pointing_losses, reading_losses, retrieval
-from .network import CELL, EDGE_BINS, Nano, NanoConfig, Pointing
+from .network import CELL, EDGE_BINS, Nano, NanoConfig, Pointing, grow
 from .restore import restore
+from .synonyms import Synonyms
 
 
 def learning_rate(
@@ -107,6 +109,10 @@ def measure(net: nn.Module, batches: list[Batch]) -> dict[str, float]:
     return result
 
 
+_SHARES = {"edge": 0.4, "synonym": 0.2}
+"""Of losses that count for less than 1."""
+
+
 def train(
     folder: Annotated[Path, typer.Argument(help="Checkpoint and log; continued when not empty.")],
     steps: Annotated[int, typer.Option(help="Batches in all.")] = 9000,
@@ -120,6 +126,13 @@ def train(
     ] = 0.35,
     start_from: Annotated[
         str | None, typer.Option(help="A nano to go on from: 'nano' or its folder.")
+    ] = None,
+    grown: Annotated[
+        list[str] | None,
+        typer.Option("--grow", help="A depth of the net to go on with, as wide_blocks=6."),
+    ] = None,
+    synonyms: Annotated[
+        Path | None, typer.Option(help="Pairs of words alike (trainer/nano/synonyms.py).")
     ] = None,
     pool: Annotated[
         Path | None,
@@ -162,10 +175,17 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     fresh = start_from is None
     net = Nano(NanoConfig()) if start_from is None else restore(start_from).train()
+    if grown:
+        depths = {name: int(depth) for name, _, depth in (g.partition("=") for g in grown)}
+        net = grow(net, replace(net.config, **depths))
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a stub lacks it
     mean = torch.optim.swa_utils.AveragedModel(net, avg_fn=_moving_average, use_buffers=True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
     table = None if meanings is None else Meanings.parse(meanings.read_bytes())
+    alike = None
+    if synonyms is not None:
+        assert table is not None, "--synonyms needs --meanings"
+        alike = Synonyms(synonyms, table, seed)
     start, spent = 0, 0.0
     earlier: list[dict[str, Any]] = []
     parent = None if fresh else lineage(start_from or "")
@@ -219,9 +239,11 @@ def train(
             if len(batch.page):
                 pointing = net.point(read, batch.words, batch.mask, batch.page)
                 losses |= pointing_losses(pointing, batch)
+            if losses and alike is not None:
+                losses["synonym"] = alike.loss(net, step)
         if not losses:
             continue
-        loss = torch.stack([(0.4 if k == "edge" else 1.0) * v for k, v in losses.items()]).sum()
+        loss = torch.stack([_SHARES.get(k, 1.0) * v for k, v in losses.items()]).sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)

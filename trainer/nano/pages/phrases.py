@@ -84,7 +84,7 @@ def ask(rng: random.Random, concept: str, language: str | None = None) -> str:
     name = rng.choice(names)
     if rng.random() < 0.06:
         return snake(name if tongue not in _WITH_ARTICLE else bare(name, tongue))
-    return _roughened(rng, _framed(rng.choice(frames()[tongue]), name, tongue))
+    return _roughened(rng, framed(rng.choice(frames()[tongue]), name, tongue))
 
 
 @lru_cache(maxsize=1)
@@ -133,14 +133,15 @@ def surface_forms() -> Iterator[tuple[str, str]]:
         for name in names:
             yield concept, snake(bare(name, tongue))
             for frame in frames()[tongue]:
-                yield concept, _framed(frame, name, tongue)
+                yield concept, framed(frame, name, tongue)
     for name in ("asks.txt", "wordings.txt"):
         for (concept, _), forms in table(name).items():
             for form in forms:
                 yield concept, form
 
 
-def _framed(frame: str, name: str, tongue: str) -> str:
+def framed(frame: str, name: str, tongue: str) -> str:
+    """A sentence of `frames` with a name in it."""
     return frame.replace("{n}", name).replace("{b}", bare(name, tongue))
 
 
