@@ -14,6 +14,7 @@ from PIL import Image
 from cropzoom.cropper.nano.phoc import split_words
 
 from . import phrases
+from .applications import application
 from .canvas import Canvas, Field, union
 from .damage import LEGIBLE, damage, inside, mapped, photograph, resampled, shrunk, squeezed
 from .drawing import Page, PageOptions
@@ -39,6 +40,7 @@ PAPERS: tuple[tuple[Paper, float], ...] = (
     (ledger, 2.2),
     (tax_form, 2.4),
     (memo, 2.2),
+    (application, 5.0),
 )
 # Such may well be there without a label.
 _UNLABELLED = frozenset(

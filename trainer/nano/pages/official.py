@@ -42,7 +42,8 @@ _LONG = (
 )
 
 
-def _long_label(sheet: Sheet) -> str:
+def long_label(sheet: Sheet) -> str:
+    """Of several words, as offices have them."""
     rng, word = sheet.rng, sheet.pen.lexicon.word
     text = rng.choice(_LONG)
     for mark in "abcd":
@@ -60,7 +61,7 @@ def _filling(sheet: Sheet, number: int) -> tuple[str, str, str, tuple[str, ...]]
     value = rng.choice([sheet.values.money(sheet.values.cents() * 20), sheet.pen.lexicon.code(),
                         sheet.values.money(sheet.values.cents() * 20)])  # fmt: skip
     own = (f"What is in box {number}{suffix}?", f"box {number}{suffix}", f"line {number}{suffix}")
-    return "", f"{number}{suffix} {_long_label(sheet)}", value, own if rng.random() < 0.25 else ()
+    return "", f"{number}{suffix} {long_label(sheet)}", value, own if rng.random() < 0.25 else ()
 
 
 def _grid(sheet: Sheet, font: Font, small: Font, number: int) -> int:
@@ -102,7 +103,7 @@ def _numbered(sheet: Sheet, font: Font, small: Font, number: int) -> int:
     start = sheet.right - width * rng.uniform(0.16, 0.28)
     text_font = small if rng.random() < 0.5 else font
     for _ in range(rng.randint(6, 18)):
-        label, texts, boxes = _long_label(sheet), [], []
+        label, texts, boxes = long_label(sheet), [], []
         if rng.random() < 0.5:
             label += ". " + sheet.pen.lexicon.phrase(2, 8, "sentence")
         texts = wrapped(text_font, label, start - sheet.left - text_font.size * 4, 2)

@@ -91,6 +91,15 @@ class Values:
         if concept in ("name", "cashier", "customer"):
             name = self.lexicon.phrase(1 if concept == "cashier" else 2, 2, "title")
             return name.upper() if self.upper else name
+        if concept in ("surname", "first_name", "birthplace", "country", "state", "nationality"):
+            word = self.lexicon.word()
+            return word.upper() if self.upper else word.title()
+        if concept in ("occupation", "employer"):
+            return self.lexicon.phrase(1, 3, "title")
+        if concept == "ssn":
+            return rng.choice(
+                [f"{digits(3)}-{digits(2)}-{digits(4)}", digits(9), self.lexicon.code()]
+            )
         if concept in ("phone", "fax"):
             first = rng.choice(
                 [f"0{digits(2)}-", f"+{digits(2)} ", f"0{digits(3)} / ", f"({digits(3)}) "]
