@@ -56,7 +56,7 @@ class _Style:
         self.font = sheet.pen.font(rng.uniform(0.9, 1.15), 1)
         self.bold = sheet.pen.font(rng.uniform(1.1, 1.6))
         self.pad = self.small.size * rng.uniform(0.25, 0.5)
-        self.gap = self.font.size * rng.choice([0.0, 0.2, 0.6, 1.2])
+        self.gap = self.font.size * rng.choice([0.0, 0.2, 0.6, 1.2, 2.2])
         self.upper, self.numbered = rng.random() < 0.45, rng.random() < 0.5
         self.combs = rng.choice([0.0, 0.0, 0.3, 0.95])
         self.boxed = rng.random() < 0.6
@@ -95,7 +95,7 @@ def _prose(sheet: Sheet, font: Font, lines: int) -> None:
 def _part(sheet: Sheet, style: _Style, party: str, index: int, concepts: list[str]) -> None:
     """A heading and rows of cells."""
     rng, canvas = sheet.rng, sheet.pen.canvas
-    named = bool(party) and rng.random() < 0.35  # the labels say whom they mean
+    named = rng.choice([0.0, 0.25, 0.9]) if party else 0.0  # labels that say whom they mean
     if party:
         heading = rng.choice(_said(sheet, "section")).replace("{i}", _ROMAN[index])
         shown = party.title() if rng.random() < 0.5 else party.upper()
@@ -126,7 +126,7 @@ def _part(sheet: Sheet, style: _Style, party: str, index: int, concepts: list[st
     sheet.y = top
 
 
-def _cell(sheet: Sheet, style: _Style, frame: Rect, concept: str, party: str, named: bool) -> None:
+def _cell(sheet: Sheet, style: _Style, frame: Rect, concept: str, party: str, named: float) -> None:
     rng, pen = sheet.rng, sheet.pen
     left, top, right, bottom = frame
     small, font, pad = style.small, style.font, style.pad
@@ -134,7 +134,7 @@ def _cell(sheet: Sheet, style: _Style, frame: Rect, concept: str, party: str, na
         pen.canvas.draw.rectangle(frame, outline=pen.soft_ink())
     label = sheet.label(concept) if concept else long_label(sheet)
     key = label = label or concept.replace("_", " ").title()
-    if named:
+    if rng.random() < named:
         label = rng.choice(_said(sheet, "with")).replace("{k}", label).replace("{P}", party.title())
     if rng.random() < 0.25:
         label += " " + rng.choice(_said(sheet, "aside"))
@@ -162,6 +162,8 @@ def _cell(sheet: Sheet, style: _Style, frame: Rect, concept: str, party: str, na
     step = font.length("0") * rng.uniform(1.5, 2.1)
     comb = rng.random() < style.combs
     if comb and start + step * 3 < right:
+        if concept in ("name", "address") and rng.random() < 0.5:  # a group of cells for each
+            value = (" " * rng.randint(2, 7)).join(value.split())
         value = value[: int((right - pad - start) / step)].rstrip()
         cells = int((right - pad - start) / step) if rng.random() < 0.6 else len(value)
         box = _comb(sheet, "" if empty else value, start, step, max(cells, len(value)), style)
@@ -225,14 +227,17 @@ def _register(
     """A field; that of a party is asked for with the party."""
     rng = sheet.rng
     own: tuple[str, ...] = ()
-    if party:
+    whose = party
+    if not party and rng.random() < 0.3:  # the page tells of one only, and does not say of whom
+        whose = rng.choice(_said(sheet, "parties"))
+    if whose:
         table = phrases.table("applications.txt")
         forms = list(_said(sheet, "asked"))
         if concept:
             forms += 2 * list(table.get((concept, sheet.language), ()))
         said = key.lower() if rng.random() < 0.7 else key
-        own = tuple(f.replace("{p}", party).replace("{k}", said) for f in forms)
-        # Only with its party is it the only one.
-        key, concept = f"{party} {key}", ""
+        own = tuple(f.replace("{p}", whose).replace("{k}", said) for f in forms)
+        if party:  # only with its party is it the only one
+            key, concept = f"{party} {key}", ""
     field = Field(key.strip(" :."), value, key_box, box, "pair", concept, None, own)
     sheet.pen.canvas.fields.append(field)
