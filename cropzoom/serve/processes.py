@@ -6,10 +6,13 @@ uvicorn serves; what is here sees to it that a server that is stopped loses no c
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import multiprocessing
 import os
 import signal
 import socket
+import struct
+import sys
 import tempfile
 import threading
 import time
@@ -18,6 +21,7 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 from typing import Any
 
 import uvicorn
@@ -60,13 +64,47 @@ class PatientProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             super().shutdown()
 
 
+# Linux's number; the socket module has no name for it.
+_SO_ATTACH_FILTER = 26
+# BPF: of a TCP header's flags (byte 13) SYN without ACK? Then nothing of it is kept, else all.
+_NO_NEW_ONES = (
+    (0x30, 0, 0, 13),
+    (0x54, 0, 0, 0x12),
+    (0x15, 0, 1, 0x02),
+    (6, 0, 0, 0),
+    (6, 0, 0, 1 << 16),
+)
+_HANDSHAKE_SECONDS = 0.1
+
+
+async def take_no_more(sock: socket.socket) -> None:
+    """Let the system drop what opens a connection: its caller tries again, and finds nobody.
+
+    Between the last connection taken and the end of the listening socket others would come into
+    being, and be cut off with what they have sent. (Linux; elsewhere they are that unlucky.)
+    """
+    if sys.platform != "linux":
+        return
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in _NO_NEW_ONES)
+    buffer = ctypes.create_string_buffer(code)
+    program = struct.pack("HP", len(_NO_NEW_ONES), ctypes.addressof(buffer))
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        await asyncio.sleep(_HANDSHAKE_SECONDS)  # those half open
+
+
 class _Server(uvicorn.Server):
+    told: Event | None = None
+    """Of a worker: set when all are to stop, not this one alone."""
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take the connections that the system has accepted already, then stop."""
         loop = asyncio.get_running_loop()
         # For connections that come into being after the others were told.
         self.server_state.stopping = True  # type: ignore[attr-defined]
         for sock in sockets or []:
+            if self.told is None or self.told.is_set():
+                await take_no_more(sock)
             # Closed as it is, it would cut them off.
             with suppress(OSError):
                 while True:
@@ -113,12 +151,15 @@ class _Workers:
         self._sock = sock
         self._arguments = arguments
         self._context = multiprocessing.get_context("spawn")
+        self._all_stop = self._context.Event()
         self._processes = [self._start() for _ in range(count)]
         self._born = [time.monotonic()] * count
         self._told = 0
 
     def _start(self) -> SpawnProcess:
-        process = self._context.Process(target=_work, args=(self._sock, self._arguments))
+        process = self._context.Process(
+            target=_work, args=(self._sock, self._arguments, self._all_stop)
+        )
         process.start()
         return process
 
@@ -130,6 +171,7 @@ class _Workers:
             # Signals are seen between two waits.
             for sentinel in wait([process.sentinel for process in self._processes], 0.2):
                 failed |= self._replace(sentinel)
+        self._all_stop.set()
         for process in self._processes:
             process.terminate()
         # Held open here, the address would go on taking connections that nobody answers.
@@ -160,16 +202,19 @@ class _Workers:
         return False
 
 
-def _work(sock: socket.socket, arguments: dict[str, Any]) -> None:
+def _work(sock: socket.socket, arguments: dict[str, Any], told: Event) -> None:
     """Serve in a worker, and end when the parent is gone, however it went."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def mind() -> None:
         wait([parent.sentinel])
+        told.set()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=mind, daemon=True).start()
     name = "cropzoom.serve:application_from_environment"
     config = uvicorn.Config(name, factory=True, http=PatientProtocol, **arguments)
-    _Server(config).run(sockets=[sock])
+    server = _Server(config)
+    server.told = told
+    server.run(sockets=[sock])

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="re
 from hand_made_cropper import write_cropper  # noqa: E402
 from open_loop import Calls, closed_loop, proxy, upstream, workers_of  # noqa: E402
 
+from cropzoom.serve.processes import take_no_more  # noqa: E402
+
 BODY = b'{"model":"m","messages":[{"role":"user","content":"Hello"}]}'
 
 
@@ -172,3 +174,20 @@ def test_while_it_stops_it_says_so(cropper: str) -> None:
             while piece := connection.recv(65536):
                 answer += piece.lower()
             assert b" 200 " in answer and b"connection: close" in answer
+
+
+def test_a_socket_about_to_close_takes_no_more_connections() -> None:
+    # What the system takes on after the last `accept` would be cut off with its request.
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        address = sock.getsockname()
+        with socket.create_connection(address) as waiting:
+            asyncio.run(take_no_more(sock))
+            with pytest.raises(TimeoutError):
+                socket.create_connection(address, timeout=0.3)
+            waiting.sendall(b"on its way")
+            connection, _ = sock.accept()
+            assert connection.recv(16) == b"on its way"  # what is open goes on
+            connection.close()
+            sock.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                sock.accept()
