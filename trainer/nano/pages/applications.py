@@ -11,7 +11,7 @@ from itertools import pairwise
 from . import phrases
 from .canvas import Field, Rect, union
 from .fonts import Font
-from .official import long_label
+from .official import decoy, long_label
 from .papers import Sheet
 
 _ROMAN = ("I", "II", "III", "IV", "V")
@@ -87,7 +87,7 @@ def _head(sheet: Sheet, style: _Style) -> None:
 
 def _prose(sheet: Sheet, font: Font, lines: int) -> None:
     for _ in range(lines):
-        text = sheet.pen.lexicon.phrase(8, 22, "sentence")
+        text = " ".join(decoy(sheet) for _ in range(sheet.rng.randint(8, 22))).capitalize() + "."
         sheet.down(font)
         sheet.write(sheet.left, sheet.pen.fit(font, text, sheet.right - sheet.left), font)
 

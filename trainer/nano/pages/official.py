@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+from . import phrases
 from .canvas import Field, Rect, union
 from .fonts import Font
 from .papers import Sheet, wrapped
@@ -44,11 +45,19 @@ _LONG = (
 
 def long_label(sheet: Sheet) -> str:
     """Of several words, as offices have them."""
-    rng, word = sheet.rng, sheet.pen.lexicon.word
+    rng = sheet.rng
     text = rng.choice(_LONG)
     for mark in "abcd":
-        text = text.replace(f"{{{mark}}}", word().lower())
+        text = text.replace(f"{{{mark}}}", decoy(sheet))
     return text[0].upper() + text[1:]
+
+
+def decoy(sheet: Sheet) -> str:
+    """A word in small letters; now and then one of those that questions about others have."""
+    common = phrases.table("applications.txt")
+    if sheet.rng.random() < 0.35:
+        return sheet.rng.choice(common.get(("common", sheet.language)) or common["common", "en"])
+    return sheet.pen.lexicon.word().lower()
 
 
 def _filling(sheet: Sheet, number: int) -> tuple[str, str, str, tuple[str, ...]]:
