@@ -210,6 +210,7 @@ def form(sheet: Sheet) -> str:
     number = 0
     style = rng.choice(["boxed", "boxed", "line", "line", "table", "above", "grid"])
     subjects = ["person", "person", "meeting", "invoice", "travel", "health", "product"]
+    subjects += ["tax", "tax", "pay", "parcel", "certificate"]
     while room > 4 and len(sections) < 6:
         number += 1
         heading = rng.choice(
