@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import colorsys
-import html
+import itertools
 import math
 
 from .field_names import Name
 from .page_words import ASKED_AS, DAYS, MONTHS
 from .sheet import Sheet
+
+_Place = tuple[float, float, str]  # x, y and anchor
 
 
 def _colours(sheet: Sheet, count: int) -> list[str]:
@@ -64,20 +66,6 @@ def _amounts(sheet: Sheet, count: int) -> tuple[list[float], list[str], str]:
     return [v / most for v in raw], texts, kind
 
 
-def _frame(sheet: Sheet, width: float, height: float, body: str) -> str:
-    return (
-        f'<svg width="{width:.0f}" height="{height:.0f}" style="display:block;color:{sheet.look.ink}">'
-        f"{body}</svg>"
-    )
-
-
-def _quiet(x: float, y: float, shown: str, css: str, anchor: str = "end") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" style="{css}">'
-        f"{html.escape(shown)}</text>"
-    )
-
-
 def _questions(subject: str, label: str) -> tuple[str, ...]:
     if not subject:
         return ()
@@ -93,173 +81,139 @@ def _questions(subject: str, label: str) -> tuple[str, ...]:
 
 def bars(sheet: Sheet, width: float, height: float, subject: str = "") -> str:
     """A bar chart, upright or lying, each bar with its value; `subject` is what is counted."""
-    rng, em = sheet.rng, sheet.em
+    rng, em, html = sheet.rng, sheet.em, sheet.markup("charts")
     small = em * rng.uniform(0.7, 1.0)
     key_css = f"font-size:{small:.1f}px;color:{rng.choice([sheet.look.ink, sheet.look.soft])}"
     value_css = f"font-size:{small:.1f}px;font-weight:{rng.choice([400, 400, 700])}"
     upright = rng.random() < 0.6
-    widest = 6 * small
-    count = max(
-        2, min(rng.randint(3, 12), int(width / widest if upright else height / (1.6 * small)))
-    )
+    fitting = width / (6 * small) if upright else height / (1.6 * small)
+    count = max(2, min(rng.randint(3, 12), int(fitting)))
     names = labels(sheet, count)
     if upright:
         count = max(2, min(count, int(width / (0.6 * small * (2 + max(map(len, names)))))))
         names = names[:count]
     shares, texts, kind = _amounts(sheet, count)
     colours = _colours(sheet, count)
-    one = rng.random() < 0.6
+    if rng.random() < 0.6:
+        colours = colours[:1] * count
     made = []
+
+    def named(name: str, key_at: _Place, shown: str, value_at: _Place) -> None:
+        key, value = sheet.svg(*key_at, name, key_css), sheet.svg(*value_at, shown, value_css)
+        sheet.field(key, value, kind, questions=_questions(subject, name))
+        made.extend([key, value])
+
+    bar = zip(names, shares, texts, colours, strict=True)
     if upright:
         floor, top = height - 1.8 * small, 1.8 * small
-        made.append(f'<path d="M0 {floor:.1f}H{width:.1f}" stroke="{sheet.look.line}"/>')
+        made.append(html.rule(width, floor, 1))
         if rng.random() < 0.5:
-            for i in range(1, 5):
-                y = floor - (floor - top) * i / 4
-                made.append(
-                    f'<path d="M0 {y:.1f}H{width:.1f}" stroke="{sheet.look.line}" stroke-opacity=".4"/>'
-                )
+            made += [html.rule(width, floor - (floor - top) * i / 4, 0.4) for i in range(1, 5)]
         slot = width / count
         thick = slot * rng.uniform(0.3, 0.85)
         inside = rng.random() < 0.15
-        for i, (name, share, shown) in enumerate(zip(names, shares, texts, strict=True)):
+        for i, (name, share, shown, fill) in enumerate(bar):
             x, y = slot * (i + 0.5), floor - (floor - top) * share
-            fill = colours[0] if one else colours[i]
-            made.append(
-                f'<rect x="{x - thick / 2:.1f}" y="{y:.1f}" width="{thick:.1f}" '
-                f'height="{floor - y:.1f}" fill="{fill}"/>'
-            )
+            made.append(html.rect(x - thick / 2, y, thick, floor - y, fill))
             at = y + 1.2 * small if inside and share > 0.3 else y - 0.4 * small
-            key = sheet.svg(x, height - 0.4 * small, name, key_css, "middle")
-            value = sheet.svg(x, at, shown, value_css, "middle")
-            sheet.field(key, value, kind, questions=_questions(subject, name))
-            made += [key.html, value.html]
+            named(name, (x, height - 0.4 * small, "middle"), shown, (x, at, "middle"))
     else:
         slot = height / count
         left = min(0.45 * width, max(len(n) for n in names) * small * 0.62 + small)
         room = width - left - max(len(t) for t in texts) * small * 0.65 - small
         right_edge = rng.random() < 0.3
-        for i, (name, share, shown) in enumerate(zip(names, shares, texts, strict=True)):
+        for i, (name, share, shown, fill) in enumerate(bar):
             y = slot * (i + 0.5)
-            fill = colours[0] if one else colours[i]
-            made.append(
-                f'<rect x="{left:.1f}" y="{y - slot * 0.32:.1f}" width="{max(1, room * share):.1f}" '
-                f'height="{slot * 0.64:.1f}" fill="{fill}"/>'
-            )
-            key = sheet.svg(left - 0.5 * small, y + 0.35 * small, name, key_css, "end")
+            made.append(html.rect(left, y - slot * 0.32, max(1, room * share), slot * 0.64, fill))
             x = width - 2 if right_edge else left + room * share + 0.4 * small
-            value = sheet.svg(
-                x, y + 0.35 * small, shown, value_css, "end" if right_edge else "start"
-            )
-            sheet.field(key, value, kind, questions=_questions(subject, name))
-            made += [key.html, value.html]
-    return _frame(sheet, width, height, "".join(made))
+            at, anchor = y + 0.35 * small, "end" if right_edge else "start"
+            named(name, (left - 0.5 * small, at, "end"), shown, (x, at, anchor))
+    return html.frame(width, height, made)
 
 
 def lines(sheet: Sheet, width: float, height: float) -> str:
     """A line chart of one or two series with axes; points carry values, and are table cells."""
-    rng, look = sheet.rng, sheet.look
+    rng, html = sheet.rng, sheet.markup("charts")
     small = sheet.em * rng.uniform(0.65, 0.95)
-    css, bold = f"font-size:{small:.1f}px;color:{look.soft}", f"font-size:{small:.1f}px"
+    bold = f"font-size:{small:.1f}px"
+    css = f"{bold};color:{sheet.look.soft}"
     count = max(2, min(rng.randint(3, 9), int(width / (6.5 * small))))
     names = labels(sheet, count)
-    count = max(
-        2, min(count, int((width - 6 * small) / (0.6 * small * (2 + max(map(len, names))))))
-    )
+    fitting = (width - 6 * small) / (0.6 * small * (2 + max(map(len, names))))
+    count = max(2, min(count, int(fitting)))
     names = names[:count]
     series = rng.choice([1, 1, 2])
     legend = [sheet.words.phrase(1, 2, "sentence") for _ in range(series)]
     colours = _colours(sheet, series)
     left, right, floor, top = 4.5 * small, width - 2 * small, height - 2 * small, 3.2 * small
-    made = [
-        f'<path d="M{left:.1f} {top:.1f}V{floor:.1f}H{right:.1f}" fill="none" stroke="{look.line}"/>'
-    ]
+    made = [html.axes(left, top, floor, right)]
     for i in range(5):
         y = floor - (floor - top) * i / 4
-        made.append(_quiet(left - 0.5 * small, y + 0.35 * small, str(i * 25), css))
-    keys = []
-    for i, name in enumerate(names):
-        x = left + (right - left) * (i + 0.5) / count
-        keys.append(sheet.svg(x, height - 0.5 * small, name, css, "middle"))
-        made.append(keys[-1].html)
+        made.append(html.label(left - 0.5 * small, y + 0.35 * small, i * 25, css))
+    across = [left + (right - left) * (i + 0.5) / count for i in range(count)]
+    below = height - 0.5 * small
+    keys = [sheet.svg(x, below, "middle", name, css) for x, name in zip(across, names, strict=True)]
+    made += keys
     for s in range(series):
         shares, texts, kind = _amounts(sheet, count)
-        band = (0.0, 1.0) if series == 1 else ((0.55, 1.0) if s == 0 else (0.0, 0.4))
-        path = []
-        for i, (share, shown) in enumerate(zip(shares, texts, strict=True)):
-            x = left + (right - left) * (i + 0.5) / count
-            y = floor - (floor - top) * (band[0] + share * (band[1] - band[0]) * 0.9)
-            path.append(f"{x:.1f} {y:.1f}")
-            value = sheet.svg(x, y - 0.5 * small, shown, bold, "middle")
-            made.append(
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{small * 0.22:.1f}" fill="{colours[s]}"/>'
-            )
-            made.append(value.html)
+        low, high = (0.0, 1.0) if series == 1 else ((0.55, 1.0) if s == 0 else (0.0, 0.4))
+        points = []
+        for i, (x, share, shown) in enumerate(zip(across, shares, texts, strict=True)):
+            y = floor - (floor - top) * (low + share * (high - low) * 0.9)
+            points.append((x, y))
+            value = sheet.svg(x, y - 0.5 * small, "middle", shown, bold)
+            made += [html.circle(x, y, small * 0.22, colours[s]), value]
             if series == 1:
                 sheet.field(keys[i], value, kind, questions=_questions(legend[0], names[i]))
             else:
                 sheet.field(keys[i], value, kind, kind="cell", column=legend[s])
-        made.append(
-            f'<path d="M{"L".join(path)}" fill="none" stroke="{colours[s]}" '
-            f'stroke-width="{rng.uniform(1.5, 3):.1f}"/>'
-        )
+        made.append(html.curve(points, colours[s]))
         x = left + s * (right - left) / 2
-        made.append(
-            f'<rect x="{x:.1f}" y="{small * 0.6:.1f}" width="{small:.1f}" height="{small:.1f}" fill="{colours[s]}"/>'
-        )
-        made.append(_quiet(x + 1.4 * small, 1.5 * small, legend[s], css, "start"))
-    return _frame(sheet, width, height, "".join(made))
+        made.append(html.rect(x, small * 0.6, small, small, colours[s]))
+        made.append(html.label(x + 1.4 * small, 1.5 * small, legend[s], css, "start"))
+    return html.frame(width, height, made)
 
 
 def ring(sheet: Sheet, width: float, height: float) -> str:
     """A pie or a ring with a legend of shares at its right or below."""
-    rng, em = sheet.rng, sheet.em
-    small = em * rng.uniform(0.75, 1.0)
+    rng, html = sheet.rng, sheet.markup("charts")
+    small = sheet.em * rng.uniform(0.75, 1.0)
     css = f"font-size:{small:.1f}px"
     below = width < height * 1.3
     across = min(width, height) * (0.55 if below else 0.9)
     room = height - across - small if below else height
     count = max(2, min(rng.randint(3, 7), int(room / (1.7 * small))))
     names = labels(sheet, count)
-    cuts = sorted(rng.sample(range(5, 96), count - 1))
-    shares = [b - a for a, b in zip([0, *cuts], [*cuts, 100], strict=True)]
+    cuts = [0, *sorted(rng.sample(range(5, 96), count - 1)), 100]
+    shares = [b - a for a, b in itertools.pairwise(cuts)]
     colours = _colours(sheet, count)
-    cx, cy, radius = (width / 2 if below else across / 2 + 2), across / 2 + 2, across / 2 * 0.95
-    made, angle = [], -math.pi / 2
-    for share, colour in zip(shares, colours, strict=True):
-        end = angle + 2 * math.pi * share / 100
-        x0, y0 = cx + radius * math.cos(angle), cy + radius * math.sin(angle)
-        x1, y1 = cx + radius * math.cos(end), cy + radius * math.sin(end)
-        made.append(
-            f'<path d="M{cx:.1f} {cy:.1f}L{x0:.1f} {y0:.1f}A{radius:.1f} {radius:.1f} 0 '
-            f'{int(share > 50)} 1 {x1:.1f} {y1:.1f}Z" fill="{colour}"/>'
-        )
-        angle = end
+    centre = ((width if below else across + 4) / 2, across / 2 + 2)
+    radius = across / 2 * 0.95
+
+    def edge(share: float) -> tuple[float, float]:
+        angle = 2 * math.pi * share / 100 - math.pi / 2
+        return centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)
+
+    made = [
+        html.slice(centre, radius, edge(start), edge(end), end - start > 50, colour)
+        for start, end, colour in zip(cuts, cuts[1:], colours, strict=False)
+    ]
     if rng.random() < 0.5:
-        made.append(
-            f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="{radius * 0.6:.1f}" fill="{sheet.look.paper}"/>'
-        )
+        made.append(html.circle(*centre, radius * 0.6, sheet.look.paper))
     x = 2.0 if below else across + 2 * small
     first = across + 2 * small if below else (height - count * 1.7 * small) / 2 + small
-    edge = rng.random() < 0.5
+    at_edge = rng.random() < 0.5
     for i, (name, share, colour) in enumerate(zip(names, shares, colours, strict=True)):
         y = first + i * 1.7 * small
-        made.append(
-            f'<rect x="{x:.1f}" y="{y - small * 0.8:.1f}" width="{small * 0.8:.1f}" height="{small * 0.8:.1f}" fill="{colour}"/>'
-        )
-        key = sheet.svg(x + 1.4 * small, y, name, css)
-        value_x = width - small if edge else x + 1.4 * small + (len(name) + 2) * small * 0.62
-        value = sheet.svg(
-            value_x, y, f"{share}%", css + ";font-weight:600", "end" if edge else "start"
-        )
-        sheet.field(
-            key,
-            value,
-            "percent",
-            questions=(f"What share is {name}?", f"What percentage is {name}?"),
-        )
-        made += [key.html, value.html]
-    return _frame(sheet, width, height, "".join(made))
+        made.append(html.rect(x, y - small * 0.8, small * 0.8, small * 0.8, colour))
+        key = sheet.svg(x + 1.4 * small, y, "start", name, css)
+        next_to = x + 1.4 * small + (len(name) + 2) * small * 0.62
+        at, anchor = (width - small, "end") if at_edge else (next_to, "start")
+        value = sheet.svg(at, y, anchor, f"{share}%", f"{css};font-weight:600")
+        asked = (f"What share is {name}?", f"What percentage is {name}?")
+        sheet.field(key, value, "percent", questions=asked)
+        made += [key, value]
+    return html.frame(width, height, made)
 
 
 def chart(sheet: Sheet, width: float, height: float, subject: Name | None = None) -> str:

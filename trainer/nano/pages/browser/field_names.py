@@ -55,3 +55,8 @@ def draw_names(words: Words, subject: str, count: int) -> list[Name]:
         if name.text.lower() not in {other.text.lower() for other in chosen}:
             chosen.append(name)
     return chosen
+
+
+def made_up(words: Words, count: int, longest: int = 2) -> list[Name]:
+    """Names of any kind in made-up words, as tables' columns have them."""
+    return [Name(words.title(1, longest), words.any_kind()) for _ in range(count)]

@@ -6,15 +6,17 @@ import colorsys
 import html
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from ..fonts import Split
 from ..languages import draw_language
 from ..tables import forms, read_data
 from .faces import css_family, draw_family, families, font_css
 from .field_names import Name, draw_names
-from .page_words import Words
+from .markup import make_markup
+from .page_words import ASKED_AS, Words
 
 LANGUAGES_SHARE = 0.16
 """Of the pages, those in another language than English."""
@@ -27,6 +29,9 @@ class Part:
     number: int
     text: str
     html: str
+
+    def __html__(self) -> str:
+        return self.html
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,11 @@ class Look:
     mark: str
     key_css: str
     value_css: str
-    css: list[str] = field(default_factory=list)
 
 
-@lru_cache(maxsize=1)
-def _wholes() -> dict[str, tuple[str, ...]]:
-    return {row[0]: forms(row, 1) for row in read_data("wholes.txt")}
+@lru_cache(maxsize=2)
+def _lists(file: str) -> dict[str, tuple[str, ...]]:
+    return {row[0]: forms(row, 1) for row in read_data(file)}
 
 
 def _hsl(hue: float, saturation: float, light: float) -> str:
@@ -196,24 +200,16 @@ class Sheet:
     def part(self, text: str, mark: str = "", css: str = "") -> Part:
         """Mark a text. A `mark` such as a colon is shown and is no part of the text."""
         self._parts += 1
-        style = f' style="{css}"' if css else ""
+        style = f' style="{html.escape(css)}"' if css else ""
         shown = html.escape(text + mark)
         return Part(self._parts, text, f"<span data-part={self._parts}{style}>{shown}</span>")
 
-    def svg(self, x: float, y: float, text: str, css: str, anchor: str = "start") -> Part:
+    def svg(self, x: float, y: float, anchor: str, text: str, css: str) -> Part:
         """Mark a text of a drawing, its baseline at y (px)."""
         self._parts += 1
         where = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" style="{css}"'
         shown = f"<text data-part={self._parts} {where}>{html.escape(text)}</text>"
         return Part(self._parts, text, shown)
-
-    def key(self, text: str, css: str = "") -> Part:
-        """Mark a key in the page's own way."""
-        return self.part(text, self.look.mark, f"{self.look.key_css};{css}")
-
-    def value(self, text: str, css: str = "") -> Part:
-        """Mark a value in the page's own way."""
-        return self.part(text, "", f"{self.look.value_css};{css}")
 
     def field(
         self,
@@ -228,57 +224,103 @@ class Sheet:
         """Let a value be asked for by its key; see `canvas.Field`."""
         if not questions and kind in ("pair", "cell"):
             questions = self.words.asking(value_kind, cell=kind == "cell")
-        self.drafts.append(
-            Draft(
-                key.text.rstrip(" :."),
-                value.text,
-                key.number,
-                value.number,
-                kind,
-                value_kind,
-                column,
-                questions,
-            )
-        )
+        key_text, numbers = key.text.rstrip(" :."), (key.number, value.number)
+        draft = Draft(key_text, value.text, *numbers, kind, value_kind, column, questions)
+        self.drafts.append(draft)
 
-    def whole(self, part: Part, name: str, *questions: str) -> None:
-        """Let a text be asked for that has no key, such as a title; see `data/wholes.txt`."""
-        questions = questions or _wholes()[name]
-        self.drafts.append(
-            Draft(name, part.text, part.number, part.number, "whole", "word", None, questions)
-        )
+    def pair(
+        self,
+        key: str,
+        value: str,
+        value_kind: str = "word",
+        *,
+        mark: str = "",
+        css: tuple[str, str] = ("", ""),
+        **asked: Any,
+    ) -> tuple[Part, Part]:
+        """Mark a key and a value and let it be asked for; `asked` as `field` takes it."""
+        parts = self.part(key, mark, css[0]), self.part(value, "", css[1])
+        self.field(*parts, value_kind, **asked)
+        return parts
 
-    def names(self, subject: str, count: int) -> list[Name]:
-        """Names of fields as pages on a subject carry them, or made up; see `names.py`."""
+    def entry(self, name: Name, value: str | None = None, **how: Any) -> tuple[Part, Part]:
+        """As `pair`, of a field's name with a value: drawn when not given."""
+        shown = self.draw_value(name) if value is None else value
+        kind = ASKED_AS.get(name.kind, name.kind)
+        return self.pair(name.text, shown, kind, questions=name.questions, **how)
+
+    def caption(self, label: str, text: str, mark: str, said: str) -> tuple[Part, Part]:
+        """As `pair`, of a figure's label, said so in questions, and what it shows."""
+        asked = (f"What does {said} show?", f"What is the caption of {said}?")
+        return self.pair(label, text, mark=mark, questions=asked)
+
+    def whole(self, text: str, name: str, css: str = "") -> Part:
+        """Mark a text that is asked for without a key, such as a title; see `data/wholes.txt`."""
+        part = self.part(text, "", css)
+        asked = _lists("wholes.txt")[name]
+        self.drafts.append(
+            Draft(name, text, part.number, part.number, "whole", "word", None, asked)
+        )
+        return part
+
+    def draw_value(self, name: Name) -> str:
+        """A value for a name; on few pages in Greek or Cyrillic letters."""
+        if name.kind == "word" and self.rng.random() < 0.06:
+            return self.words.foreign()
+        return self.words.value(name.kind)
+
+    def names(self, subject: str, low: int, high: int | None = None) -> list[Name]:
+        """So many names of fields as pages on a subject carry them, or made up."""
+        count = low if high is None else self.rng.randint(low, high)
         return draw_names(self.words, subject, count)
 
-    def maybe(self, chance: float, text: str) -> str:
-        """The text, or nothing."""
-        return text if self.rng.random() < chance else ""
+    def pick(self, name: str, *more: str) -> str:
+        """One of the texts that `data/choices.txt` has under a name, or of more."""
+        return self.rng.choice([*_lists("choices.txt")[name], *more])
+
+    def between(self, low: float, high: float, digits: int = 1) -> str:
+        """A number in a range, as CSS has it."""
+        return f"{self.rng.uniform(low, high):.{digits}f}"
+
+    def strips(self, count: int) -> tuple[list[tuple[int, int]], int]:
+        """A bar code's strips, with place and width, and where it ends."""
+        at, strips = 0, []
+        for _ in range(count):
+            strips.append((at, self.rng.randint(1, 4)))
+            at += strips[-1][1] + self.rng.randint(1, 4)
+        return strips, at
+
+    def markup(self, name: str, **given: Any) -> Any:
+        """The macros of `templates/NAME.html.j2` as this page looks now.
+
+        What the file draws outside its macros, such as a style for all rows, is drawn now.
+        `given`: more variables for it.
+        """
+        return make_markup(
+            name,
+            sheet=self,
+            rng=self.rng,
+            words=self.words,
+            look=self.look,
+            between=self.between,
+            **given,
+        )
+
+    @property
+    def blocks(self) -> Any:
+        """What many pages have: a title, an icon, a bar; see `templates/blocks.html.j2`."""
+        return self.markup("blocks")
 
     def document(self, body: str) -> str:
         """The whole HTML document round a template's body."""
-        look, rng = self.look, self.rng
+        look = self.look
         generic = "serif" if "Serif" in look.body or "Roman" in look.body else "sans-serif"
-        fonts = "\n".join(
-            font_css(name, self.split) for name in sorted({look.body, look.head, look.mono})
+        names = sorted({look.body, look.head, look.mono})
+        css = self.markup(
+            "page",
+            fonts="\n".join(font_css(name, self.split) for name in names),
+            body=css_family(look.body, generic),
+            head=css_family(look.head, generic),
+            mono=css_family(look.mono, "monospace"),
         )
-        spacing = f"letter-spacing:{rng.uniform(-0.01, 0.03):.3f}em" if rng.random() < 0.2 else ""
-        end = f"min-height:{self.height // 3}px" if self.fit else f"height:{self.height}px"
-        return f"""<!doctype html><html><head><meta charset="utf-8"><style>
-{fonts}
-*{{box-sizing:border-box}}
-html{{background:{look.paper}}}
-body{{margin:0;width:{self.width}px;{end};overflow:hidden;background:{look.paper};color:{look.ink};
-font:{self.em:.2f}px/{look.leading:.2f} {css_family(look.body, generic)};{spacing}}}
-h1,h2,h3,p,ul,ol,figure{{margin:0;padding:0}}
-h1,h2,h3,.head{{font-family:{css_family(look.head, generic)};line-height:1.2}}
-.mono{{font-family:{css_family(look.mono, "monospace")}}}
-.soft{{color:{look.soft}}} .faint{{color:{look.faint}}} .accent{{color:{look.accent}}}
-.num{{font-variant-numeric:tabular-nums}}
-table{{border-collapse:collapse}} td,th{{text-align:left;font-weight:inherit;vertical-align:top}}
-.row{{display:flex}} .grow{{flex:1}}
-.panel{{background:{look.panel};border-radius:{look.radius}}}
-svg text{{font-family:{css_family(look.body, generic)};fill:currentColor}}
-{chr(10).join(look.css)}
-</style></head><body>{body}</body></html>"""
+        return str(css.document(body))

@@ -1,6 +1,7 @@
 """Our own page templates. Each fills a `Sheet` and returns the body's HTML.
 
-The templates of `HELDOUT` are never in a training pool.
+A function says what is on a page; the Jinja file of the page's name says how it looks. The
+templates of `HELDOUT` are never in a training pool.
 """
 
 from __future__ import annotations

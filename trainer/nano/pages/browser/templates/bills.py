@@ -2,249 +2,129 @@
 
 from __future__ import annotations
 
-from ..blocks import add, leaders, logo, pairs, paragraph, picture, table, text, title
+from ..blocks import address, distinct, pairs, paragraph, picture, table
 from ..field_names import Name
 from ..sheet import Sheet
-
-
-def address_block(sheet: Sheet, heading: str | None) -> str:
-    """A name and an address on several lines, under a heading that asks for the name."""
-    words, rng = sheet.words, sheet.rng
-    lines = [words.value("address"), f"{rng.randint(1000, 99999)} {words.value('city')}"]
-    if rng.random() < 0.4:
-        lines.append(words.value("country"))
-    who = sheet.part(words.value("person") if rng.random() < 0.5 else words.company())
-    head = ""
-    if heading:
-        key = sheet.part(heading, rng.choice(["", ":"]), sheet.look.key_css)
-        sheet.field(key, who, "name")
-        head = f"<div>{key.html}</div>"
-    rest = "".join(f"<div>{text(line)}</div>" for line in lines)
-    return f"<div>{head}<div>{who.html}</div>{rest}</div>"
 
 
 def invoice(sheet: Sheet) -> str:
     """Sender, receiver, particulars, items with prices, totals, how to pay."""
     rng, words, look = sheet.rng, sheet.words, sheet.look
     sheet.size(rng.choice([1.414, 1.414, 1.294, 1.1]), 8.5, 15)
-    margin = f"{rng.uniform(1.5, 5):.1f}em"
-    kind = rng.choice(
-        ["Invoice", "INVOICE", "Tax Invoice", "Bill", "Quote", "Pro forma", "Rechnung"]
-    )
+    html = sheet.markup("invoice", margin=f"{rng.uniform(1.5, 5):.1f}em")
+    kind = sheet.pick("invoice")
     if rng.random() < 0.3:
         kind = words.title(1, 2)
-    company = words.company()
-    head = [
-        logo(sheet, company),
-        title(sheet, kind, css=f"color:{rng.choice([look.ink, look.accent])}"),
-    ]
+    head = [sheet.blocks.logo(words.company())]
+    head.append(sheet.blocks.title(kind, f"color:{rng.choice([look.ink, look.accent])}"))
     if rng.random() < 0.4:
         head.reverse()
-    top_css = "display:flex;justify-content:space-between;align-items:flex-start;"
-    if rng.random() < 0.2:
-        top_css += f"background:{look.accent};--c:{look.on_accent};padding:{margin};"
-        head = [f'<div style="background:{look.paper};padding:.4em .8em">{h}</div>' for h in head]
-    meta = pairs(
-        sheet,
-        sheet.names("invoice", rng.randint(2, 7)),
-        style=rng.choice(["inline", "grid", "grid", "edge", "above", "table"]),
-        columns=rng.choice([1, 1, 1, 2]),
-    )
-    blocks = [
-        address_block(sheet, rng.choice(["Bill to", "Billed To", "Customer", "Invoice to", None]))
-    ]
+    banded = rng.random() < 0.2
+    styles = "inline grid grid edge above table"
+    meta = pairs(sheet, sheet.names("invoice", 2, 7), styles, (1, 1, 1, 2))
+    people = [address(sheet, sheet.pick("billed to"))]
     if rng.random() < 0.5:
-        blocks.append(address_block(sheet, rng.choice(["Ship to", "Deliver to", "From", "Seller"])))
-    blocks.append(meta)
+        people.append(address(sheet, sheet.pick("shipped to")))
+    people.append(meta)
     if rng.random() < 0.4:
-        blocks.reverse()
-    people = "".join(f'<div style="flex:1">{b}</div>' for b in blocks)
+        people.reverse()
+    most = max(3, min(16, int(sheet.rows - 34)))
+    items = distinct(rng.randint(2, most), lambda: words.value("goods"))
     prices = []
-    count = rng.randint(2, max(3, min(16, int(sheet.rows - 34))))
-    items = list(dict.fromkeys(words.value("goods") for _ in range(count)))
     for _ in items:
-        quantity, price = (
-            rng.choice([1, 1, 2, 3, 4, 5, 10, 12]),
-            round(10 ** rng.uniform(0.3, 3), 2),
-        )
+        quantity = rng.choice([1, 1, 2, 3, 4, 5, 10, 12])
+        price = round(10 ** rng.uniform(0.3, 3), 2)
         prices.append((quantity, price, round(quantity * price, 2)))
     signed = rng.random() < 0.5
-    kinds = [
-        ("Qty", "Quantity", "Units", "Hours"),
-        ("Unit price", "Price", "Rate", "Each"),
-        ("Amount", "Total", "Line total", "Sum"),
-    ]
-    names = [
-        Name(rng.choice(options), "count" if i == 0 else "money") for i, options in enumerate(kinds)
-    ]
+    names = [Name(sheet.pick("quantity"), "count"), Name(sheet.pick("unit price"), "money")]
+    names.append(Name(sheet.pick("line total"), "money"))
 
     def cell(row: int, column: int) -> str:
-        quantity, price, amount = prices[row]
-        return str(quantity) if column == 0 else words.money((price, amount)[column - 1], signed)
+        shown = prices[row][column]
+        return str(shown) if column == 0 else words.money(shown, signed)
 
-    goods = table(
-        sheet,
-        items,
-        names,
-        values=cell,
-        first=rng.choice(["Description", "Item", "Product", "Service"]),
-    )
+    goods = table(sheet, items, names, values=cell, first=sheet.pick("goods"))
     subtotal = sum(p[2] for p in prices)
-    tax = round(subtotal * rng.choice([0.05, 0.07, 0.19, 0.2, 0.25]), 2)
-    sums = sheet.names("totals", rng.randint(2, 6))
+    total = subtotal + round(subtotal * rng.choice([0.05, 0.07, 0.19, 0.2, 0.25]), 2)
+    sums = sheet.names("totals", 2, 6)
     amounts = [words.money(round(rng.uniform(0.02, 1.2) * subtotal, 2)) for _ in sums]
     for i, name in enumerate(sums):
-        if name.text.lower() in ("subtotal", "net total"):
+        what = name.text.lower()
+        if what in ("subtotal", "net total"):
             amounts[i] = words.money(subtotal)
-        elif name.text.lower() in ("vat", "sales tax"):
-            amounts[i] = words.money(tax)
-        elif "total" in name.text.lower() or "due" in name.text.lower():
-            amounts[i] = words.money(subtotal + tax)
+        elif what in ("vat", "sales tax"):
+            amounts[i] = words.money(total - subtotal)
+        elif "total" in what or "due" in what:
+            amounts[i] = words.money(total)
         elif name.kind != "money":
             amounts[i] = words.value(name.kind)
-    total = pairs(
-        sheet, sums, style=rng.choice(["edge", "edge", "grid", "table", "leader"]), values=amounts
-    )
+    summed = pairs(sheet, sums, "edge edge grid table leader", values=amounts)
     side = rng.choice(["margin-left:auto", "margin-left:auto", "margin-left:auto", ""])
-    foot = pairs(sheet, sheet.names("invoice", rng.randint(2, 5)), columns=rng.choice([1, 2, 3]))
+    foot = pairs(sheet, sheet.names("invoice", 2, 5), columns=(1, 2, 3))
     notes = paragraph(sheet, rng.randint(1, 3), f"color:{look.soft};font-size:.9em")
-    gap = f"margin-top:{rng.uniform(1, 3.5):.1f}em"
-    return (
-        f'<div style="padding:{margin}"><div style="{top_css}">{"".join(head)}</div>'
-        f'<div class="row" style="gap:2em;{gap}">{people}</div>'
-        f'<div style="{gap}">{goods}</div>'
-        f'<div style="width:{rng.randint(32, 65)}%;{side};{gap}">{total}</div>'
-        f'<div style="{gap}">{"".join(rng.sample([notes, foot], 2))}</div></div>'
-    )
+    return html.page(head, banded, people, goods, summed, side, [notes, foot])
 
 
 def receipt(sheet: Sheet) -> str:
     """A narrow strip: shop, items with prices, sums, particulars of the payment."""
-    rng, words, look = sheet.rng, sheet.words, sheet.look
+    rng, words = sheet.rng, sheet.words
     sheet.size(rng.uniform(1.3, 3.2), 9.5, 24, fit=True)
-    mono = rng.random() < 0.6
-    rule = rng.choice(
-        [
-            f'<div style="border-top:1px dashed {look.ink};margin:.6em 0"></div>',
-            f'<div style="border-top:1px solid {look.ink};margin:.6em 0"></div>',
-            f'<div data-quiet style="overflow:hidden;white-space:nowrap">{rng.choice("-=*_") * 200}</div>',
-            "<br>",
-        ]
-    )
-    shop = sheet.part(
-        words.company(), "", f"font-size:{rng.uniform(1.2, 2.2):.1f}em;font-weight:700"
-    )
-    sheet.whole(shop, "shop")
-    head = (
-        f'<div style="text-align:center"><div>{shop.html}</div><div>{words.value("address")}</div>'
-    )
-    head += f"<div>{words.value('phone')}</div></div>"
-    particulars = pairs(
-        sheet,
-        sheet.names("receipt", rng.randint(2, 5)),
-        style=rng.choice(["inline", "inline", "edge", "run", "grid"]),
-        columns=1,
-    )
+    html = sheet.markup("receipt")
+    company = words.company()
+    css = f"font-size:{sheet.between(1.2, 2.2)}em;font-weight:700"
+    head = html.head(sheet.whole(company, "shop", css))
+    particulars = pairs(sheet, sheet.names("receipt", 2, 5), "inline inline edge run grid")
     kind = rng.choice(["goods", "goods", "dish"])
     room = max(4, int(sheet.rows * 0.45))
-    items = list(dict.fromkeys(words.value(kind) for _ in range(rng.randint(2, min(22, room)))))
+    items = distinct(rng.randint(2, min(22, room)), lambda: words.value(kind))
     if rng.random() < 0.3:
         items = [item.upper() for item in items]
     prices = [round(10 ** rng.uniform(0, 2), 2) for _ in items]
     signed = rng.random() < 0.3
     mode = rng.random()
     if mode < 0.5:
-        goods = leaders(
-            sheet,
-            [(i, words.money(p, signed)) for i, p in zip(items, prices, strict=True)],
-            "pair",
-            "money",
-        )
+        rows = [(i, words.money(p, signed)) for i, p in zip(items, prices, strict=True)]
+        goods = sheet.blocks.leaders(rows, "pair", "money")
     elif mode < 0.75:
-        names = [
-            Name(rng.choice(["Qty", "Pcs"]), "small"),
-            Name(rng.choice(["Price", "Amount", "EUR", "Total"]), "money"),
-        ]
-        goods = table(
-            sheet,
-            items,
-            names,
-            values=lambda r, c: (
-                str(rng.choice([1, 1, 1, 2, 3])) if c == 0 else words.money(prices[r], signed)
-            ),
-            first=rng.choice(["Item", "Article", ""]),
-        )
+        names = [Name(sheet.pick("pieces"), "small"), Name(sheet.pick("price"), "money")]
+
+        def cell(row: int, column: int) -> str:
+            return words.money(prices[row], signed) if column else str(rng.choice([1, 1, 1, 2, 3]))
+
+        goods = table(sheet, items, names, values=cell, first=sheet.pick("article"))
     else:  # quantity and unit price on a line of their own
-        lines = []
+        goods = ""
         for item, price in zip(items, prices, strict=True):
-            key, value = sheet.part(item), sheet.part(words.money(price, signed))
-            sheet.field(key, value, "money")
+            parts = sheet.pair(item, words.money(price, signed), "money")
             count = rng.randint(1, 5)
-            detail = f"{count} x {words.money(round(price / count, 2), False)}"
-            lines.append(
-                f'<div>{key.html}</div><div class="row"><span class="grow" style="padding-left:1.5em">'
-                f"{detail}</span>{value.html}</div>"
-            )
-        goods = "".join(lines)
-    sums = sheet.names("totals", rng.randint(2, 5))
-    big = f"font-size:{rng.uniform(1, 1.4):.2f}em"
-    total = pairs(sheet, sums, style=rng.choice(["edge", "edge", "edge", "inline"]))
-    foot = pairs(
-        sheet,
-        sheet.names("receipt", rng.randint(1, 5)),
-        style=rng.choice(["inline", "edge", "run"]),
-    )
-    bars = ""
-    if rng.random() < 0.4:
-        x, strips = 0, []
-        for _ in range(60):
-            w = rng.randint(1, 4)
-            strips.append(f'<rect x="{x}" width="{w}" height="40"/>')
-            x += w + rng.randint(1, 4)
-        bars = f'<svg viewBox="0 0 {x} 40" style="width:80%;height:3em;margin:1em 10% 0;fill:{look.ink}" preserveAspectRatio="none">{"".join(strips)}</svg>'
-    thanks = f'<div style="text-align:center;margin-top:1em">{text(words.sentence(2, 5))}</div>'
-    inner = f'{head}{rule}{particulars}{rule}{goods}{rule}<div style="{big}">{total}</div>{rule}{foot}{bars}{thanks}'
-    photo = rng.random() < 0.25  # the strip on a table
-    pad = f"padding:{rng.uniform(0.8, 2):.1f}em"
-    font = 'class="mono"' if mono else ""
+            goods += html.item(*parts, f"{count} x {words.money(round(price / count, 2), False)}")
+    sums, size = sheet.names("totals", 2, 5), sheet.between(1, 1.4, 2)
+    total = pairs(sheet, sums, "edge edge edge inline")
+    foot = pairs(sheet, sheet.names("receipt", 1, 5), "inline edge run")
+    inner = html.strip(head, particulars, goods, size, total, foot)
+    photo, pad = rng.random() < 0.25, sheet.between(0.8, 2)
     if not photo:
-        return f'<div {font} style="{pad}">{inner}</div>'
-    return (
-        f'<div style="position:relative;padding:3em {rng.uniform(1, 4):.1f}em">'
-        f"{picture(sheet, 'position:absolute;inset:0;width:100%;height:100%')}"
-        f'<div {font} style="position:relative;background:{look.paper};{pad}">{inner}</div></div>'
-    )
+        return html.page(inner, pad)
+    margin = sheet.between(1, 4)
+    below = picture(sheet, "position:absolute;inset:0;width:100%;height:100%")
+    return html.photo(inner, pad, margin, below)
 
 
 def bank_statement(sheet: Sheet) -> str:
     """Account, summary, and a list of bookings with a running balance."""
-    rng, words, look = sheet.rng, sheet.words, sheet.look
+    rng, words = sheet.rng, sheet.words
     sheet.size(rng.choice([1.414, 1.294, 1.0, 0.75]), 8, 13)
-    margin = f"{rng.uniform(1.5, 4.5):.1f}em"
-    names = sheet.names("bank", rng.randint(4, 10))
+    html, margin = sheet.markup("bank_statement"), sheet.between(1.5, 4.5)
+    names = sheet.names("bank", 4, 10)
     half = len(names) // 2
-    left = pairs(sheet, names[:half], style=rng.choice(["inline", "grid", "edge", "above"]))
-    right = pairs(
-        sheet,
-        names[half:],
-        style=rng.choice(["edge", "grid", "table", "above"]),
-        columns=rng.choice([1, 1, 2]),
-    )
-    count = max(4, min(34, int(sheet.rows - 22)))
-    rows: list[str] = []
-    seen: set[str] = set()
-    for _ in range(count):
-        row = rng.choice(
-            [
-                words.value("goods"),
-                words.company(),
-                f"{words.title(1, 1)} {words.code()}",
-                f"Card {words.value('city')}",
-            ]
-        )
-        if row.lower() not in seen:
-            seen.add(row.lower())
-            rows.append(row)
+    left = pairs(sheet, names[:half], "inline grid edge above")
+    right = pairs(sheet, names[half:], "edge grid table above", (1, 1, 2))
+
+    def booking() -> str:
+        made = [words.value("goods"), words.company(), f"{words.title(1, 1)} {words.code()}"]
+        return rng.choice([*made, f"Card {words.value('city')}"])
+
+    rows = distinct(max(4, min(34, int(sheet.rows - 22))), booking)
     balance, day, lines = rng.uniform(100, 9000), 1, []
     month, year = rng.randint(1, 12), rng.randint(2012, 2030)
     for _ in rows:
@@ -252,15 +132,9 @@ def bank_statement(sheet: Sheet) -> str:
         balance, day = balance + amount, min(28, day + rng.randint(0, 2))
         lines.append((words.date(day, month, year), amount, balance))
     split = rng.random() < 0.4
-    columns = [Name(rng.choice(["Date", "Booked", "Posted"]), "date")]
-    columns += (
-        [
-            Name(rng.choice(["Debit", "Money out", "Withdrawals"]), "money"),
-            Name(rng.choice(["Credit", "Money in", "Deposits"]), "money"),
-        ]
-        if split
-        else [Name(rng.choice(["Amount", "Value", "Transaction"]), "money")]
-    )
+    columns = [Name(sheet.pick("booked"), "date")]
+    kinds = ("debit", "credit") if split else ("booking",)
+    columns += [Name(sheet.pick(kind), "money") for kind in kinds]
     columns.append(Name("Balance", "money"))
 
     def cell(row: int, column: int) -> str:
@@ -271,42 +145,16 @@ def bank_statement(sheet: Sheet) -> str:
             return words.money(left_over, False)
         if split and (amount > 0) != (column == 2):
             return "\u2013"
-        return (
-            words.money(abs(amount), False)
-            if split
-            else f"{'-' if amount < 0 else '+'}{words.money(abs(amount), False)}"
-        )
+        sign = "" if split else "-" if amount < 0 else "+"
+        return sign + words.money(abs(amount), False)
 
-    bookings = table(
-        sheet,
-        rows,
-        columns,
-        values=cell,
-        first=rng.choice(["Description", "Details", "Payee", "Text"]),
-    )
-    head = f'<div style="display:flex;justify-content:space-between">{logo(sheet, words.company())}'
-    head += (
-        title(
-            sheet,
-            rng.choice(["Account statement", "Statement", "Transactions", words.title(1, 3)]),
-            css="align-self:end",
-        )
-        + "</div>"
-    )
-    who = address_block(sheet, None) if rng.random() < 0.5 else ""
-    key, value = sheet.key("Page"), sheet.value(f"{rng.randint(1, 3)} of {rng.randint(3, 9)}")
-    add(
-        sheet,
-        Name("Page", "word", ("Which page is this?", "How many pages are there?")),
-        key,
-        value,
-    )
-    gap = "margin-top:1.6em"
-    return (
-        f'<div style="padding:{margin}">{head}<div class="row" style="gap:3em;{gap}">'
-        f'{who}<div class="grow">{left}</div><div class="grow">{right}</div></div>'
-        f'<h2 style="{gap};font-size:1.2em">{text(words.title(1, 3))}</h2>'
-        f'<div style="margin-top:.5em">{bookings}</div>'
-        f'<div style="{gap};color:{look.soft};font-size:.85em">{key.html} {value.html} '
-        f"{text(words.sentence(8, 20))}</div></div>"
-    )
+    bookings = table(sheet, rows, columns, values=cell, first=sheet.pick("payee"))
+    logo = sheet.blocks.logo(words.company())
+    title = sheet.pick("statement", words.title(1, 3))
+    head = html.head(logo, sheet.blocks.title(title, "align-self:end"))
+    who = address(sheet) if rng.random() < 0.5 else ""
+    number = Name("Page", "word", ("Which page is this?", "How many pages are there?"))
+    shown = f"{rng.randint(1, 3)} of {rng.randint(3, 9)}"
+    css = (sheet.look.key_css, sheet.look.value_css)
+    page = sheet.entry(number, shown, mark=sheet.look.mark, css=css)
+    return html.page(margin, head, who, left, right, bookings, *page)
