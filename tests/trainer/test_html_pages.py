@@ -41,31 +41,29 @@ from cropzoom.trainer.nano.pages.fonts import load_font
 WIDTH = 157.0
 GOLDEN = [
     (
-        9,
+        10,
         [
-            "At what time is the Bridge forest? 23:17",
-            "How much Sugar? 15064min",
-            "What is the APPLE? 3.15",
-            "What number is given for size? 80018",
+            "I need the Drum Eagle Drum. apple cloud",
+            "Which branch of the bank is it, in digits? 9537288-YW",
+            "Which number does REFERENCE have? QP08161",
         ],
     ),
     (
-        51,
+        53,
         [
-            "What is the measured Troossplarment? 47 MB",
-            "When is the Twiondgriordbl Raslex? 2025-01-28",
-            "What ID is given for Cloud drum? 9435 9",
-            "How many Pages are there? 78",
+            'What value does the field "1 x Forest" have? $24,740.25',
+            "Find FOREST Stell Grape",
+            "What did they enter for Subtotal? Answer briefly. CHF 5",
+            "How much does 4 X FOREST BRIDGE SCEGGLOUSSPIER cost? £7.88",
         ],
     ),
     (
-        85,
+        92,
         [
-            "How many PHOOMPHEECKPRE are there? Answer the question using a single word or phrase. "
-            "5057.5",
-            "How much is the Total? CHF",
-            "What is the count of Age? 467",
-            "Look at the picture. What is the Temperature? ",
+            "Please answer: How many were bought? 93",
+            "Which page does Drum start on? 39",
+            "Page of Cloud? 51",
+            "What PHOOMPHEECKPRE is printed here? 5057.5",
         ],
     ),
 ]
@@ -334,7 +332,7 @@ def test_every_template_marks_what_it_shows(browser: Browser, template: str) -> 
                 and box[1] - 1 <= (word.box[1] + word.box[3]) / 2 <= box[3] + 1
             ]
             broken = any(len(part) > 14 or "-" in part for part in text.split())
-            assert broken or set(text.split()) <= {w.rstrip(" :.") for w in shown} | set(shown)
+            assert broken or set(text.split()) <= {w.rstrip(" :.=") for w in shown} | set(shown)
             x0, y0, x1, y1 = (max(0, round(side)) for side in box)
             assert np.ptp(pixels[y0:y1, x0:x1], axis=(0, 1)).max() > 40, (field, box)
 

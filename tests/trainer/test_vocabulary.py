@@ -32,7 +32,7 @@ def test_a_seed_draws_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_counts_of_what_there_is() -> None:
     assert len(FIELDS) == 230
     assert len(LANGUAGES) == 14
-    assert sum(len(names) for names in _names().values()) == 315
+    assert sum(len(names) for names in _names().values()) == 668
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.txt")), ids=lambda file: file.name)
