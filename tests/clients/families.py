@@ -23,6 +23,7 @@ from PIL import Image
 from wire_server import WireServer
 from wrapping import BOX, crop_of, picture, png
 
+from cropzoom.clients.dialects import DIALECTS
 from cropzoom.geometry import Box
 
 Turns = list[tuple[str, list[Any]]]
@@ -78,7 +79,7 @@ class Family(ABC):
 
     def items(self, body: dict[str, Any]) -> list[Any]:
         """Return a body's messages as they were sent."""
-        return next(body[key] for key in ("messages", "input", "contents") if key in body)
+        return next(body[dialect.items] for dialect in DIALECTS.values() if dialect.items in body)
 
     def pictures(self, body: dict[str, Any]) -> list[bytes]:
         """Return the files of a body's pictures."""
