@@ -43,19 +43,11 @@ PAPERS: tuple[tuple[Paper, float], ...] = (
     (application, 5.0),
 )
 # Such may well be there without a label.
-_UNLABELLED = frozenset(
-    {"name", "customer", "address", "city", "postcode", "date", "company", "rate"}
-)
+_UNLABELLED = phrases.concepts_of("unlabelled")
 LANGUAGE_SHARES = {
-    "en": 8,
-    "de": 3,
-    "fr": 1.5,
-    "es": 1.5,
-    "it": 1.2,
-    "nl": 0.8,
-    "pt": 0.8,
-    "pl": 0.6,
-    "sv": 0.6,
+    language: float(share)
+    for (what, language), (share, *_) in phrases.table("papers.txt").items()
+    if what == "share"
 }
 
 

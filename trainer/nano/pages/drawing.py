@@ -85,15 +85,8 @@ def render_page(rng: random.Random, options: PageOptions) -> Page:
         fonts, language = find_fonts(options.split, options.font_folders), None
     families: tuple[str | None, ...] = fonts or (None,)
     family = rng.choice(families)
-    pen = Pen(
-        canvas,
-        Lexicon(rng, options.split, language),
-        rng,
-        [family, rng.choice(families)],
-        round(size),
-        ink,
-        paper,
-    )
+    both, lexicon = [family, rng.choice(families)], Lexicon(rng, options.split, language)
+    pen = Pen(canvas, lexicon, rng, both, round(size), ink, paper)
     if options.layout == "picture":
         draw_scene(rng, canvas)
     elif options.layout == "dense":
@@ -138,9 +131,8 @@ def _paper(rng: random.Random, width: int, height: int, grey: int) -> Image.Imag
         for _ in range(rng.randint(1, 4)):
             x, y = rng.randint(0, width), rng.randint(0, height)
             other = max(0, min(255, grey + rng.randint(-25, 25)))
-            draw.rectangle(
-                (x, y, x + rng.randint(20, width), y + rng.randint(20, height)), fill=other
-            )
+            corner = (x + rng.randint(20, width), y + rng.randint(20, height))
+            draw.rectangle(((x, y), corner), fill=other)
     return image
 
 
@@ -181,9 +173,8 @@ def _dense(pen: Pen, width: int, height: int) -> None:
             break
         x = pen.size * rng.uniform(0.2, 1.0)
         while True:
-            text = (
-                lexicon.phrase(1, 2) if rng.random() < 0.75 else lexicon.value(lexicon.any_kind())
-            )
+            plain = rng.random() < 0.75
+            text = lexicon.phrase(1, 2) if plain else lexicon.value(lexicon.any_kind())
             if x + font.length(text) > width - 2:
                 break
             box = pen.canvas.text(x, y, text, font, pen.ink)

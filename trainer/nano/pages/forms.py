@@ -10,8 +10,6 @@ from .fonts import Font
 from .papers import Sheet
 from .tables import read_data
 
-FORM_CONCEPTS = phrases.table("papers.txt")["forms concepts", "en"]
-
 
 def form(sheet: Sheet) -> float:
     """Boxed fields, their labels above, below or beside; digit cells, checks, a signature."""
@@ -19,7 +17,7 @@ def form(sheet: Sheet) -> float:
     small, font = sheet.pen.font(rng.uniform(0.6, 0.9)), sheet.pen.font(rng.uniform(0.9, 1.3), 1)
     sheet.down(font, 1.3)
     sheet.write(sheet.left, sheet.pen.lexicon.phrase(2, 5, "title"), font)
-    concepts = rng.sample(FORM_CONCEPTS, rng.randint(4, 10))
+    concepts = rng.sample(phrases.concepts_of("forms"), rng.randint(4, 10))
     concepts += [""] * rng.randint(0, 4)
     rng.shuffle(concepts)
     place = rng.choice(["above", "above", "below", "left"])
@@ -36,15 +34,8 @@ def form(sheet: Sheet) -> float:
         if column == 0 and index:
             top += height + (0 if frames else pad)
         left = sheet.left + column * width
-        _box(
-            sheet,
-            concept,
-            (left, top, left + width - pad, top + height),
-            place,
-            frames,
-            small,
-            font,
-        )
+        box = (left, top, left + width - pad, top + height)
+        _box(sheet, concept, box, place, frames, small, font)
     top += height + pad
     if rng.random() < 0.6:
         line = top + font.size * 2

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .canvas import Canvas, Field, Rect, union
 from .fonts import Font, load_font
-from .lexicon import CASES, Lexicon, in_case
+from .lexicon import CASES, Lexicon
 
 
 @dataclass
@@ -48,17 +48,9 @@ Block = Callable[[Pen, float, float, float, float], float]
 
 
 def _pair(pen: Pen, key: str, value: str, key_box: Rect, value_box: Rect, value_kind: str) -> None:
-    pen.canvas.fields.append(
-        Field(
-            key.rstrip(" :."),
-            value,
-            key_box,
-            value_box,
-            "pair",
-            value_kind,
-            questions=pen.lexicon.asking(value_kind),
-        )
-    )
+    own = pen.lexicon.asking(value_kind)
+    field = Field(key.rstrip(" :."), value, key_box, value_box, "pair", value_kind, questions=own)
+    pen.canvas.fields.append(field)
 
 
 def pairs(pen: Pen, left: float, top: float, right: float, bottom: float) -> float:
@@ -90,12 +82,10 @@ def pairs(pen: Pen, left: float, top: float, right: float, bottom: float) -> flo
                 start = right - width
             if style == "leader" and start - key_box[2] > 4 * gap:
                 dots = "." * int((start - key_box[2] - gap) / max(1.0, key_font.length(".")))
-                canvas.draw.text(
-                    (key_box[2] + gap / 2, y), dots, fill=ink, font=key_font.pil, anchor="ls"
-                )
-            _pair(
-                pen, key, value, key_box, canvas.text(start, y, value, value_font, value_ink), kind
-            )
+                at = (key_box[2] + gap / 2, y)
+                canvas.draw.text(at, dots, fill=ink, font=key_font.pil, anchor="ls")
+            value_box = canvas.text(start, y, value, value_font, value_ink)
+            _pair(pen, key, value, key_box, value_box, kind)
         if rule:
             canvas.draw.line((left, y + line * 0.35, right, y + line * 0.35), fill=pen.soft_ink())
         y += line
@@ -169,12 +159,8 @@ def table(pen: Pen, left: float, top: float, right: float, bottom: float) -> flo
         heads.append(
             canvas.text(x, y, name, head, pen.paper if header_filled else pen.ink) if name else None
         )
-    kinds = [
-        pen.lexicon.any_kind()
-        if not numbers
-        else rng.choice(["int", "money", "percent", "measure", "int"])
-        for _ in range(count)
-    ]
+    figures = ["int", "money", "percent", "measure", "int"]
+    kinds = [rng.choice(figures) if numbers else pen.lexicon.any_kind() for _ in range(count)]
     rows = 0
     for row in range(rng.randint(2, 12)):
         y += line
@@ -201,9 +187,8 @@ def table(pen: Pen, left: float, top: float, right: float, bottom: float) -> flo
             box = canvas.text(x, y, value, font, pen.ink)
             if heads[i] is not None:
                 own = pen.lexicon.asking(kinds[i], cell=True)
-                canvas.fields.append(
-                    Field(label, value, label_box, box, "cell", kinds[i], names[i], own)
-                )
+                cell = Field(label, value, label_box, box, "cell", kinds[i], names[i], own)
+                canvas.fields.append(cell)
     if grid:
         for edge in edges:
             canvas.draw.line((edge, top + line * 0.25, edge, y + line * 0.3), fill=pen.soft_ink())
@@ -251,7 +236,7 @@ def contents(pen: Pen, left: float, top: float, right: float, bottom: float) -> 
 
 def prose(pen: Pen, left: float, top: float, right: float, bottom: float) -> float:
     """A paragraph; asked for by what comes after a phrase on one line."""
-    rng, canvas = pen.rng, pen.canvas
+    rng, canvas, lexicon = pen.rng, pen.canvas, pen.lexicon
     font = pen.font(which=rng.randint(0, 1))
     line = font.size * rng.uniform(1.1, 1.7)
     y = top + line
@@ -260,14 +245,10 @@ def prose(pen: Pen, left: float, top: float, right: float, bottom: float) -> flo
             break
         words: list[str] = []
         while font.length(" ".join(words)) < right - left and len(words) < 40:
-            word = (
-                pen.lexicon.word()
-                if rng.random() < 0.85
-                else pen.lexicon.value(pen.lexicon.any_kind())
-            )
-            words.append(
-                word + ("," if rng.random() < 0.06 else "." if rng.random() < 0.05 else "")
-            )
+            plain = rng.random() < 0.85
+            word = lexicon.word() if plain else lexicon.value(lexicon.any_kind())
+            mark = "," if rng.random() < 0.06 else "." if rng.random() < 0.05 else ""
+            words.append(word + mark)
         text = pen.fit(font, " ".join(words), right - left)
         if rng.random() < 0.3:
             text = text[:1].upper() + text[1:]
@@ -278,22 +259,14 @@ def prose(pen: Pen, left: float, top: float, right: float, bottom: float) -> flo
         if len(parts) >= 5 and rng.random() < 0.5:
             lead, tail = rng.randint(2, 3), rng.randint(1, 2)
             start = rng.randint(0, len(parts) - lead - tail)
-            key, value = (
-                " ".join(parts[start : start + lead]),
-                " ".join(parts[start + lead : start + lead + tail]),
-            )
+            middle = start + lead
+            key, value = " ".join(parts[start:middle]), " ".join(parts[middle : middle + tail])
             x0 = left + font.length(" ".join(parts[:start]) + " " if start else "")
-            x1 = left + font.length(" ".join(parts[: start + lead]) + " ")
-            span = (y + font.top, y + font.bottom)
-            canvas.fields.append(
-                Field(
-                    key,
-                    value,
-                    (x0, span[0], x0 + font.length(key), span[1]),
-                    (x1, span[0], x1 + font.length(value), span[1]),
-                    "after",
-                )
-            )
+            x1 = left + font.length(" ".join(parts[:middle]) + " ")
+            upper, lower = y + font.top, y + font.bottom
+            key_box = (x0, upper, x0 + font.length(key), lower)
+            value_box = (x1, upper, x1 + font.length(value), lower)
+            canvas.fields.append(Field(key, value, key_box, value_box, "after"))
         y += line
     return y - line + font.bottom
 
@@ -307,19 +280,15 @@ def heading(pen: Pen, left: float, top: float, right: float, bottom: float) -> f
     if not text or y > bottom:
         return top + pen.size
     if rng.random() < 0.25:
-        canvas.draw.rectangle(
-            (left - 3, top, right, y + font.bottom + pen.size * 0.4), fill=pen.ink
-        )
+        band = (left - 3, top, right, y + font.bottom + pen.size * 0.4)
+        canvas.draw.rectangle(band, fill=pen.ink)
         canvas.text(left, y, text, font, pen.paper)
     else:
         x = (left + right - font.length(text)) / 2 if rng.random() < 0.3 else left
         canvas.text(x, y, text, font, pen.ink)
     if rng.random() < 0.3:
-        canvas.draw.line(
-            (left, y + font.bottom + 2, right, y + font.bottom + 2),
-            fill=pen.ink,
-            width=rng.randint(1, 3),
-        )
+        under = (left, y + font.bottom + 2, right, y + font.bottom + 2)
+        canvas.draw.line(under, fill=pen.ink, width=rng.randint(1, 3))
     return y + font.bottom + pen.size * 0.4
 
 
@@ -349,15 +318,11 @@ def figure(pen: Pen, left: float, top: float, right: float, bottom: float) -> fl
     elif style == "blocks":
         for _ in range(rng.randint(3, 20)):
             x, y = rng.uniform(left, left + width), rng.uniform(top, y1)
-            draw.rectangle(
-                (x, y, x + rng.uniform(2, height), min(y1, y + rng.uniform(2, height))),
-                fill=rng.randint(0, 255),
-            )
+            x1, lower = x + rng.uniform(2, height), min(y1, y + rng.uniform(2, height))
+            draw.rectangle((x, y, x1, lower), fill=rng.randint(0, 255))
     else:
-        draw.line(
-            (left, top + height / 2, right, top + height / 2), fill=pen.ink, width=rng.randint(1, 4)
-        )
-        return top + height / 2
+        y1 = top + height / 2
+        draw.line((left, y1, right, y1), fill=pen.ink, width=rng.randint(1, 4))
     return y1
 
 
@@ -372,18 +337,12 @@ def scattered(pen: Pen, left: float, top: float, right: float, bottom: float) ->
         value = pen.fit(value_font, pen.lexicon.value(kind), (right - left) * 0.9)
         if not key or not value:
             continue
-        beside = (
-            key_font.length(key) + value_font.length(value) + pen.size < right - left
-            and rng.random() < 0.4
-        )
+        lengths = key_font.length(key), value_font.length(value)
+        beside = sum(lengths) + pen.size < right - left and rng.random() < 0.4
         need = value_font.size * 1.3 + (0 if beside else key_font.size * 1.4)
         if y + need > bottom:
             break
-        wide = (
-            key_font.length(key) + pen.size + value_font.length(value)
-            if beside
-            else max(key_font.length(key), value_font.length(value))
-        )
+        wide = sum(lengths) + pen.size if beside else max(lengths)
         x = left + rng.uniform(0, max(0.0, right - left - wide))
         if beside:
             base = y + need
@@ -409,5 +368,3 @@ BLOCKS: list[tuple[Block, float]] = [
     (figure, 0.7),
     (scattered, 1.5),
 ]
-
-__all__ = ["BLOCKS", "Block", "Pen", "in_case"]

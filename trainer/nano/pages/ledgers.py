@@ -5,13 +5,14 @@ from __future__ import annotations
 from .canvas import Field, Rect, union
 from .fonts import Font
 from .papers import Sheet, wrapped
+from .questions import own_questions
 from .tables import read_data
 
 
-def _parties(language: str) -> list[list[str]]:
-    """Headings of seller and buyer, with what people call them, in a language or in English."""
-    rows = [row for row in read_data("parties.txt") if row[0] == language]
-    return rows or [row for row in read_data("parties.txt") if row[0] == "en"]
+def _rows_in(file: str, language: str) -> list[list[str]]:
+    """A table's rows of a language, or else those of English."""
+    rows = [row for row in read_data(file) if row[0] == language]
+    return rows or [row for row in read_data(file) if row[0] == "en"]
 
 
 def ledger(sheet: Sheet) -> float:
@@ -25,7 +26,7 @@ def ledger(sheet: Sheet) -> float:
     sheet.down(font, rng.uniform(1.0, 3.0))
     top, lowest = sheet.y, sheet.y
     room = (sheet.right - sheet.left) / 2
-    for column, (_, headings, names) in enumerate(_parties(sheet.language)):
+    for column, (_, headings, names) in enumerate(_rows_in("parties.txt", sheet.language)):
         sheet.y = top
         _party(sheet, sheet.left + column * room, room * 0.94, headings, names, font, bold, column)
         lowest = max(lowest, sheet.y)
@@ -55,14 +56,9 @@ def _party(
     firm = sheet.pen.fit(font, values.company(sheet.language), room) or "A & B"
     firm_box = sheet.write(left, firm, font)
     english = sheet.language == "en"
-    own: tuple[str, ...] = (
-        (f"Who is the {name}?", f"name of the {name}", f"What is the {name}'s name?")
-        if english
-        else ()
-    )
-    fields.append(
-        Field(heading, firm, key_box, firm_box, "pair", "" if column else "company", None, own)
-    )
+    own = own_questions("party", name=name) if english else ()
+    kind = "" if column else "company"
+    fields.append(Field(heading, firm, key_box, firm_box, "pair", kind, None, own))
     lines, boxes = [], []
     for line in values.address(sheet.language):
         text = sheet.pen.fit(font, line, room)
@@ -71,28 +67,9 @@ def _party(
             lines.append(text)
             boxes.append(sheet.write(left, text, font))
     if boxes:
-        own = ()
-        if english:
-            own = (
-                f"What is the {name}'s address?",
-                f"Where is the {name} located?",
-                f"address of the {name}",
-                f"{name} address",
-                f"{name}_address",
-            )
-        region = union(*boxes)
-        fields.append(
-            Field(
-                f"{heading} address",
-                ", ".join(lines),
-                union(key_box, firm_box),
-                region,
-                "pair",
-                "",
-                None,
-                own,
-            )
-        )
+        own = own_questions("party address", name=name) if english else ()
+        key, value, at = f"{heading} address", ", ".join(lines), union(key_box, firm_box)
+        fields.append(Field(key, value, at, union(*boxes), "pair", "", None, own))
     sheet.down(font, rng.uniform(0.2, 1.2))
     for concept in ("tax_id", "iban", "phone", "email"):
         if rng.random() < (0.75 if concept == "tax_id" else 0.4 - 0.2 * column):
@@ -102,22 +79,10 @@ def _party(
                 continue
             at = sheet.write(left, f"{label}:", font)
             box = sheet.write(at[2] + font.length("n"), value, font)
-            own = (
-                (f"What is the {name}'s {label}?", f"{label} of the {name}", f"{name} {label}")
-                if english else ()
-            )  # fmt: skip
+            own = own_questions("party detail", name=name, label=label) if english else ()
             fields.append(Field(f"{heading} {label}", value, at, box, "pair", "", None, own))
 
 
-_COLUMNS = {
-    "en": (("No.", "#", "Pos"), ("Description", "Item", "Product"), ("Qty", "Quantity", "Units"),
-           ("UM", "Unit"), ("Net price", "Unit price", "Rate", "Price"), ("Net worth", "Amount"),
-           ("VAT [%]", "Tax %", "VAT"), ("Gross worth", "Total", "Line total")),
-    "de": (("Pos.", "Nr."), ("Bezeichnung", "Artikel"), ("Menge", "Anzahl"), ("Einh.", "ME"),
-           ("Einzelpreis", "Preis"), ("Netto", "Betrag"), ("MwSt %", "USt."), ("Brutto", "Gesamt")),
-    "fr": (("N°",), ("Désignation", "Article"), ("Qté",), ("Un.",), ("Prix unit.", "P.U. HT"),
-           ("Montant HT",), ("TVA %",), ("Montant TTC", "Total")),
-}  # fmt: skip
 _SHARES = (0.0, 0.06, 0.46, 0.55, 0.66, 0.78, 0.86, 1.0)
 """Where columns end, right-aligned, in shares of the width; the second starts at the left."""
 
@@ -126,7 +91,8 @@ def _rows(sheet: Sheet, font: Font, bold: Font) -> int:
     """A table of what was sold, with some of eight columns; returns the sum in cents."""
     rng, values = sheet.rng, sheet.values
     width = sheet.right - sheet.left
-    names = [rng.choice(choice) for choice in _COLUMNS.get(sheet.language, _COLUMNS["en"])]
+    (_, *columns), *_ = _rows_in("columns.txt", sheet.language)
+    names = [rng.choice(column.split("|")) for column in columns]
     shown = [0, 1, 2, *sorted(rng.sample([3, 4, 5, 6], rng.randint(1, 3))), 7]
     small = sheet.pen.font(rng.uniform(0.75, 1.0), 1)
     sheet.down(small, rng.uniform(1.3, 2.0))
@@ -152,24 +118,17 @@ def _rows(sheet: Sheet, font: Font, bold: Font) -> int:
             key_boxes.append(sheet.write(sheet.left + width * 0.06, line, font))
         key = " ".join(" ".join(lines).split()[: rng.randint(2, 5)])
         column = rng.choice([c for c in shown if c > 1 and c != 3])
-        own = _of_column(names[column], key) if sheet.language == "en" else ()
+        own: tuple[str, ...] = ()
+        if sheet.language == "en":
+            what = names[column]
+            own = own_questions("column", column=what, lower=what.lower(), key=key)
         form = "count" if column == 2 else "item" if column == 7 else "row"
         value_box = boxes[column]
         if form == "row" and not own:
             column, form, value_box = 7, "item", boxes[7]
-        sheet.pen.canvas.fields.append(
-            Field(key, texts[column], union(*key_boxes), value_box, form, "", None, own)
-        )
+        field = Field(key, texts[column], union(*key_boxes), value_box, form, "", None, own)
+        sheet.pen.canvas.fields.append(field)
     return total
-
-
-def _of_column(column: str, key: str) -> tuple[str, ...]:
-    return (
-        f"What is the {column.lower()} of {key}?",
-        f"{column} of {key}",
-        f"What is the {column} for {key}?",
-        f"{key} {column.lower()}",
-    )
 
 
 def _in_column(sheet: Sheet, column: int, text: str, font: Font, width: float) -> Rect:
@@ -199,9 +158,8 @@ def _summary(sheet: Sheet, net: int, font: Font, bold: Font) -> None:
         x = sheet.left + width * at[concept]
         box = sheet.write(x, values.money(amounts[concept]), font, "right")
         if single:
-            sheet.add(
-                concept, heads[concept][0], values.money(amounts[concept]), heads[concept][1], box
-            )
+            key, key_box = heads[concept]
+            sheet.add(concept, key, values.money(amounts[concept]), key_box, box)
     if single:
         return
     sheet.down(font, rng.uniform(1.1, 1.6))

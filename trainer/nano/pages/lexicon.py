@@ -21,7 +21,11 @@ FIELDS: dict[str, tuple[str, tuple[str, ...]]] = {
 """What pages really call things: a name's kind decides its values; the rest is how people ask for
 it without saying its name."""
 _PIECES = {part: tuple(pieces.split(" ")) for part, pieces in read_data("syllables.txt")}
-_UNITS, LONG_MONTHS = _PIECES["units"], _PIECES["months"]
+_UNITS, _MONTHS = _PIECES["units"], _PIECES["months"]
+MONTHS = [month[:3] for month in _MONTHS]
+_KINDS = {kind: int(weight) for kind, weight in read_data("kinds.txt")}
+DATES = {row[0]: forms(row, 1) for row in read_data("dates.txt")}
+"""Ways to write a date, for `written`, by who writes."""
 _ONSETS, _VOWELS = _PIECES["onsets"], _PIECES["vowels"]
 # Most syllables are open, most words without an ending.
 _CODAS = ("",) * 4 + _PIECES["codas"]
@@ -117,24 +121,11 @@ class Lexicon:
             return f"{text} €" if rng.random() < 0.1 else sign + text
         if kind == "date":
             day, month, year = rng.randint(1, 28), rng.randint(1, 12), rng.randint(1950, 2035)
-            return rng.choice(
-                [
-                    f"{day:02}/{month:02}/{year}",
-                    f"{year}-{month:02}-{day:02}",
-                    f"{day} {LONG_MONTHS[month - 1]} {year}",
-                    f"{LONG_MONTHS[month - 1][:3]} {day}, {year}",
-                    f"{day:02}.{month:02}.{year % 100:02}",
-                    f"{day:02}.{month:02}.{year}",
-                ]
-            )
+            return written(rng.choice(DATES["pages"]), day, month, year)
         if kind == "time":
             hour, minute = rng.randint(0, 23), rng.randint(0, 59)
-            return rng.choice(
-                [
-                    f"{hour:02}:{minute:02}",
-                    f"{hour % 12 + 1}:{minute:02} {rng.choice(['am', 'pm'])}",
-                ]
-            )
+            twelve = f"{hour % 12 + 1}:{minute:02} {rng.choice(['am', 'pm'])}"
+            return rng.choice([f"{hour:02}:{minute:02}", twelve])
         if kind == "int":
             return self.number()
         if kind == "code":
@@ -164,25 +155,7 @@ class Lexicon:
 
     def any_kind(self) -> str:
         """A kind of value, the common ones more often."""
-        return self.rng.choices(
-            [
-                "money",
-                "date",
-                "time",
-                "int",
-                "code",
-                "percent",
-                "measure",
-                "name",
-                "word",
-                "email",
-                "phone",
-                "address",
-                "version",
-                "url",
-            ],
-            [4, 3, 2, 5, 4, 1, 3, 4, 6, 1, 1, 1, 1, 1],
-        )[0]
+        return self.rng.choices(list(_KINDS), list(_KINDS.values()))[0]
 
     def key(self) -> tuple[str, str]:
         """A field's name and the kind of its value: a common one, or words nobody uses as one."""
@@ -214,6 +187,12 @@ class Lexicon:
 
 
 CASES = ("sentence", "sentence", "title", "title", "upper", "lower")
+
+
+def written(form: str, day: int, month: int, year: int) -> str:
+    """A date in a way of `DATES`."""
+    names = {"long": _MONTHS[month - 1], "short": MONTHS[month - 1]}
+    return form.format(d=day, m=month, y=year, yy=year % 100, **names)
 
 
 def in_case(text: str, case: str) -> str:

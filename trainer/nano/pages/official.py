@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from . import phrases
 from .canvas import Field, Rect, union
 from .fonts import Font
 from .papers import Sheet, wrapped
+from .phrases import concepts_of, table
+from .questions import own_questions
 
 
 def tax_form(sheet: Sheet) -> float:
@@ -27,26 +28,10 @@ def tax_form(sheet: Sheet) -> float:
     return sheet.y + font.bottom
 
 
-_SMALL_FACTS = ("name", "address", "tax_id", "birth", "city", "postcode", "id_number", "account",
-                "date", "phone", "register", "customer", "reference")  # fmt: skip
-_LONG = (
-    "{a} {b} and other {c}",
-    "{a} {b} withheld",
-    "Total {a} {b}",
-    "{a} from {b} or {c}",
-    "Employee's {a} {b}",
-    "{a} {b}, {c}, and {d}",
-    "Payer's {a} {b} number",
-    "{a} {b} (see {c})",
-    "Gross {a} for {b}",
-    "Number of {a} {b}",
-)
-
-
 def long_label(sheet: Sheet) -> str:
     """Of several words, as offices have them."""
     rng = sheet.rng
-    text = rng.choice(_LONG)
+    text = rng.choice(table("papers.txt")["tax label", "en"])
     for mark in "abcd":
         text = text.replace(f"{{{mark}}}", decoy(sheet))
     return text[0].upper() + text[1:]
@@ -54,7 +39,7 @@ def long_label(sheet: Sheet) -> str:
 
 def decoy(sheet: Sheet) -> str:
     """A word in small letters; now and then one of those that questions about others have."""
-    common = phrases.table("applications.txt")
+    common = table("applications.txt")
     if sheet.rng.random() < 0.35:
         return sheet.rng.choice(common.get(("common", sheet.language)) or common["common", "en"])
     return sheet.pen.lexicon.word().lower()
@@ -65,11 +50,11 @@ def _filling(sheet: Sheet, number: int) -> tuple[str, str, str, tuple[str, ...]]
     rng = sheet.rng
     suffix = rng.choice(["", "", "", "a", "b"])
     if rng.random() < 0.35:
-        concept = rng.choice(_SMALL_FACTS)
+        concept = rng.choice(concepts_of("tax"))
         return concept, sheet.label(concept) or concept.title(), sheet.values.value(concept), ()
     value = rng.choice([sheet.values.money(sheet.values.cents() * 20), sheet.pen.lexicon.code(),
                         sheet.values.money(sheet.values.cents() * 20)])  # fmt: skip
-    own = (f"What is in box {number}{suffix}?", f"box {number}{suffix}", f"line {number}{suffix}")
+    own = own_questions("box", n=f"{number}{suffix}")
     return "", f"{number}{suffix} {long_label(sheet)}", value, own if rng.random() < 0.25 else ()
 
 
@@ -135,15 +120,14 @@ def _numbered(sheet: Sheet, font: Font, small: Font, number: int) -> int:
             sheet.write(start - text_font.size * 1.4, str(number), text_font)
             edge = (start, sheet.y + font.top - 1, sheet.right, sheet.y + font.bottom)
             canvas.draw.rectangle(edge, outline=sheet.pen.soft_ink())
-        own = (f"What is on line {number}?", f"line {number}", f"amount on line {number}")
+        own = own_questions("line", n=str(number))
         number += 1
         if rng.random() < 0.15:
             continue
         value = sheet.values.money(sheet.values.cents() * 20)
         box = sheet.write(sheet.right - 3, value, font, "right")
-        _put(
-            sheet, "", " ".join(texts), value, union(*boxes), box, own if rng.random() < 0.3 else ()
-        )
+        own = own if rng.random() < 0.3 else ()
+        _put(sheet, "", " ".join(texts), value, union(*boxes), box, own)
     return number
 
 
@@ -183,10 +167,6 @@ def memo(sheet: Sheet) -> float:
     return sheet.y + font.bottom
 
 
-_TYPED = ("name", "date", "phone", "fax", "address", "city", "account", "reference", "customer",
-          "company", "order", "delivery", "quantity")  # fmt: skip
-
-
 def _typed(
     sheet: Sheet,
     room: tuple[float, float],
@@ -199,7 +179,7 @@ def _typed(
     """A label with a colon, and on up to `most` lines its value, or nothing."""
     rng, lexicon = sheet.rng, sheet.pen.lexicon
     left, right = room
-    concept = rng.choice(_TYPED) if rng.random() < 0.4 else ""
+    concept = rng.choice(concepts_of("memo")) if rng.random() < 0.4 else ""
     if concept:
         key, value = sheet.label(concept) or concept.title(), sheet.values.value(concept)
     else:
@@ -222,8 +202,5 @@ def _typed(
             sheet.down(font)
         boxes.append(sheet.write(start, line, font))
     if boxes:
-        own: tuple[str, ...] = ()
-        field = Field(
-            key.rstrip(":"), " ".join(lines), key_box, union(*boxes), "pair", concept, None, own
-        )
+        field = Field(key.rstrip(":"), " ".join(lines), key_box, union(*boxes), "pair", concept)
         sheet.pen.canvas.fields.append(field)

@@ -124,8 +124,7 @@ def receipt(sheet: Sheet) -> float:
     if rng.random() < 0.6:
         sheet.down(font, 1.3)
         sheet.write((sheet.left + sheet.right) / 2, values.title(sheet.language), font, "centre")
-    meta = ["invoice", "date", "time", "cashier", "table", "terminal", "customer", "order"]
-    meta += ["approval", "method", "customer_id", "account"]
+    meta = phrases.concepts_of("receipt")
     concepts = [c for c in meta if rng.random() < (0.95 if c == "date" else 0.4)]
     rng.shuffle(concepts)
     late = rng.random() < 0.3  # below the totals
@@ -151,8 +150,7 @@ def _head(sheet: Sheet, font: Font, bold: Font) -> None:
     name = sheet.pen.fit(bold, values.company(sheet.language), room) or "KIOSK"
     box = sheet.write(x, name, bold, align)
     sheet.add("company", "", name, box, box)
-    contacts = ["phone", "fax", "email", "web", "tax_id", "register"]
-    contacts = [concept for concept in contacts if rng.random() < 0.4]
+    contacts = [c for c in phrases.concepts_of("contact") if rng.random() < 0.4]
     if rng.random() < 0.35 and "register" not in contacts:
         sheet.down(font)
         sheet.write(x, f"({values.value('register')})", font, align)
@@ -272,8 +270,7 @@ def invoice(sheet: Sheet) -> float:
         for line in values.address(sheet.language)[: rng.randint(0, 2)]:
             sheet.down(font)
             sheet.write(sheet.left, sheet.pen.fit(font, line, room * 0.5), font)
-    facts = ["invoice", "date", "due", "customer_id", "order", "delivery", "reference"]
-    facts = [c for c in facts if rng.random() < 0.55] or ["date"]
+    facts = [c for c in phrases.concepts_of("invoice") if rng.random() < 0.55] or ["date"]
     start = sheet.left + room * rng.choice([0.0, 0.5, 0.55])
     for concept in facts:
         sheet.down(font, 1.1)
@@ -282,7 +279,7 @@ def invoice(sheet: Sheet) -> float:
     sheet.down(font, rng.uniform(0.5, 2.0))
     amounts = _items(sheet, font)
     _totals(sheet, amounts, font, bold)
-    foot = [c for c in ("iban", "bic", "tax_id", "phone", "email", "web") if rng.random() < 0.5]
+    foot = [c for c in phrases.concepts_of("foot") if rng.random() < 0.5]
     sheet.down(font, rng.uniform(1.0, 3.0))
     for concept in foot:
         sheet.down(font, 1.1)

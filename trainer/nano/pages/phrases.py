@@ -56,6 +56,11 @@ def concepts() -> tuple[str, ...]:
     return tuple(dict.fromkeys(concept for concept, _ in table("names.txt")))
 
 
+def concepts_of(paper: str) -> tuple[str, ...]:
+    """What a kind of paper shows, such as "forms"; see `papers.txt`."""
+    return table("papers.txt")[f"{paper} concepts", "en"]
+
+
 def bare(name: str, language: str) -> str:
     """A name without its article: "die Summe" -> "Summe"."""
     return _ARTICLE.sub("", name) if language in _WITH_ARTICLE else name

@@ -31,8 +31,14 @@ class Question:
 
 FORMS = {row[0]: forms(row, 1) for row in read_data("questions.txt")}
 """Ways to ask, by how a field stands on the page; see the file."""
+_OWN_FORMS = {row[0]: forms(row, 1) for row in read_data("own_questions.txt")}
 _ALIASES = {name.lower(): aliases for name, (_, aliases) in FIELDS.items() if aliases}
 _OWN = {"whole": 0.8, "fact": 0.85}  # how often a field's own questions are asked
+
+
+def own_questions(what: str, **words: str) -> tuple[str, ...]:
+    """Questions that fit one field alone, such as a caption; `words` of its page are in them."""
+    return tuple(form.format(**words) for form in _OWN_FORMS[what])
 
 
 def ask(rng: random.Random, field: Field, others: list[Field]) -> Question:

@@ -6,10 +6,8 @@ from __future__ import annotations
 from .canvas import Field, union
 from .fonts import Font
 from .papers import Sheet
-from .phrases import table
+from .phrases import concepts_of
 from .values import papers
-
-_CONCEPTS = table("papers.txt")["statements concepts", "en"]
 
 
 def statement(sheet: Sheet) -> float:
@@ -49,9 +47,8 @@ def _blocks(sheet: Sheet, font: Font, head: Font) -> None:
                 sheet.down(font)
                 boxes.append(sheet.write(left, text, font))
         if boxes:
-            sheet.pen.canvas.fields.append(
-                Field(heading, ", ".join(lines), key_box, union(*boxes), "pair", "")
-            )
+            field = Field(heading, ", ".join(lines), key_box, union(*boxes), "pair", "")
+            sheet.pen.canvas.fields.append(field)
         lowest = max(lowest, sheet.y)
     sheet.y = lowest
     sheet.down(font, rng.uniform(0.5, 2.0))
@@ -60,7 +57,8 @@ def _blocks(sheet: Sheet, font: Font, head: Font) -> None:
 def _facts(sheet: Sheet, font: Font, small: Font) -> None:
     """Labels over values, without frames."""
     rng = sheet.rng
-    concepts: list[str] = rng.sample(_CONCEPTS, rng.randint(3, 8)) + [""] * rng.randint(0, 3)
+    concepts = rng.sample(concepts_of("statements"), rng.randint(3, 8))
+    concepts += [""] * rng.randint(0, 3)
     rng.shuffle(concepts)
     columns = rng.choice([1, 1, 2, 3])
     room = (sheet.right - sheet.left) / columns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from .lexicon import LONG_MONTHS, Lexicon
+from .lexicon import DATES, Lexicon, written
 from .phrases import table
 
 _COUNTRIES = {"en": "GB", "de": "DE", "fr": "FR", "es": "ES", "it": "IT"}
@@ -24,7 +24,7 @@ class Values:
         rng = lexicon.rng
         self.comma = language != "en" and rng.random() < 0.85
         self.upper = rng.random() < 0.5
-        self.dates = rng.randrange(7)
+        self.dates = rng.choice(DATES["papers"])
 
     @property
     def rng(self) -> random.Random:
@@ -72,16 +72,7 @@ class Values:
         """A day in the paper's way of writing."""
         rng = self.rng
         day, month, year = rng.randint(1, 28), rng.randint(1, 12), rng.randint(1990, 2027)
-        short = LONG_MONTHS[month - 1][:3]
-        return (
-            f"{day:02}/{month:02}/{year}",
-            f"{day:02}-{month:02}-{year % 100:02}",
-            f"{day:02}.{month:02}.{year}",
-            f"{year}-{month:02}-{day:02}",
-            f"{day} {short} {year}",
-            f"{short} {day}, {year}",
-            f"{day:02}.{month:02}.{year % 100:02}",
-        )[self.dates]
+        return written(self.dates, day, month, year)
 
     def value(self, concept: str) -> str:
         """A value of a kind (see `phrases`)."""
@@ -101,10 +92,8 @@ class Values:
                 [f"{digits(3)}-{digits(2)}-{digits(4)}", digits(9), self.lexicon.code()]
             )
         if concept in ("phone", "fax"):
-            first = rng.choice(
-                [f"0{digits(2)}-", f"+{digits(2)} ", f"0{digits(3)} / ", f"({digits(3)}) "]
-            )
-            return first + digits(3) + rng.choice([" ", "", "-"]) + digits(4)
+            firsts = [f"0{digits(2)}-", f"+{digits(2)} ", f"0{digits(3)} / ", f"({digits(3)}) "]
+            return rng.choice(firsts) + digits(3) + rng.choice([" ", "", "-"]) + digits(4)
         if concept in ("money", "balance", "deposit"):
             return self.money(self.cents() * 10)
         if concept == "method":
@@ -113,19 +102,15 @@ class Values:
             groups = [digits(4) for _ in range(rng.randint(3, 5))] + [digits(2)]
             return f"{_COUNTRIES.get(self.language, 'NL')}{digits(2)} {' '.join(groups)}"
         if concept == "bic":
-            return "".join(rng.choices("ABCDEFGHKLMNPRSTUX", k=6)) + rng.choice(
-                ["XX", "2L", "FFXXX"]
-            )
+            bank = "".join(rng.choices("ABCDEFGHKLMNPRSTUX", k=6))
+            return bank + rng.choice(["XX", "2L", "FFXXX"])
         if concept == "tax_id":
             return rng.choice([digits(12), f"{self.language.upper()}{digits(9)}", digits(9)])
         if concept == "register":
             return f"{digits(6)}-{rng.choice('ADHKMTUVWX')}"
         if concept == "plate":
-            return (
-                "".join(rng.choices("ABCDEFGHJKLMNPRSTVWX", k=3))
-                + rng.choice([" ", "-"])
-                + digits(4)
-            )
+            letters = "".join(rng.choices("ABCDEFGHJKLMNPRSTVWX", k=3))
+            return letters + rng.choice([" ", "-"]) + digits(4)
         if concept == "table":
             return rng.choice([digits(2), f"T{digits(2)}", digits(1)])
         if concept in ("terminal", "postcode", "approval"):

@@ -6,8 +6,10 @@ import colorsys
 import itertools
 import math
 
+from ..lexicon import MONTHS
+from ..questions import own_questions
 from .field_names import Name
-from .page_words import ASKED_AS, DAYS, MONTHS
+from .page_words import ASKED_AS, DAYS
 from .sheet import Sheet
 
 _Place = tuple[float, float, str]  # x, y and anchor
@@ -67,16 +69,7 @@ def _amounts(sheet: Sheet, count: int) -> tuple[list[float], list[str], str]:
 
 
 def _questions(subject: str, label: str) -> tuple[str, ...]:
-    if not subject:
-        return ()
-    thing = subject.lower()
-    return (
-        f"What was the {thing} of {label}?",
-        f"What is the {thing} for {label}?",
-        f"How high is {label}?",
-        f"What does the chart show for {label}?",
-        f"What was {thing} in {label}?",
-    )
+    return own_questions("chart", thing=subject.lower(), label=label) if subject else ()
 
 
 def bars(sheet: Sheet, width: float, height: float, subject: str = "") -> str:
@@ -210,8 +203,7 @@ def ring(sheet: Sheet, width: float, height: float) -> str:
         next_to = x + 1.4 * small + (len(name) + 2) * small * 0.62
         at, anchor = (width - small, "end") if at_edge else (next_to, "start")
         value = sheet.svg(at, y, anchor, f"{share}%", f"{css};font-weight:600")
-        asked = (f"What share is {name}?", f"What percentage is {name}?")
-        sheet.field(key, value, "percent", questions=asked)
+        sheet.field(key, value, "percent", questions=own_questions("share", name=name))
         made += [key, value]
     return html.frame(width, height, made)
 

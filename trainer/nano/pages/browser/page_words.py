@@ -7,12 +7,12 @@ from functools import lru_cache
 
 from ..fonts import Split
 from ..languages import LANGUAGES, Language
-from ..lexicon import LONG_MONTHS, Lexicon, in_case, is_heldout
+from ..lexicon import DATES, Lexicon, in_case, is_heldout, written
 from ..tables import forms, read_data
 
 _WORDS = {row[0]: forms(row, 1) for row in read_data("page_words.txt")}
-_ACCENTS = {name[-1]: letters for name, (letters, *_) in _WORDS.items() if name[:-1] == "accents "}
-MONTHS, DAYS = list(_WORDS["months"]), list(_WORDS["days"])
+_ACCENTS = {n[-1]: letters for n, (letters, *_) in _WORDS.items() if n.startswith("accents ")}
+DAYS = list(_WORDS["days"])
 
 
 @lru_cache(maxsize=32)
@@ -22,18 +22,10 @@ def _real(name: str, split: Split) -> list[str]:
 
 
 ASKED_AS = {
-    "person": "name",
-    "hours": "time",
-    "datetime": "time",
-    "grams": "measure",
-    "mg": "measure",
-    "kcal": "measure",
-    "kilobytes": "measure",
-    "duration": "measure",
-    "count": "int",
-    "address2": "address",
-    "delta": "percent",
-    "share": "percent",
+    kind: name.removeprefix("asked as ")
+    for name, kinds in _WORDS.items()
+    if name.startswith("asked as ")
+    for kind in kinds
 }
 """The kinds of this file that have a kind of `questions.py` asking for the same; the others are
 asked for as words."""
@@ -51,7 +43,7 @@ class Words(Lexicon):
         self.accents = rng.uniform(0.08, 0.4) if language or rng.random() < 0.25 else 0.0
         self._money = rng.choice(["$", "$", "€", "£", "", "", "€ ", "CHF ", "kr ", "-€", "-USD"])
         self._comma = rng.random() < 0.2
-        self._date = rng.randrange(8)
+        self._date = rng.choice(DATES["browser"])
         self._clock = rng.random() < 0.25
 
     def word(self) -> str:
@@ -98,17 +90,7 @@ class Words(Lexicon):
 
     def date(self, day: int, month: int, year: int) -> str:
         """A date in the page's form."""
-        long, short = LONG_MONTHS[month - 1], MONTHS[month - 1]
-        return [
-            f"{day:02}/{month:02}/{year}",
-            f"{month}/{day}/{year % 100:02}",
-            f"{year}-{month:02}-{day:02}",
-            f"{day} {long} {year}",
-            f"{long} {day}, {year}",
-            f"{short} {day}, {year}",
-            f"{day:02}.{month:02}.{year}",
-            f"{day:02} {short} {year}",
-        ][self._date]
+        return written(self._date, day, month, year)
 
     def time(self, minutes: int) -> str:
         """A time of day in the page's form."""
@@ -142,14 +124,9 @@ class Words(Lexicon):
         if kind == "datetime":
             return f"{self.value('date')} {self.time(rng.randint(0, 1439))}"
         if kind == "duration":
-            return rng.choice(
-                [
-                    f"{rng.randint(1, 12)} h {rng.randint(0, 59):02} min",
-                    f"{rng.randint(2, 90)} min",
-                    f"{rng.randint(1, 30)} days",
-                    f"{rng.randint(1, 24)} months",
-                ]
-            )
+            hours = f"{rng.randint(1, 12)} h {rng.randint(0, 59):02} min"
+            minutes, days = f"{rng.randint(2, 90)} min", f"{rng.randint(1, 30)} days"
+            return rng.choice([hours, minutes, days, f"{rng.randint(1, 24)} months"])
         if kind == "grams":
             return f"{rng.uniform(0, 60):.{rng.randint(0, 1)}f}{rng.choice(['g', ' g'])}"
         if kind == "mg":

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..fonts import Split
 from ..languages import draw_language
+from ..questions import own_questions
 from ..tables import forms, read_data
 from .faces import css_family, draw_family, families, font_css
 from .field_names import Name, draw_names
@@ -251,8 +252,7 @@ class Sheet:
 
     def caption(self, label: str, text: str, mark: str, said: str) -> tuple[Part, Part]:
         """As `pair`, of a figure's label, said so in questions, and what it shows."""
-        asked = (f"What does {said} show?", f"What is the caption of {said}?")
-        return self.pair(label, text, mark=mark, questions=asked)
+        return self.pair(label, text, mark=mark, questions=own_questions("caption", label=said))
 
     def whole(self, text: str, name: str, css: str = "") -> Part:
         """Mark a text that is asked for without a key, such as a title; see `data/wholes.txt`."""

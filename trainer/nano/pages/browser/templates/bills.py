@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...questions import own_questions
 from ..blocks import address, distinct, pairs, paragraph, picture, table
 from ..field_names import Name
 from ..sheet import Sheet
@@ -153,7 +154,7 @@ def bank_statement(sheet: Sheet) -> str:
     title = sheet.pick("statement", words.title(1, 3))
     head = html.head(logo, sheet.blocks.title(title, "align-self:end"))
     who = address(sheet) if rng.random() < 0.5 else ""
-    number = Name("Page", "word", ("Which page is this?", "How many pages are there?"))
+    number = Name("Page", "word", own_questions("page"))
     shown = f"{rng.randint(1, 3)} of {rng.randint(3, 9)}"
     css = (sheet.look.key_css, sheet.look.value_css)
     page = sheet.entry(number, shown, mark=sheet.look.mark, css=css)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...questions import own_questions
 from ..blocks import banner, distinct, pairs, table
 from ..field_names import Name
 from ..page_words import DAYS
@@ -45,7 +46,7 @@ def menu(sheet: Sheet) -> str:
         else:
             body = ""
             for dish, shown in dishes:
-                asked = (f"What does the {dish.lower()} cost?",)
+                asked = own_questions("cost", thing=dish.lower())
                 css = f"font-weight:{html.weight}"
                 parts = sheet.pair(dish, shown, "money", css=(css, ""), questions=asked)
                 told = described and rng.random() < 0.8
@@ -58,7 +59,7 @@ def menu(sheet: Sheet) -> str:
     hours = ""
     if rng.random() < 0.3:
         days = rng.sample(DAYS, 3)
-        names = [Name(day, "hours", (f"When are they open on {day}?",)) for day in days]
+        names = [Name(day, "hours", own_questions("hours", day=day)) for day in days]
         hours = pairs(sheet, names, "edge")
     return html.page(name, image, columns, sections, hours, foot)
 

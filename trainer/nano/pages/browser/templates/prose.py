@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...questions import own_questions
 from ..blocks import address, distinct, fact, pairs, paragraph, picture, table
 from ..charts import chart
 from ..field_names import made_up
@@ -16,9 +17,8 @@ def letter(sheet: Sheet) -> str:
     html = sheet.markup("letter")
     head = html.head(sheet.blocks.logo(words.company()))
     refs = pairs(sheet, sheet.names("meeting", 2, 4), "inline grid above run run", (1, 2, 4))
-    asked = ("What is the letter about?", "What is the subject of the letter?")
     re, about = sheet.pick("subject"), words.phrase(3, 7, "sentence")
-    subject = sheet.pair(re, about, mark=":", questions=asked)
+    subject = sheet.pair(re, about, mark=":", questions=own_questions("letter"))
     room = sheet.rows - 30
     body = []
     while room > 2:
@@ -113,7 +113,7 @@ def report(sheet: Sheet) -> str:
     author = ""
     if rng.random() < 0.6:
         by, mark = "By" if rng.random() < 0.5 else "Author", rng.choice(["", ":"])
-        asked = ("Who is the author?", "Who wrote it?")
+        asked = own_questions("author")
         parts = sheet.pair(by, words.value("person"), "name", mark=mark, questions=asked)
         author = html.author(*parts)
     return html.page(head, author, columns, blocks)

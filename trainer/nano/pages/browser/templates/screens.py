@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...questions import own_questions
 from ..blocks import distinct, pairs, paragraph, picture, table
 from ..charts import chart
 from ..field_names import Name
@@ -118,10 +119,10 @@ def email(sheet: Sheet) -> str:
     html = sheet.markup("email")
     sender, receiver = words.value("person"), words.value("person")
     names = [
-        Name(sheet.pick("sender"), "person", ("Who sent the mail?", "Who wrote it?")),
-        Name("To", "person", ("Who received the mail?", "Whom is it addressed to?")),
-        Name(sheet.pick("sent"), "datetime", ("When was the mail sent?", "When was it written?")),
-        Name("Subject", "word", ("What is the mail about?", "What is the subject of the mail?")),
+        Name(sheet.pick("sender"), "person", own_questions("mail from")),
+        Name("To", "person", own_questions("mail to")),
+        Name(sheet.pick("sent"), "datetime", own_questions("mail sent")),
+        Name("Subject", "word", own_questions("mail subject")),
     ]
     values = [
         f"{sender} <{words.value('email')}>" if rng.random() < 0.5 else sender,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...questions import own_questions
 from ..blocks import pairs, paragraph, picture, table
 from ..charts import labels, lines
 from ..field_names import Name, made_up
@@ -164,6 +165,6 @@ def form(sheet: Sheet) -> str:
         photo = html.photo(picture(sheet, "width:7em;height:9em"))
     note, sign = words.sentence(8, 20), ""
     if rng.random() < 0.5:
-        key, asked = rng.choice(["Date", "Place, date"]), ("When was it signed?",)
+        key, asked = rng.choice(["Date", "Place, date"]), own_questions("signed")
         sign = html.sign(*sheet.pair(key, words.value("date"), "date", questions=asked))
     return html.page(photo, head, note, sections, sign)

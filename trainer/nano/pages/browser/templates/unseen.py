@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...questions import own_questions
 from ..blocks import pairs, paragraph, picture, table
 from ..charts import bars
 from ..field_names import Name
@@ -89,7 +90,7 @@ def shop_page(sheet: Sheet) -> str:
     button, cards = html.button(), []
     for _ in range(rng.randint(3, 5)):
         goods, price = words.value("goods"), words.value("money")
-        asked = (f"What does the {goods.lower()} cost?",)
+        asked = own_questions("cost", thing=goods.lower())
         parts = sheet.pair(goods, price, "money", css=("", "font-weight:700"), questions=asked)
         cards.append(html.card(picture(sheet, "width:100%;height:5em"), *parts))
     bar, photo = sheet.blocks.top_bar(), picture(sheet, "width:100%;height:16em")
