@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from cropzoom.trainer.nano.pages import Page, PageOptions, phrases
+from cropzoom.trainer.nano.pages.applications import application
 from cropzoom.trainer.nano.pages.canvas import Canvas
 from cropzoom.trainer.nano.pages.documents import render_document
 from cropzoom.trainer.nano.pages.layouts import Pen
@@ -76,7 +77,7 @@ def test_wear_leaves_print_darker_than_paper(seed: int) -> None:
     assert seen[42:58, 60:140].mean() < seen[5:30].mean() - 20
 
 
-@pytest.mark.parametrize("paper", [ledger, tax_form, memo])
+@pytest.mark.parametrize("paper", [ledger, tax_form, memo, application])
 def test_papers_of_tables_and_boxes_have_fields_whose_values_are_there(paper: Paper) -> None:
     fields = 0
     for seed in range(6):
@@ -124,3 +125,55 @@ def blank_sheet(seed: int) -> Sheet:
     lexicon = Lexicon(rng, "train")
     pen = Pen(canvas, lexicon, rng, [None, None], 14, 0, 255)
     return Sheet(pen, Values(lexicon, "en"), 20.0, 680.0, "en", 20.0)
+
+
+def _sheet(seed: int) -> Sheet:
+    rng = random.Random(f"form/{seed}")
+    lexicon = Lexicon(rng, "train")
+    canvas = Canvas(Image.new("L", (900, 3000), 240))
+    return Sheet(
+        Pen(canvas, lexicon, rng, [None], 14, 20, 240), Values(lexicon, "en"), 20, 880, "en"
+    )
+
+
+def test_the_same_label_in_two_parts_of_a_form_is_asked_for_by_whose_it_is() -> None:
+    told_apart = 0
+    for seed in range(30):
+        sheet = _sheet(seed)
+        application(sheet)
+        fields = [field for field in sheet.pen.canvas.fields if field.key]
+        parties = {
+            name
+            for name in phrases.table("applications.txt")["parties", "en"]
+            if any(field.key.startswith(f"{name} ") for field in fields)
+        }
+        for name in parties:
+            others = [key.partition(" ")[2] for key in (f.key for f in fields) if name not in key]
+            for field in fields:
+                if field.key.startswith(f"{name} ") and field.questions:
+                    assert all(name in question.lower() for question in field.questions)
+                    told_apart += field.key.partition(" ")[2] in others
+    assert told_apart > 20
+
+
+def test_letters_in_cells_stand_apart_and_in_the_box_of_the_value() -> None:
+    spread = 0
+    for seed in range(30):
+        sheet = _sheet(seed)
+        application(sheet)
+        words = sheet.pen.canvas.words
+        for field in sheet.pen.canvas.fields:
+            x0, y0, x1, y1 = field.value_box
+            inside = [
+                word
+                for word in words
+                if len(word.text) == 1
+                and x0 <= (word.box[0] + word.box[2]) / 2 <= x1
+                and y0 <= (word.box[1] + word.box[3]) / 2 <= y1
+            ]
+            if len(inside) < 5:
+                continue
+            spread += 1
+            letters = "".join(word.text for word in sorted(inside, key=lambda w: w.box[0]))
+            assert letters == "".join(c for c in field.value if c not in " -"), field
+    assert spread > 10
