@@ -1,7 +1,7 @@
 """What a training run can be told: one dataclass for each of its parts.
 
 `sft` and `grpo` take every field of `transformers.TrainingArguments` by its own name, and those of
-`SftConfig` and `GrpoConfig`, which are named as TRL names them. `recipes.py` has the values to
+`SftConfig` and `GrpoConfig`, which are named as TRL names them. `recipes.yaml` has the values to
 start from, `settings.py` makes a configuration of presets, YAML and flags.
 """
 

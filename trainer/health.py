@@ -1,7 +1,7 @@
 """How GRPO on boxes goes wrong, as numbers of every step and as warnings that say what to do.
 
-`METRICS` tells what each logged number means, `SIGNS` which values are bad ones. All functions are
-pure: tensors in, numbers out.
+`METRICS` tells what each logged number means, `SIGNS` which values are bad ones; their words lie in
+`health.yaml`. All functions are pure: tensors in, numbers out.
 """
 
 from __future__ import annotations
@@ -9,30 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+import yaml
 from torch import Tensor
-
-METRICS = {
-    "reward/mean": "mean reward of the sampled boxes",
-    "reward/spread": "standard deviation of rewards within a group, mean over groups",
-    "reward/left_out": "share of samples without a reward (NaN); they are left out of the loss",
-    "groups/dead": "share of groups whose rewards are all equal: they teach nothing",
-    "boxes/invalid": "share of samples that make no box",
-    "boxes/centre_spread": "how far the centres of different prompts lie apart (root mean square "
-    "distance to their mean, in image widths and heights); 0: all look at one place",
-    "boxes/iou_to_mean": "mean IoU of all boxes to the batch's mean box; 1: all boxes are one",
-    "boxes/area_p50": "median share of the image that a box covers",
-    "boxes/area_p95": "95th percentile of that share",
-    "boxes/over_90": "share of boxes that cover more than 90 % of the image",
-    "boxes/iou": "mean IoU to the known boxes, where rows have them",
-    "policy/entropy": "entropy of one sample's distribution, nats",
-    "policy/kl": "divergence from the reference policy, nats a factor",
-    "policy/clipped_low": "share of factors clipped below 1 - epsilon",
-    "policy/clipped_high": "share of factors clipped above 1 + epsilon",
-    "gain/none": "reward of one sampled box a row less that without a crop",
-    "gain/random": "reward of one sampled box a row less that of a box of its size anywhere",
-}
 
 
 @dataclass(frozen=True)
@@ -54,82 +35,9 @@ class Sign:
     advice: str
 
 
-SIGNS = (
-    Sign(
-        "groups/dead",
-        0.6,
-        True,
-        "dead groups",
-        "most groups have no best sample, so most of the computation teaches nothing. Use a reward "
-        "that tells boxes apart (likelihood instead of accuracy), a higher temperature or larger "
-        "groups, or drop rows that are always or never answered.",
-    ),
-    Sign(
-        "boxes/iou_to_mean",
-        0.8,
-        True,
-        "mode collapse",
-        "boxes of different questions are nearly the same, as if the image were not looked at. "
-        "Raise beta, lower the learning rate, or start from a better SFT policy; fine only where "
-        "answers really stand in one place.",
-    ),
-    Sign(
-        "boxes/area_p50",
-        0.9,
-        True,
-        "over-expansion",
-        "boxes grow to the whole image, which is no crop at all. Check that the reward reads the "
-        "crop at a size where it helps, or add an area penalty.",
-    ),
-    Sign(
-        "boxes/invalid",
-        0.2,
-        True,
-        "format drift",
-        "many samples make no box. Reward validity more, raise beta, or use constrained decoding "
-        "or the pointer policy, whose samples are always boxes.",
-    ),
-    Sign(
-        "reward/left_out",
-        0.1,
-        True,
-        "missing rewards",
-        "the reward returns NaN for many samples; they are left out. Look at the reward's own log: "
-        "a server down, a picture it can't read, a likelihood that overflows.",
-    ),
-    Sign(
-        "policy/entropy",
-        0.1,
-        False,
-        "entropy collapse",
-        "the policy draws the same box every time, so there is nothing left to compare. If the "
-        "reward is still low, raise the temperature or beta, or lower the learning rate.",
-    ),
-    Sign(
-        "policy/kl",
-        5.0,
-        True,
-        "far from the reference",
-        "the policy has left the reference far behind; check the boxes in the pictures. Raise beta "
-        "or lower the learning rate.",
-    ),
-    Sign(
-        "policy/clipped_high",
-        0.3,
-        True,
-        "much clipping",
-        "the policy moves further than the clip range between rollouts and update. Lower the "
-        "learning rate or num_iterations.",
-    ),
-    Sign(
-        "gain/random",
-        0.0,
-        False,
-        "no better than random",
-        "boxes of the same size at random places earn as much: the policy does not yet look where "
-        "the answer stands. Normal at the start; later, train longer by SFT first.",
-    ),
-)
+_SAID = yaml.safe_load(Path(__file__).with_name("health.yaml").read_text("utf-8"))
+METRICS: dict[str, str] = _SAID["metrics"]
+SIGNS = tuple(Sign(**sign) for sign in _SAID["signs"])
 
 
 def box_iou(first: Tensor, second: Tensor) -> Tensor:

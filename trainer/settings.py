@@ -30,9 +30,13 @@ from .config import (
     own_defaults,
     unknown_key,
 )
-from .recipes import NANO, RECIPES
 
 FILE = "config.yaml"
+RECIPES: dict[str, dict[str, Any]] = yaml.safe_load(
+    Path(__file__).with_name("recipes.yaml").read_text("utf-8")
+)
+# On top of the preset's wherever nano is trained.
+_NANO = RECIPES.pop("nano")
 _SECTIONS: dict[str, type[Any]] = {
     "policy": PolicyConfig,
     "data": DataConfig,
@@ -95,7 +99,7 @@ def resolve(
             layers.append({section: {key: value}})
     config = _build(layers)
     if config.policy.kind == "nano":
-        layers.insert(2, NANO)
+        layers.insert(2, _NANO)
         config = _build(layers)
     earlier = _earlier_policy(Path(config.policy.model))
     if earlier:

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from cropzoom.errors import TrainingError
 from cropzoom.trainer import settings as settings_module
 from cropzoom.trainer.config import GrpoConfig, own_defaults
-from cropzoom.trainer.recipes import RECIPES
-from cropzoom.trainer.settings import differences, load_config, resolve, save_config
+from cropzoom.trainer.settings import RECIPES, differences, load_config, resolve, save_config
 
 
 def test_paper_is_the_paper() -> None:

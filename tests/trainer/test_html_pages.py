@@ -22,10 +22,13 @@ from cropzoom.data.test_set import load_test
 from cropzoom.errors import DataError
 from cropzoom.trainer.nano.batches import Batch, Batches, make_batch
 from cropzoom.trainer.nano.pages import Page, PageOptions, lexicon, render_page
+from cropzoom.trainer.nano.pages.browser.blocks import PAIR_STYLES, pairs
 from cropzoom.trainer.nano.pages.browser.chromium import Browser, find_chromium
+from cropzoom.trainer.nano.pages.browser.field_names import Name
 from cropzoom.trainer.nano.pages.browser.pool import Pool, pooled_page, window, write_pool
 from cropzoom.trainer.nano.pages.browser.pool_questions import write_questions
 from cropzoom.trainer.nano.pages.browser.record import PageRecord
+from cropzoom.trainer.nano.pages.browser.sheet import Sheet
 from cropzoom.trainer.nano.pages.browser.templates import HELDOUT, TRAIN
 from cropzoom.trainer.nano.pages.canvas import Canvas, Field, Word
 from cropzoom.trainer.nano.pages.damage import (
@@ -263,6 +266,21 @@ def test_a_pool_as_questions_for_the_evaluation(hand_made: Path) -> None:
         assert row.box and row.value and row.category == "by hand" and row.key
         assert row.box.x0 <= row.value.x0 and row.value.x1 <= row.box.x1 + 1e-6
         assert row.box.width * 900 > GAP
+
+
+# --- markup --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("style", PAIR_STYLES)
+def test_a_section_may_be_without_fields(style: str) -> None:
+    pytest.importorskip("jinja2")
+    sheet = Sheet(random.Random(1), "train")
+    assert "data-part" not in pairs(sheet, [], style) and not sheet.drafts
+    names = [Name("Name <1>", "int", ("Which?",)), Name("Other", "int")]
+    shown = pairs(sheet, names, style, 2, values=["A & B", "C"])
+    assert "Name &lt;1&gt;" in shown and "A &amp; B" in shown
+    assert [d.field.value for d in sheet.drafts] == ["A & B", "C"]
+    assert sheet.drafts[0].field.questions == ("Which?",)
 
 
 # --- the browser ---------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Teachers: they know the answer, and say where to look for it.
 
 `GridTeacher` tries all boxes of a grid with a reward, `OcrTeacher` finds the answer's text; a
-vision-language model that draws boxes is in `grounding.py`.
+vision-language model that draws boxes is in `vlm_teacher.py`.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import io
 import os
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -14,7 +15,7 @@ from PIL import Image
 
 from cropzoom.errors import MissingDependencyError
 
-from ..canvas import Field, Rect, Word
+from ..canvas import Rect, Word
 from ..fonts import Split
 from ..tables import FOLDER
 from .faces import FONT_URL
@@ -114,29 +115,21 @@ class Browser:
             for number, part in found["parts"].items()
             if part["whole"] and part["box"]
         }
+        boxes = {number: _rect(part["box"]) for number, part in parts.items()}
         fields = [
-            Field(
-                d.key,
-                d.value,
-                _rect(parts[d.key_part]["box"]),
-                _rect(parts[d.value_part]["box"]),
-                d.kind,
-                d.value_kind,
-                d.column,
-                d.questions,
-            )
-            for d in sheet.drafts
-            if d.key_part in parts and d.value_part in parts and _one_line(d, parts)
+            replace(draft.field, key_box=boxes[draft.key], value_box=boxes[draft.value])
+            for draft in sheet.drafts
+            if draft.key in parts and draft.value in parts and _one_line(draft, parts)
         ]
         return PageRecord(image, name, split, sheet.em, words, fields)
 
 
 def _one_line(draft: Draft, parts: dict[int, Any]) -> bool:
     """Whether a phrase in prose and what follows it are unbroken; "after" asks for one line."""
-    key, value = parts[draft.key_part], parts[draft.value_part]
-    if draft.kind not in ("after", "fact"):
+    key, value, kind = parts[draft.key], parts[draft.value], draft.field.kind
+    if kind not in ("after", "fact"):
         return True
-    beside = draft.kind == "fact" or abs(key["box"][3] - value["box"][3]) < 3
+    beside = kind == "fact" or abs(key["box"][3] - value["box"][3]) < 3
     return bool(key["lines"] == value["lines"] == 1 and beside)
 
 

@@ -46,5 +46,6 @@ def _environment() -> Environment:
 
 
 def _source(name: str) -> str:
-    """A file's text; where it breaks a line, the page has nothing, not even a space."""
-    return re.sub(r"\n\s*", "", (_FOLDER / name).read_text("utf-8"))
+    """A file's text; a line break in it is nothing, or a space before an attribute."""
+    text = re.sub(r'"\n(?=[a-z-]+=)', '" ', (_FOLDER / name).read_text("utf-8"))
+    return re.sub(r"\n\s*", "", text)

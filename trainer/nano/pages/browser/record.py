@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from PIL import Image
 
 from ..canvas import Field, Rect, Word
 from ..fonts import Split
+
+_BOXES = ("key_box", "value_box")
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,7 @@ class PageRecord:
                 "em": round(self.em, 2),
                 "words": [[w.text, _short(w.box, 1), _short(w.centres, 3)] for w in self.words],
                 "fields": [
-                    {
-                        "key": f.key,
-                        "value": f.value,
-                        "key_box": _short(f.key_box, 1),
-                        "value_box": _short(f.value_box, 1),
-                        "kind": f.kind,
-                        "value_kind": f.value_kind,
-                        "column": f.column,
-                        "questions": f.questions,
-                    }
+                    asdict(f) | {name: _short(getattr(f, name), 1) for name in _BOXES}
                     for f in self.fields
                 ],
             },
@@ -59,14 +52,7 @@ def parse_record(entry: dict[str, Any], image: Image.Image) -> PageRecord:
     """The page of a pool's line and its picture."""
     words = [Word(text, _rect(box), tuple(centres)) for text, box, centres in entry["words"]]
     fields = [
-        Field(
-            **f
-            | {
-                "key_box": _rect(f["key_box"]),
-                "value_box": _rect(f["value_box"]),
-                "questions": tuple(f["questions"]),
-            }
-        )
+        Field(**f | {n: _rect(f[n]) for n in _BOXES} | {"questions": tuple(f["questions"])})
         for f in entry["fields"]
     ]
     return PageRecord(image, entry["template"], entry["split"], entry["em"], words, fields)

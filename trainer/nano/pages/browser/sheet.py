@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from ..canvas import Field
 from ..fonts import Split
 from ..languages import draw_language
 from ..questions import own_questions
@@ -21,6 +22,8 @@ from .page_words import ASKED_AS, Words
 
 LANGUAGES_SHARE = 0.16
 """Of the pages, those in another language than English."""
+
+_NOWHERE = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -37,16 +40,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Draft:
-    """A field whose boxes are not known yet: as `canvas.Field`, with parts for boxes."""
+    """A field whose boxes are not known yet, and the numbers of the parts that have them."""
 
-    key: str
-    value: str
-    key_part: int
-    value_part: int
-    kind: str
-    value_kind: str
-    column: str | None
-    questions: tuple[str, ...]
+    field: Field
+    key: int
+    value: int
 
 
 @dataclass
@@ -95,18 +93,14 @@ def draw_look(rng: random.Random, split: Split, dark: float = 0.15, letters: str
         soft, faint = _hsl(hue, 0.1, rng.uniform(0.6, 0.8)), _hsl(hue, 0.1, rng.uniform(0.5, 0.65))
         line, panel = _hsl(hue, 0.1, base + 0.14), _hsl(hue, 0.2, base + rng.uniform(0.03, 0.09))
         accent = _hsl(other, rng.uniform(0.4, 0.9), rng.uniform(0.5, 0.7))
-        on_accent = "#101010"
     else:
         paper = "#fff" if plain or rng.random() < 0.6 else _hsl(hue, rng.uniform(0, 0.6), 0.95)
         ink = "#000" if plain and rng.random() < 0.5 else _hsl(hue, 0.25, rng.uniform(0.03, 0.25))
-        soft, faint = (
-            _hsl(hue, 0.15, rng.uniform(0.2, 0.5)),
-            _hsl(hue, 0.1, rng.uniform(0.45, 0.65)),
-        )
+        soft = _hsl(hue, 0.15, rng.uniform(0.2, 0.5))
+        faint = _hsl(hue, 0.1, rng.uniform(0.45, 0.65))
         line = _hsl(hue, 0.1, rng.uniform(0.1, 0.9))
         panel = _hsl(other, 0 if plain else rng.uniform(0, 0.5), rng.uniform(0.9, 0.97))
         accent = _hsl(other, rng.uniform(0.3, 0.9), rng.uniform(0.22, 0.45))
-        on_accent = "#fff"
     weights = [(400, 400)] * 4 + [(700, 400)] * 4 + [(400, 700)] * 3 + [(500, 500), (300, 600)]
     key_weight, value_weight = rng.choice(weights)
     key = f"font-weight:{key_weight};color:{rng.choice([ink, ink, soft, soft, faint, accent])}"
@@ -128,7 +122,7 @@ def draw_look(rng: random.Random, split: Split, dark: float = 0.15, letters: str
         line=line,
         panel=panel,
         accent=accent,
-        on_accent=on_accent,
+        on_accent="#101010" if is_dark else "#fff",
         dark=is_dark,
         body=body,
         head=head,
@@ -225,9 +219,9 @@ class Sheet:
         """Let a value be asked for by its key; see `canvas.Field`."""
         if not questions and kind in ("pair", "cell"):
             questions = self.words.asking(value_kind, cell=kind == "cell")
-        key_text, numbers = key.text.rstrip(" :."), (key.number, value.number)
-        draft = Draft(key_text, value.text, *numbers, kind, value_kind, column, questions)
-        self.drafts.append(draft)
+        texts = key.text.rstrip(" :."), value.text
+        field = Field(*texts, _NOWHERE, _NOWHERE, kind, value_kind, column, questions)
+        self.drafts.append(Draft(field, key.number, value.number))
 
     def pair(
         self,
@@ -258,9 +252,8 @@ class Sheet:
         """Mark a text that is asked for without a key, such as a title; see `data/wholes.txt`."""
         part = self.part(text, "", css)
         asked = _lists("wholes.txt")[name]
-        self.drafts.append(
-            Draft(name, text, part.number, part.number, "whole", "word", None, asked)
-        )
+        field = Field(name, text, _NOWHERE, _NOWHERE, "whole", questions=asked)
+        self.drafts.append(Draft(field, part.number, part.number))
         return part
 
     def draw_value(self, name: Name) -> str:
