@@ -3,8 +3,9 @@
     python benchmarks/studies/unseen_wordings.py --output benchmarks/results/unseen_wordings.json
 
 The questions of `tests/data/unseen_wordings.tsv` were written apart from the grammar that training
-asks by. Each is asked of a few drawn papers, in fonts and words that training never sees, that
-have what it asks for and none of its words of four letters and more. Whole: the best box holds the
+asks by, those of `tests/data/fresh_wordings.tsv` later, after the tables that 0.7 was trained by.
+Each is asked of a few drawn papers, in fonts and words that training never sees, that have what it
+asks for and none of its words of four letters and more. Whole: the best box holds the
 whole answer. Centre: its middle lies in label and answer. Intervals are of 95 %, by drawing
 questions anew.
 """
@@ -132,15 +133,17 @@ def main(
     pages: Annotated[int, typer.Option(help="Papers to draw.")] = 150,
     each: Annotated[int, typer.Option(help="Papers that a question is asked of.")] = 2,
     seed: Annotated[int, typer.Option()] = 7,
+    wordings: Annotated[Path, typer.Option(help="Concepts and questions.")] = WORDINGS,
     output: Annotated[Path | None, typer.Option(help="Where the figures go.")] = None,
 ) -> None:
     """Measure croppers; see the module's docstring."""
-    selection = trials(pages, each, seed)
+    selection = trials(pages, each, seed, wordings)
     report: dict[str, object] = {
         "questions": len({trial.question for trial in selection}),
         "trials": len(selection),
         "pages": pages,
         "seed": seed,
+        "wordings": wordings.name,
     }
     for source in cropper or ["nano"]:
         results = outcomes(source, selection)
