@@ -2,15 +2,17 @@
 
     modes.py tune --receipts FOLDER --output benchmarks/results/modes_tuning.json
     modes.py measure --receipts FOLDER --output benchmarks/results/modes.json
+    modes.py told --receipts FOLDER --output benchmarks/results/modes_told.json
 
 Rendered pages are asked about by the stand-in reader (`cropzoom.reading.standin`), which sees them
 at 1,568 px, in the page's own words. FOLDER has the sets that `trainer/nano/real_split.py` tells
 of; receipts have no labels for what is asked, so there a text reader (rapidocr) reads what is sent,
 and an answer counts where it stands in what was read. Tokens are Claude's up to 4.6, which sees
-1,568 px. `tune` looks at other pages and shops than `measure`, and at places only: whether a crop
-shows the answer whole. Rendered pages, and what the reader reads by the pixels of the picture, are
-kept beside and in `--cache`, so another cropper is measured in minutes; remove them where pages are
-drawn in another way.
+1,568 px. `told` has a language model answer, SmolLM2-135M-Instruct, which is told what was read of
+the receipts as they are and in `replace`. `tune` looks at other pages and shops than `measure`, and
+at places only: whether a crop shows the answer whole. Rendered pages, and what the reader reads by
+the pixels of the picture, are kept beside and in `--cache`, so another cropper is measured in
+minutes; remove them where pages are drawn in another way.
 """
 
 from __future__ import annotations
@@ -43,9 +45,10 @@ from cropzoom.reading.ocr import Line, OcrReader
 from cropzoom.reading.standin import Page, StandIn, pick_answer
 from cropzoom.trainer.nano.pages.rendered_rows import rendered_test
 from cropzoom.trainer.nano.real_split import Part, read_pictures
+from cropzoom.trainer.rewards.readout import PACKAGE, FrozenReader
 from cropzoom.zoom import Zoom
 
-RESULTS = ("modes", "modes_tuning")
+RESULTS = ("modes", "modes_told", "modes_tuning")
 MODEL = "claude-haiku-4-5"
 SIDE, SMALL = 1568, 448
 RECEIPTS = ("sroie", "softmatic")
@@ -253,6 +256,10 @@ class Bench:
             for page in pages
         )
 
+    def texts(self, urls: Sequence[str], side: int) -> list[str]:
+        """Return what is read in pictures that are seen at a side."""
+        return ["\n".join(line.text for line in self._read(url, side).lines) for url in urls]
+
     @lru_cache(maxsize=20_000)  # noqa: B019 (one bench a run)
     def _read(self, url: str, side: int) -> Page:
         return self._eyes[side].read(load_image(decode_data_uri(url)))
@@ -352,6 +359,38 @@ def measure(
             report(results, _measured(results).values(), output)
 
 
+@app.command()
+def told(
+    receipts_: Annotated[Path, typer.Option("--receipts", help="Real pages.")],
+    pictures: Annotated[int | None, typer.Option(help="Most receipts; all by default.")] = None,
+    cropper: CropperOption = "nano",
+    cache: CacheOption = _CACHE,
+    model: Annotated[str | None, typer.Option(help="None: SmolLM2-135M-Instruct.")] = None,
+    output: OutputOption = None,
+) -> None:
+    """Answers of a language model that is told what is read in what goes out."""
+    bench = Bench(load_cropper(cropper), CachedReader(cache))
+    questions = receipts(receipts_, "validation", pictures)
+    ways, _ = WAYS["at 1568"]
+    reader = FrozenReader.load(model, page_tokens=1024)
+    results: dict[str, list[Outcome]] = {way: [] for way in ways}
+    for asked in questions:
+        for way, options in ways.items():
+            sent = _thumbnail(asked) if way == ALONE else bench.send(asked, options)
+            page, *parts = bench.texts(sent.urls, SIDE)
+            answer = reader.answer(page, "\n".join(parts), asked.question)
+            right = is_contained(answer, asked.answers)
+            results[way].append(Outcome(right, sent.tokens, bool(sent.boxes)))
+    figures: dict[str, Any] = {
+        "cropper": bench.name,
+        "model": MODEL,
+        "margin": MARGIN,
+        "reader": model or PACKAGE,
+        "sets": {"told": {"at 1568": figures_of(questions, results)}},
+    }
+    report(figures, [_measured(figures)["told"]], output)
+
+
 def outcomes(
     bench: Bench, questions: Sequence[Asked], ways: Mapping[str, ZoomOptions | None], side: int
 ) -> dict[str, list[Outcome]]:
@@ -403,9 +442,11 @@ def _thumbnail(asked: Asked) -> Sent:
     return Sent((small.data_uri(),), sight(MODEL, (small.width, small.height)).tokens)
 
 
-def tables(results: Mapping[str, Any], tuning: Mapping[str, Any]) -> dict[str, str]:
+def tables(
+    results: Mapping[str, Any], told: Mapping[str, Any], tuning: Mapping[str, Any]
+) -> dict[str, str]:
     """Return the page's tables."""
-    return {**_measured(results), "curve": _curve(tuning)}
+    return {**_measured(told), **_measured(results), "curve": _curve(tuning)}
 
 
 def _measured(results: Mapping[str, Any]) -> dict[str, str]:

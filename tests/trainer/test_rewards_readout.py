@@ -128,6 +128,20 @@ def test_answers_are_weighed_as_one_by_one(language_model: Path) -> None:
         assert found == pytest.approx(expected, abs=1e-5), question
 
 
+def test_an_answer_takes_the_likeliest_token_each_time(language_model: Path) -> None:
+    reader = FrozenReader.load(str(language_model), page_tokens=9, crop_tokens=6)
+    prompt = "user: Text of a picture:\nSHOP\n1?.?\n\nA part of it, enlarged:\n12.50 \n\n"
+    prompt += "Total?\nGive a very brief answer.\nassistant: "
+    ids = reader._ids(prompt)
+    start = len(ids)
+    for _ in range(5):
+        ids.append(int(reader.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+        if ids[-1] == 0:  # the end
+            break
+    expected = reader._tokenizer.decode(ids[start:], skip_special_tokens=True).strip()
+    assert reader.answer("SHOP\n1?.?0", "12.50 EUR", "Total?", most=5) == expected
+
+
 def test_the_reward_by_hand(language_model: Path) -> None:
     reader = FrozenReader.load(str(language_model))
     pages, _ = table()

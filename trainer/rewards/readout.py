@@ -113,15 +113,9 @@ class FrozenReader:
             page: what is read on the whole page.
             asked: text of the crop (empty: there is none), question, and answer of each.
         """
-        prefix = self._ids(f"{self._before}Text of a picture:\n")
-        prefix += self._ids(page)[: self._page_tokens]
-        rows, answers = [], []
+        prefix, rows, answers = self._told(page), [], []
         for crop, question, answer in asked:
-            ids = self._ids("\n\n")
-            if crop:
-                ids += self._ids("A part of it, enlarged:\n")
-                ids += self._ids(crop)[: self._crop_tokens] + self._ids("\n\n")
-            ids += self._ids(f"{question}\nGive a very brief answer.{self._after}")
+            ids = self._asked(crop, question)
             answers.append(self._ids(answer.strip()))
             rows.append(ids + answers[-1])
         results: list[list[float]] = []
@@ -131,6 +125,27 @@ class FrozenReader:
                 part = slice(start, start + self._batch_size)
                 results += self._weigh(past, rows[part], answers[part])
         return results
+
+    def answer(self, page: str, crop: str, question: str, most: int = 32) -> str:
+        """Answer a question, greedily, in at most `most` tokens; texts as of `log_likelihoods`."""
+        ids = self._told(page) + self._asked(crop, question)
+        with torch.inference_mode():
+            said = self.model.generate(
+                torch.tensor([ids], device=self.model.device), max_new_tokens=most, do_sample=False
+            )
+        text: str = self._tokenizer.decode(said[0, len(ids) :], skip_special_tokens=True)
+        return text.strip()
+
+    def _told(self, page: str) -> list[int]:
+        ids = self._ids(f"{self._before}Text of a picture:\n")
+        return ids + self._ids(page)[: self._page_tokens]
+
+    def _asked(self, crop: str, question: str) -> list[int]:
+        ids = self._ids("\n\n")
+        if crop:
+            ids += self._ids("A part of it, enlarged:\n")
+            ids += self._ids(crop)[: self._crop_tokens] + self._ids("\n\n")
+        return ids + self._ids(f"{question}\nGive a very brief answer.{self._after}")
 
     def _past(self, prefix: tuple[int, ...]) -> Any:
         """What the model keeps of a page, computed once while the page stays among the last few."""
