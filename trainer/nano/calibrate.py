@@ -33,7 +33,6 @@ from .checkpoint import load_checkpoint
 from .decoding import CENTRE, LONGEST_EDGE, MAX_UPSCALE, PAD_PX, PRICE, SCALE
 from .network import CELL, EDGE_BINS, Nano
 from .pages import Page, PageOptions, render_page
-from .pages.documents import render_document
 from .real_pages import plain_page
 from .real_split import read_pictures
 
@@ -62,15 +61,11 @@ class Output:
 
 
 def drawn_pages(count: int, seed: int) -> Iterator[tuple[str, Page]]:
-    """Pages and papers in turn, of several sizes with a longest side of 1024 px."""
+    """Pages of several sizes with a longest side of 1024 px."""
     rng = random.Random(f"calibrate/{seed}")
-    for index in range(count):
+    for _ in range(count):
         width, height = rng.choice([(736, 1024), (1024, 736), (576, 1024), (1024, 1024)])
-        options = PageOptions(width, height, questions=5, absent=0.2)
-        if index % 2:
-            yield "papers", render_document(rng, options)
-        else:
-            yield "drawn", render_page(rng, options)
+        yield "drawn", render_page(rng, PageOptions(width, height, questions=5, absent=0.2))
 
 
 def real_pages(folder: Path) -> Iterator[tuple[str, Page]]:
