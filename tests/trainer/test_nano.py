@@ -21,8 +21,9 @@ from cropzoom.export.build import LadderError
 from cropzoom.trainer.nano import train as nano_train
 from cropzoom.trainer.nano.batches import Batches, cell_cover, edge_bins, make_batch
 from cropzoom.trainer.nano.checkpoint import load_checkpoint
+from cropzoom.trainer.nano.layers import undilated
 from cropzoom.trainer.nano.nano_losses import pointing_losses, reading_losses
-from cropzoom.trainer.nano.network import EDGE_BINS, Nano, NanoConfig, Pointing, undilated
+from cropzoom.trainer.nano.network import EDGE_BINS, Nano, NanoConfig, Pointing
 from cropzoom.trainer.nano.pages import PageOptions, render_page
 
 TINY = NanoConfig(

@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 
 from cropzoom.cropper.nano.meanings import Meanings
 from cropzoom.export.nano import export_nano
-from cropzoom.trainer.nano.network import Nano, NanoConfig, grow
+from cropzoom.trainer.nano.growth import deeper, grow
+from cropzoom.trainer.nano.network import Nano, NanoConfig
 from cropzoom.trainer.nano.restore import restore
 from cropzoom.trainer.nano.synonyms import Synonyms, read_wordnet
 
@@ -50,6 +51,13 @@ def test_only_depths_grow() -> None:
         grow(Nano(TINY), replace(TINY, wide=24))
     with pytest.raises(ValueError, match="only depths may grow"):
         grow(Nano(replace(TINY, strips=2)), TINY)
+
+
+def test_depths_by_name() -> None:
+    assert deeper(TINY, ["strips=3", "wide_blocks=2"]) == replace(TINY, strips=3, wide_blocks=2)
+    for wish in ("strips", "strips=x", "strips=-1", "wide=24", "=3"):
+        with pytest.raises(ValueError, match="DEPTH=NUMBER"):
+            deeper(TINY, [wish])
 
 
 def test_a_grown_net_comes_back_from_its_export(tmp_path: Path) -> None:

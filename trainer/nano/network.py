@@ -24,6 +24,8 @@ from torch import Tensor, nn
 
 from cropzoom.cropper.nano.phoc import CLASSES, MAX_WORDS, WORD_DIM
 
+from .layers import Attention, Mix, Residual, Strip, convolution
+
 ROW, COLUMN, CELL = 8, 16, 16
 EDGE_BINS = (
     6.0,
@@ -51,7 +53,7 @@ EDGE_BINS = (
 class NanoConfig:
     """Sizes of the net. `stem`, `middle`, `wide`: channels at stride 4, 8 and on the word grid.
 
-    `*_blocks`, `text_layers` and `strips` are depths, by which a trained net may grow (`grow`).
+    `*_blocks`, `text_layers` and `strips` are depths, by which a trained net may grow (`growth`).
     """
 
     stem: int = 48
@@ -111,132 +113,25 @@ class Pointing(NamedTuple):
     edges: Tensor
 
 
-def _conv(
-    inputs: int,
-    outputs: int,
-    kernel: int | tuple[int, int],
-    stride: int | tuple[int, int] = 1,
-    groups: int = 1,
-) -> nn.Sequential:
-    size = (kernel, kernel) if isinstance(kernel, int) else kernel
-    padding = (size[0] // 2, size[1] // 2)
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, stride, padding, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-    )
-
-
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first, self.second = _conv(channels, channels, 3), _conv(channels, channels, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.second(F.relu(self.first(x))))
-
-
-class _Mix(nn.Module):
-    """Depthwise then pointwise, as ConvNeXt (Liu et al. 2022), with batch norm and ReLU."""
-
-    def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
-        super().__init__()
-        self.spatial = _conv(channels, channels, kernel, groups=channels)
-        self.expand, self.project = (
-            _conv(channels, 2 * channels, 1),
-            _conv(2 * channels, channels, 1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.project(F.relu(self.expand(self.spatial(x))))
-
-
-class _Strip(nn.Module):
-    """Looks along rows and columns, steered by the question (FiLM, Perez et al. 2018)."""
-
-    def __init__(self, channels: int, summary: int, dilation: int) -> None:
-        super().__init__()
-        self.dilation = dilation
-        reach = 7 * dilation
-        self.near = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
-        self.row = nn.Conv2d(
-            channels,
-            channels,
-            (1, 15),
-            padding=(0, reach),
-            dilation=(1, dilation),
-            groups=channels,
-            bias=False,
-        )
-        self.column = nn.Conv2d(
-            channels,
-            channels,
-            (15, 1),
-            padding=(reach, 0),
-            dilation=(dilation, 1),
-            groups=channels,
-            bias=False,
-        )
-        self.norm = nn.BatchNorm2d(channels)
-        self.expand, self.project = (
-            _conv(channels, 2 * channels, 1),
-            _conv(2 * channels, channels, 1),
-        )
-        self.film = nn.Linear(summary, 4 * channels)
-
-    def forward(self, x: Tensor, summary: Tensor) -> Tensor:
-        if self.training:  # the same sums, several times faster to differentiate on a CPU
-            along = undilated(x.transpose(2, 3), self.row.weight.transpose(2, 3), self.dilation)
-            strips = along.transpose(2, 3) + undilated(x, self.column.weight, self.dilation)
-        else:
-            strips = self.row(x) + self.column(x)
-        y = self.norm(self.near(x) + strips)
-        gain, shift = self.film(summary)[:, :, None, None].chunk(2, 1)
-        return x + self.project(F.relu(self.expand(y) * (1 + gain) + shift))
-
-
-def undilated(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
-    """A depthwise convolution down dilated columns, as a dense one over every `dilation`-th row.
-
-    oneDNN has no fast backward pass for dilated, nor for horizontal, depthwise kernels.
-
-    Args:
-        x: (B, C, H, W).
-        weight: (C, 1, K, 1), K odd.
-        dilation: rows between two taps.
-
-    Returns:
-        (B, C, H, W), as `conv2d` with padding K // 2 * dilation.
-    """
-    batch, channels, height, width = x.shape
-    x = F.pad(x, (0, 0, 0, -height % dilation))
-    x = x.reshape(batch, channels, -1, dilation, width).transpose(2, 3).transpose(1, 2)
-    x = x.reshape(batch * dilation, channels, -1, width).contiguous(
-        memory_format=torch.channels_last
-    )
-    x = F.conv2d(x, weight, padding=(weight.shape[2] // 2, 0), groups=channels)
-    x = x.view(batch, dilation, channels, -1, width).transpose(1, 2).transpose(2, 3)
-    return x.reshape(batch, channels, -1, width)[:, :, :height]
-
-
 class PageReader(nn.Module):
     """Grey pages (B, 1, H, W), 0..255 -> `Reading`."""
 
     def __init__(self, c: NanoConfig) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            _conv(16, c.stem, 3),
+            convolution(16, c.stem, 3),
             nn.ReLU(),
-            _conv(c.stem, c.stem, 3),
+            convolution(c.stem, c.stem, 3),
             nn.ReLU(),
-            _conv(c.stem, c.middle, 3, 2),
+            convolution(c.stem, c.middle, 3, 2),
             nn.ReLU(),
-            *[_Residual(c.middle) for _ in range(c.middle_blocks)],
+            *[Residual(c.middle) for _ in range(c.middle_blocks)],
         )
-        narrow = _conv(c.middle, c.wide, (3, 4), (1, 2))
-        convolution: Any = narrow[0]
-        convolution.padding = (1, 1)  # an even kernel: exactly half the columns
+        narrow = convolution(c.middle, c.wide, (3, 4), (1, 2))
+        first: Any = narrow[0]
+        first.padding = (1, 1)  # an even kernel: exactly half the columns
         self.widen = nn.Sequential(narrow, nn.ReLU())
-        self.mix = nn.Sequential(*[_Mix(c.wide, (5, 7)) for _ in range(c.wide_blocks)])
+        self.mix = nn.Sequential(*[Mix(c.wide, (5, 7)) for _ in range(c.wide_blocks)])
         self.embed = nn.Conv2d(c.wide, c.embed, 1)
 
     def forward(self, image: Tensor) -> Reading:
@@ -276,7 +171,7 @@ class QuestionReader(nn.Module):
         nn.init.zeros_(self.meaning.weight)
         self.position = nn.Parameter(torch.zeros(MAX_WORDS, c.text_width))
         nn.init.normal_(self.position, std=0.02)
-        self.layers = nn.ModuleList([_Attention(c.text_width) for _ in range(c.text_layers)])
+        self.layers = nn.ModuleList([Attention(c.text_width) for _ in range(c.text_layers)])
         self.weigh = nn.Linear(c.text_width, c.heads)
         self.pick = nn.Linear(c.text_width, c.implied)
         self.imply = nn.ModuleList([nn.Linear(c.text_width, c.embed) for _ in range(c.implied)])
@@ -325,26 +220,6 @@ class QuestionReader(nn.Module):
         )
 
 
-class _Attention(nn.Module):
-    """A pre-norm transformer layer with four heads, written out so that it exports plainly."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
-
-    def forward(self, x: Tensor, blocked: Tensor) -> Tensor:
-        rows, count, width = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(rows, count, 3, 4, width // 4).permute(2, 0, 3, 1, 4)
-        scores = q @ k.transpose(-1, -2) * (width // 4) ** -0.5 + blocked[:, None, None]
-        mixed = (torch.softmax(scores, -1) @ v).transpose(1, 2).reshape(rows, count, width)
-        x = x + self.out(mixed)
-        return x + self.mlp(self.norm2(x))
-
-
 class Pointer(nn.Module):
     """Where words and cells agree, and what that means for the box."""
 
@@ -362,9 +237,9 @@ class Pointer(nn.Module):
         nn.init.zeros_(self.more.weight)
         if self.more.bias is not None:
             nn.init.zeros_(self.more.bias)
-        self.enter = _conv(maps + 32, c.point, (3, 1), (2, 1))
+        self.enter = convolution(maps + 32, c.point, (3, 1), (2, 1))
         self.blocks = nn.ModuleList(
-            [_Strip(c.point, c.point, (1, 2, 4)[i % 3]) for i in range(c.strips)]
+            [Strip(c.point, c.point, (1, 2, 4)[i % 3]) for i in range(c.strips)]
         )
         self.cell = nn.Conv2d(c.point, 1, 1)
         self.edges = nn.Sequential(
@@ -459,34 +334,3 @@ class Nano(nn.Module):
     ) -> Pointing:
         """As `forward`, from pages already read."""
         return self.pointer(self.pointer.view(reading), pages, self.questions(words, mask))
-
-
-def grow(net: Nano, config: NanoConfig) -> Nano:
-    """A deeper net that computes what `net` does: its new layers start without effect.
-
-    Args:
-        net: stays as it is.
-        config: as that of `net`, with larger depths.
-
-    Raises:
-        ValueError: some other size differs, or a depth is smaller.
-    """
-    grown, state = Nano(config), net.state_dict()
-    names = {name: value.shape for name, value in grown.state_dict().items()}
-    unlike = [name for name, value in state.items() if names.get(name) != value.shape]
-    if unlike:
-        raise ValueError(f"only depths may grow; {unlike[0]} has no place of its shape")
-    for name, module in grown.named_modules():
-        if f"{name}.{next(iter(module.state_dict()), '')}" in state:
-            continue
-        last: list[nn.Module] = []
-        if isinstance(module, _Residual):
-            last = [module.second[1]]
-        elif isinstance(module, _Mix | _Strip):
-            last = [module.project[1]]
-        elif isinstance(module, _Attention):
-            last = [module.out, module.mlp[2]]
-        for parameter in (p for layer in last for p in layer.parameters()):
-            nn.init.zeros_(parameter)
-    grown.load_state_dict(state, strict=False)
-    return grown.train(net.training)

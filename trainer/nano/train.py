@@ -24,7 +24,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 import json
 import math
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,8 +46,9 @@ from .batches import (
     real_batches,
 )
 from .decoding import CENTRE, PAD_PX, PRICE, SCALE
+from .growth import deeper, grow
 from .nano_losses import pointing_losses, reading_losses, retrieval
-from .network import CELL, EDGE_BINS, Nano, NanoConfig, Pointing, grow
+from .network import CELL, EDGE_BINS, Nano, NanoConfig, Pointing
 from .restore import restore
 from .synonyms import Synonyms
 
@@ -176,15 +176,18 @@ def train(
     fresh = start_from is None
     net = Nano(NanoConfig()) if start_from is None else restore(start_from).train()
     if grown:
-        depths = {name: int(depth) for name, _, depth in (g.partition("=") for g in grown)}
-        net = grow(net, replace(net.config, **depths))
+        try:
+            net = grow(net, deeper(net.config, grown))
+        except ValueError as error:
+            raise typer.BadParameter(f"--grow: {error}") from error
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a stub lacks it
     mean = torch.optim.swa_utils.AveragedModel(net, avg_fn=_moving_average, use_buffers=True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
     table = None if meanings is None else Meanings.parse(meanings.read_bytes())
     alike = None
     if synonyms is not None:
-        assert table is not None, "--synonyms needs --meanings"
+        if table is None:
+            raise typer.BadParameter("--synonyms needs --meanings: words alike by what they mean")
         alike = Synonyms(synonyms, table, seed)
     start, spent = 0, 0.0
     earlier: list[dict[str, Any]] = []
