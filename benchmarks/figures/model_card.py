@@ -105,7 +105,7 @@ kind](../../../docs/studies/where-it-misses.md)):
 |---|---|---|---|
 {others}
 
-The two numbers by which 0.6 chooses its boxes were picked with 24 of these Chromium pages in sight, among others.
+The two numbers by which 0.6 chooses its boxes were picked with 24 Chromium pages of the same templates in sight, among others.
 
 Confidence, on {calibration_pages} drawn pages of the training split and the real pages kept for choosing
 (`python -m cropzoom.trainer.nano.calibrate runs/nano --pages {calibration_pages} --real REAL`, the temperature
@@ -117,7 +117,8 @@ without an answer; [curves, and what the groups are](../../../docs/studies/abste
 |---|---|---|
 {skipped}
 
-Latency: {latency:.0f} ms for an A4 page at 1024 px on 2 cores (`python benchmarks/timings/overhead.py --rounds 9`).
+Latency: {latency:.0f} ms for an A4 page at 1024 px on 2 cores (`python benchmarks/timings/overhead.py --rounds 9`); on another
+machine with 2 cores, 52 ms.
 Parity with torch: {parity:.0e} at most on any logit (checked by the export).
 
 ## Where it fails
