@@ -1,6 +1,5 @@
 """A deeper net starts as the one it grew from; what words mean alike is learnt without pages."""
 
-import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,4 +127,7 @@ def test_words_without_meaning_are_no_pairs(tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("levy\ttax\n")
     table = Meanings(["date"], np.ones((1, 64), np.int8))
     with pytest.raises(ValueError, match="no pair of words"):
-        Synonyms(tmp_path / "pairs.tsv", table, seed=random.randrange(9))
+        Synonyms(tmp_path / "pairs.tsv", table, seed=1)
+    (tmp_path / "pairs.tsv").write_text("date\tday\nlevy tax\n")
+    with pytest.raises(ValueError, match="line 2: must be two"):
+        Synonyms(tmp_path / "pairs.tsv", table, seed=1)

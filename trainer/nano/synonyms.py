@@ -60,12 +60,15 @@ class Synonyms:
         seed: of all draws.
 
     Raises:
-        ValueError: the file has no pair with meanings.
+        ValueError: a line is no pair, or no pair has meanings.
     """
 
     def __init__(self, path: Path, meanings: Meanings, seed: int) -> None:
         self.meanings, self.seed = meanings, seed
-        lines = (line.split("\t") for line in path.read_text("utf-8").splitlines())
+        lines = [line.split("\t") for line in path.read_text("utf-8").splitlines()]
+        odd = next((number for number, line in enumerate(lines, 1) if len(line) != 2), None)
+        if odd is not None:
+            raise ValueError(f"{path}, line {odd}: must be two words or phrases with a tab between")
         self.pairs = [
             (said, printed)
             for said, printed in lines
@@ -95,7 +98,9 @@ class Synonyms:
 
 
 def main(
-    wordnet: Annotated[Path, typer.Argument(help="Folder of the database.")],
+    wordnet: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="Folder of the database.")
+    ],
     output: Annotated[Path, typer.Argument(help="The pairs.")],
 ) -> None:
     """Write the pairs; see the module's docstring."""

@@ -132,7 +132,10 @@ def train(
         typer.Option("--grow", help="A depth of the net to go on with, as wide_blocks=6."),
     ] = None,
     synonyms: Annotated[
-        Path | None, typer.Option(help="Pairs of words alike (trainer/nano/synonyms.py).")
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Pairs of words alike (trainer/nano/synonyms.py)."
+        ),
     ] = None,
     pool: Annotated[
         Path | None,
@@ -156,7 +159,10 @@ def train(
         float, typer.Option(help="Share of drawn receipts, invoices, forms and dialogs.")
     ] = 0.25,
     meanings: Annotated[
-        Path | None, typer.Option(help="Table of words' meanings (trainer/nano/distil.py).")
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Table of words' meanings (trainer/nano/distil.py)."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option()] = 1,
     workers: Annotated[int, typer.Option(help="Rendering processes.")] = 1,
@@ -188,7 +194,10 @@ def train(
     if synonyms is not None:
         if table is None:
             raise typer.BadParameter("--synonyms needs --meanings: words alike by what they mean")
-        alike = Synonyms(synonyms, table, seed)
+        try:
+            alike = Synonyms(synonyms, table, seed)
+        except ValueError as error:
+            raise typer.BadParameter(f"--synonyms: {error}") from error
     start, spent = 0, 0.0
     earlier: list[dict[str, Any]] = []
     parent = None if fresh else lineage(start_from or "")
