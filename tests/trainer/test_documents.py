@@ -10,6 +10,7 @@ from cropzoom.trainer.nano.pages.canvas import Canvas
 from cropzoom.trainer.nano.pages.documents import render_document
 from cropzoom.trainer.nano.pages.layouts import Pen
 from cropzoom.trainer.nano.pages.ledgers import ledger
+from cropzoom.trainer.nano.pages.letters import letter
 from cropzoom.trainer.nano.pages.lexicon import Lexicon
 from cropzoom.trainer.nano.pages.official import memo, tax_form
 from cropzoom.trainer.nano.pages.papers import Paper, Sheet
@@ -77,7 +78,7 @@ def test_wear_leaves_print_darker_than_paper(seed: int) -> None:
     assert seen[42:58, 60:140].mean() < seen[5:30].mean() - 20
 
 
-@pytest.mark.parametrize("paper", [ledger, tax_form, memo, application])
+@pytest.mark.parametrize("paper", [ledger, tax_form, memo, application, letter])
 def test_papers_of_tables_and_boxes_have_fields_whose_values_are_there(paper: Paper) -> None:
     fields = 0
     for seed in range(6):

@@ -29,12 +29,14 @@ from .pages.browser.pool import Pool, pooled_page
 from .pages.canvas import Rect
 from .pages.documents import render_document
 from .pages.fonts import Split
+from .pages.phrases import concepts
 from .real_pages import RealPages, plain_page
 from .real_split import read_pictures
 
 WORDS_A_PAGE = 40
 CHARACTERS_A_WORD = 3
 CELLS_A_QUESTION = 6
+CELLS_A_VALUE = 3
 
 
 @dataclass
@@ -46,6 +48,7 @@ class Batch:
         text: (B, H/8, W/16) bool, where words stand.
         vocabulary: (V, WORD_DIM) the distinct words of the batch.
         word: (N, 4) int64: page, grid row, grid column, index into `vocabulary`.
+        thing: (K, 4) int64: page, grid row and column of a value, index of its concept.
         character: (M, 4) int64: page, row and column at stride 8, class.
         words, mask: (Q, T, WORD_DIM), (Q, T) the questions.
         page: (Q,) int64.
@@ -58,6 +61,7 @@ class Batch:
     text: Tensor
     vocabulary: Tensor
     word: Tensor
+    thing: Tensor
     character: Tensor
     words: Tensor
     mask: Tensor
@@ -98,8 +102,17 @@ def edge_bins(row: int, column: int, region: Rect) -> list[int]:
     return [min(len(EDGE_BINS) - 1, int(np.searchsorted(EDGE_BINS, d))) for d in distances]
 
 
-def make_batch(pages: list[Page], rng: random.Random, meanings: Meanings | None = None) -> Batch:
-    """Targets for pages of one size; `meanings` for a net that is told what words mean."""
+def make_batch(
+    pages: list[Page], rng: random.Random, meanings: Meanings | None = None, things: bool = False
+) -> Batch:
+    """Targets for pages of one size.
+
+    Args:
+        pages: what is shown and asked.
+        rng: for what is drawn of them.
+        meanings: for a net that is told what words mean.
+        things: whether a field's `value_kind` is a concept (see `phrases`), where it has that name.
+    """
     width, height = pages[0].image.size
     rows, columns = height // CELL, width // CELL
     draw = np.random.default_rng(rng.getrandbits(32))
@@ -131,6 +144,20 @@ def make_batch(pages: list[Page], rng: random.Random, meanings: Meanings | None 
                 if 0 <= cx < width:
                     kind = character_class(fold(word.text[i]))
                     characters.append((index, int(y / 8), int(cx / 8), kind))
+    kinds = {concept: i for i, concept in enumerate(concepts() if things else ())}
+    shown = [
+        (
+            i,
+            int(draw.uniform(y0, y1) / ROW),
+            int(draw.uniform(x0, x1) / COLUMN),
+            kinds[f.value_kind],
+        )
+        for i, page in enumerate(pages)
+        for f in page.fields
+        if f.value_kind in kinds
+        for x0, y0, x1, y1 in [f.value_box] * CELLS_A_VALUE
+    ]
+    shown = [t for t in shown if 0 <= t[1] < height // ROW and 0 <= t[2] < width // COLUMN]
     asked = [(i, q) for i, page in enumerate(pages) for q in page.questions]
     encoded = [encode_question(q.text, meanings=meanings) for _, q in asked]
     longest = max([8, *(int(mask.sum()) for _, mask in encoded)])
@@ -160,6 +187,7 @@ def make_batch(pages: list[Page], rng: random.Random, meanings: Meanings | None 
             np.stack([phoc(w) for w in vocabulary] or [np.zeros(WORD_DIM, np.float32)])
         ),
         word=torch.tensor(words, dtype=torch.long).view(-1, 4),
+        thing=torch.tensor(shown, dtype=torch.long).view(-1, 4),
         character=torch.tensor(characters, dtype=torch.long).view(-1, 4),
         words=torch.from_numpy(np.stack([e[0] for e in encoded] or [blank[0]])[: len(asked)]),
         mask=torch.from_numpy(np.stack([e[1] for e in encoded] or [blank[1]])[: len(asked)]),
@@ -266,15 +294,18 @@ class Batches(IterableDataset[Batch]):
             pooled = random.Random(f"{self.seed}/{index}/pool").random() < self.share
             kind = random.Random(f"{self.seed}/{index}/real").random()
             paged = options.layout == "page"
+            things = paged
             if self.real and paged and kind < self.real_share:
                 pages = self.real.draw(rng, 12)
             elif paged and kind > 1.0 - self.papers:
                 pages = [render_document(rng, options) for _ in range(count)]
-            elif self.pool and pooled and options.layout == "page":
-                pages = pooled_pages(self.pool, rng, options, count)
             else:
-                pages = [render_page(rng, options) for _ in range(count)]
-            yield make_batch(pages, rng, self.meanings)
+                things = False
+                if self.pool and pooled and paged:
+                    pages = pooled_pages(self.pool, rng, options, count)
+                else:
+                    pages = [render_page(rng, options) for _ in range(count)]
+            yield make_batch(pages, rng, self.meanings, things)
 
 
 def pooled_pages(pool: Pool, rng: random.Random, options: PageOptions, count: int) -> list[Page]:

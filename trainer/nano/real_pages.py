@@ -217,7 +217,7 @@ def _fields(rng: random.Random, picture: RealPicture, width: int, height: int) -
         if counts.get(" ".join(split_words(key)), 0) > 1:
             continue
         text = _worded(rng, form, key, picture)
-        fields.append(Field(key, value, px(box), px(value_box), "line", "", None, (text,)))
+        fields.append(Field(key, value, px(box), px(value_box), "line", form, None, (text,)))
     return fields
 
 

@@ -37,6 +37,7 @@ from cropzoom.cropper.nano.meanings import Meanings
 from cropzoom.cropper.nano.nano_cropper import decode
 from cropzoom.cropper.nano.pointer_spec import DecodeSpec
 
+from .asked import Kinds
 from .batches import (
     Batch,
     Batches,
@@ -50,7 +51,6 @@ from .growth import deeper, grow
 from .nano_losses import pointing_losses, reading_losses, retrieval
 from .network import CELL, EDGE_BINS, Nano, NanoConfig, Pointing
 from .restore import restore
-from .synonyms import Synonyms
 
 
 def learning_rate(
@@ -109,7 +109,7 @@ def measure(net: nn.Module, batches: list[Batch]) -> dict[str, float]:
     return result
 
 
-_SHARES = {"edge": 0.4, "synonym": 0.2}
+_SHARES = {"edge": 0.4, "asked": 0.5, "label": 0.2, "shown": 0.3}
 """Of losses that count for less than 1."""
 
 
@@ -130,12 +130,6 @@ def train(
     grown: Annotated[
         list[str] | None,
         typer.Option("--grow", help="A depth of the net to go on with, as wide_blocks=6."),
-    ] = None,
-    synonyms: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, help="Pairs of words alike (trainer/nano/synonyms.py)."
-        ),
     ] = None,
     pool: Annotated[
         Path | None,
@@ -188,16 +182,10 @@ def train(
             raise typer.BadParameter(f"--grow: {error}") from error
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a stub lacks it
     mean = torch.optim.swa_utils.AveragedModel(net, avg_fn=_moving_average, use_buffers=True)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
     table = None if meanings is None else Meanings.parse(meanings.read_bytes())
-    alike = None
-    if synonyms is not None:
-        if table is None:
-            raise typer.BadParameter("--synonyms needs --meanings: words alike by what they mean")
-        try:
-            alike = Synonyms(synonyms, table, seed)
-        except ValueError as error:
-            raise typer.BadParameter(f"--synonyms: {error}") from error
+    kinds = Kinds(net.config.kind_width, seed, table)
+    learnt = [*net.parameters(), *kinds.parameters()]
+    optimizer = torch.optim.AdamW(learnt, lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
     start, spent = 0, 0.0
     earlier: list[dict[str, Any]] = []
     parent = None if fresh else lineage(start_from or "")
@@ -205,6 +193,7 @@ def train(
     if checkpoint.exists():
         state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
         net.load_state_dict(state["net"])
+        kinds.load_state_dict(state["kinds"])
         mean.load_state_dict(state["mean"])
         optimizer.load_state_dict(state["optimizer"])
         start, spent = state["step"], state["seconds"]
@@ -251,14 +240,15 @@ def train(
             if len(batch.page):
                 pointing = net.point(read, batch.words, batch.mask, batch.page)
                 losses |= pointing_losses(pointing, batch)
-            if losses and alike is not None:
-                losses["synonym"] = alike.loss(net, step)
+                losses |= kinds.shown(net, read, batch)
+            if losses:
+                losses |= kinds.asked(net, step)
         if not losses:
             continue
         loss = torch.stack([_SHARES.get(k, 1.0) * v for k, v in losses.items()]).sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(learnt, 1.0)
         optimizer.step()
         mean.update_parameters(net)
         for key, value in losses.items():
@@ -281,6 +271,7 @@ def train(
                 {
                     "net": net.state_dict(),
                     "mean": mean.state_dict(),
+                    "kinds": kinds.state_dict(),
                     "optimizer": optimizer.state_dict(),
                     "step": step + 1,
                     "seconds": seconds,

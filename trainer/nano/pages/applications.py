@@ -13,6 +13,7 @@ from .canvas import Field, Rect, union
 from .fonts import Font
 from .official import decoy, long_label
 from .papers import Sheet
+from .values import remark
 
 _ROMAN = ("I", "II", "III", "IV", "V")
 
@@ -78,7 +79,8 @@ def _head(sheet: Sheet, style: _Style) -> None:
     own = _said(sheet, "form")
     pen.canvas.fields.append(Field("", style.form_number, name, name, "kind", "", None, own))
     for _ in range(rng.randint(1, 2)):
-        title = pen.fit(bold, pen.lexicon.phrase(2, 7, "upper"), sheet.right - sheet.left)
+        text = remark(pen.lexicon, "title", sheet.language).upper()
+        title = pen.fit(bold, text, sheet.right - sheet.left)
         sheet.down(bold, 1.1)
         sheet.write((sheet.left + sheet.right) / 2, title, bold, "centre")
     sheet.down(small, 0.5)
@@ -88,6 +90,8 @@ def _head(sheet: Sheet, style: _Style) -> None:
 def _prose(sheet: Sheet, font: Font, lines: int) -> None:
     for _ in range(lines):
         text = " ".join(decoy(sheet) for _ in range(sheet.rng.randint(8, 22))).capitalize() + "."
+        if sheet.rng.random() < 0.5:
+            text = remark(sheet.pen.lexicon, "prose", sheet.language)
         sheet.down(font)
         sheet.write(sheet.left, sheet.pen.fit(font, text, sheet.right - sheet.left), font)
 

@@ -22,6 +22,7 @@ from .fonts import Font, find_fonts, load_font
 from .forms import dialog, form
 from .layouts import Pen
 from .ledgers import ledger
+from .letters import letter
 from .lexicon import Lexicon
 from .official import memo, tax_form
 from .papers import Paper, Sheet, invoice, receipt
@@ -41,6 +42,7 @@ PAPERS: tuple[tuple[Paper, float], ...] = (
     (tax_form, 2.4),
     (memo, 2.2),
     (application, 5.0),
+    (letter, 3.5),
 )
 # Such may well be there without a label.
 _UNLABELLED = phrases.concepts_of("unlabelled")
@@ -113,7 +115,8 @@ def askable(fields: list[Field]) -> list[Field]:
 
 def ask_field(rng: random.Random, field: Field, language: str) -> Question:
     """A question for a field: by its kind, or by what is printed."""
-    if field.questions and rng.random() < 0.6:
+    unnamed = not field.key and not field.value_kind
+    if field.questions and (unnamed or rng.random() < 0.6):
         text = rng.choice(field.questions)
     elif field.value_kind and (field.kind == "kind" or rng.random() < 0.65):
         text = phrases.ask(rng, field.value_kind, language)

@@ -9,6 +9,7 @@ from .canvas import Field, Rect, union
 from .fonts import Font
 from .papers import Sheet
 from .tables import read_data
+from .values import remark
 
 
 def form(sheet: Sheet) -> float:
@@ -16,7 +17,7 @@ def form(sheet: Sheet) -> float:
     rng, canvas = sheet.rng, sheet.pen.canvas
     small, font = sheet.pen.font(rng.uniform(0.6, 0.9)), sheet.pen.font(rng.uniform(0.9, 1.3), 1)
     sheet.down(font, 1.3)
-    sheet.write(sheet.left, sheet.pen.lexicon.phrase(2, 5, "title"), font)
+    sheet.write(sheet.left, remark(sheet.pen.lexicon, "title", sheet.language), font)
     concepts = rng.sample(phrases.concepts_of("forms"), rng.randint(4, 10))
     concepts += [""] * rng.randint(0, 4)
     rng.shuffle(concepts)

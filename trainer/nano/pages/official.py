@@ -10,6 +10,7 @@ from .fonts import Font
 from .papers import Sheet, wrapped
 from .phrases import concepts_of, table
 from .questions import own_questions
+from .values import remark
 
 
 def tax_form(sheet: Sheet) -> float:
@@ -18,7 +19,8 @@ def tax_form(sheet: Sheet) -> float:
     font, small = sheet.pen.font(rng.uniform(0.9, 1.2), 1), sheet.pen.font(rng.uniform(0.7, 0.95))
     bold = sheet.pen.font(rng.uniform(1.2, 1.8))
     sheet.down(bold, 1.2)
-    title = sheet.pen.fit(bold, sheet.pen.lexicon.phrase(2, 5, "title"), sheet.right - sheet.left)
+    text = remark(sheet.pen.lexicon, "title", sheet.language)
+    title = sheet.pen.fit(bold, text, sheet.right - sheet.left)
     sheet.write(sheet.left, title, bold)
     number = rng.randint(1, 3)
     parts = [_grid, _numbered] if rng.random() < 0.4 else [rng.choice([_grid, _grid, _numbered])]
@@ -148,7 +150,7 @@ def memo(sheet: Sheet) -> float:
     font, bold = sheet.pen.font(), sheet.pen.font(rng.uniform(1.0, 1.5), 1)
     width = sheet.right - sheet.left
     sheet.down(bold, 1.2)
-    title = sheet.pen.fit(bold, sheet.pen.lexicon.phrase(2, 6, "upper"), width)
+    title = sheet.pen.fit(bold, remark(sheet.pen.lexicon, "title", sheet.language).upper(), width)
     sheet.write((sheet.left + sheet.right) / 2, title, bold, "centre")
     ruled, upper = rng.random() < 0.6, rng.random() < 0.6
     stops = [sheet.left, sheet.left + width * rng.uniform(0.45, 0.6)]
@@ -156,7 +158,7 @@ def memo(sheet: Sheet) -> float:
     for _ in range(rng.randint(7, 26)):
         sheet.down(font, rng.uniform(1.1, 2.2))
         if rng.random() < 0.12:
-            text = sheet.pen.lexicon.phrase(5, 14, "sentence")
+            text = remark(sheet.pen.lexicon, "prose", sheet.language)
             sheet.write(sheet.left, sheet.pen.fit(font, text, width), font)
             continue
         count = rng.choice([1, 1, 2])

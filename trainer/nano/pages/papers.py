@@ -16,7 +16,7 @@ from . import phrases
 from .canvas import Field, Rect, union
 from .fonts import Font
 from .layouts import Pen
-from .values import Values
+from .values import Values, remark
 
 Paper = Callable[["Sheet"], float]
 
@@ -130,13 +130,14 @@ def receipt(sheet: Sheet) -> float:
     late = rng.random() < 0.3  # below the totals
     if not late:
         _meta(sheet, concepts, font)
-    amounts = _items(sheet, font)
-    _totals(sheet, amounts, font, bold)
+    amounts = items(sheet, font)
+    totals(sheet, amounts, font, bold)
     if late:
         _meta(sheet, concepts, font)
     for _ in range(rng.randint(0, 3)):
         sheet.down(font, 1.2)
-        text = sheet.pen.fit(font, sheet.pen.lexicon.phrase(2, 6), sheet.right - sheet.left)
+        said = remark(sheet.pen.lexicon, "prose", sheet.language)
+        text = sheet.pen.fit(font, said, sheet.right - sheet.left)
         sheet.write((sheet.left + sheet.right) / 2, text, font, "centre")
     return sheet.y + font.bottom
 
@@ -188,8 +189,8 @@ def _meta(sheet: Sheet, concepts: list[str], font: Font) -> None:
                 index += 1
 
 
-def _items(sheet: Sheet, font: Font) -> list[int]:
-    """Bought things; their prices in cents."""
+def items(sheet: Sheet, font: Font) -> list[int]:
+    """Writes bought things; their prices in cents."""
     rng, values = sheet.rng, sheet.values
     sheet.rule(font)
     style = rng.choice(["line", "line", "below", "columns"])
@@ -224,7 +225,8 @@ def _items(sheet: Sheet, font: Font) -> list[int]:
     return cents
 
 
-def _totals(sheet: Sheet, amounts: list[int], font: Font, bold: Font) -> None:
+def totals(sheet: Sheet, amounts: list[int], font: Font, bold: Font) -> None:
+    """Writes what follows the items: sum, tax, cash, change and so on."""
     rng, values = sheet.rng, sheet.values
     total = sum(amounts)
     rows = {
@@ -277,11 +279,15 @@ def invoice(sheet: Sheet) -> float:
         to = sheet.right if rng.random() < 0.5 else None
         sheet.pair(concept, values.value(concept), font, start, to)
     sheet.down(font, rng.uniform(0.5, 2.0))
-    amounts = _items(sheet, font)
-    _totals(sheet, amounts, font, bold)
+    amounts = items(sheet, font)
+    totals(sheet, amounts, font, bold)
     foot = [c for c in phrases.concepts_of("foot") if rng.random() < 0.5]
     sheet.down(font, rng.uniform(1.0, 3.0))
     for concept in foot:
         sheet.down(font, 1.1)
         sheet.pair(concept, values.value(concept), font, sheet.left)
+    for _ in range(rng.randint(0, 2)):
+        sheet.down(font, 1.1)
+        text = remark(sheet.pen.lexicon, "prose", sheet.language)
+        sheet.write(sheet.left, sheet.pen.fit(font, text, room), font)
     return sheet.y + font.bottom

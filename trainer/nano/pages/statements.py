@@ -7,7 +7,7 @@ from .canvas import Field, union
 from .fonts import Font
 from .papers import Sheet
 from .phrases import concepts_of
-from .values import papers
+from .values import papers, remark
 
 
 def statement(sheet: Sheet) -> float:
@@ -15,7 +15,9 @@ def statement(sheet: Sheet) -> float:
     rng = sheet.rng
     font, bold = sheet.pen.font(), sheet.pen.font(rng.uniform(1.0, 1.5), 1)
     sheet.down(bold, 1.4)
-    title = sheet.pen.fit(bold, sheet.pen.lexicon.phrase(2, 5, "title"), sheet.right - sheet.left)
+    title = sheet.pen.fit(
+        bold, remark(sheet.pen.lexicon, "title", sheet.language), sheet.right - sheet.left
+    )
     sheet.write(sheet.left, title or "Statement", bold)
     sheet.down(font, rng.uniform(0.5, 2.0))
     if rng.random() < 0.7:
@@ -23,7 +25,7 @@ def statement(sheet: Sheet) -> float:
     _facts(sheet, font, sheet.pen.font(rng.uniform(0.7, 1.0), rng.randint(0, 1)))
     for _ in range(rng.randint(0, 3)):
         sheet.down(font, 1.1)
-        text = sheet.pen.lexicon.phrase(6, 14, "sentence")
+        text = remark(sheet.pen.lexicon, "prose", sheet.language)
         sheet.write(sheet.left, sheet.pen.fit(font, text, sheet.right - sheet.left), font)
     return sheet.y + font.bottom
 

@@ -16,6 +16,19 @@ def papers(what: str, language: str) -> tuple[str, ...]:
     return words.get((what, language), words[what, "en"])
 
 
+def remark(lexicon: Lexicon, what: str, language: str) -> str:
+    """Prose, a title, a greeting or a closing: two in three from `remarks.txt`, else made up.
+
+    Those of the table carry the words of questions: what is asked for is not where they stand.
+    """
+    rng, own = lexicon.rng, table("remarks.txt")
+    if what in ("prose", "title") and rng.random() < 0.35:
+        return (
+            lexicon.phrase(5, 14, "sentence") if what == "prose" else lexicon.phrase(2, 6, "title")
+        )
+    return rng.choice(own.get((what, language)) or own[what, "en"])
+
+
 class Values:
     """Draws values from a lexicon's generator; one paper writes its amounts and dates one way."""
 
