@@ -4,10 +4,14 @@
 #     tests/compat/run.sh openai-1 openai-2 openai-3 google-1 transformers-4 lmms_eval-0 litellm-1 \
 #         ray-2 frameworks-1
 #
+# With --make before the names the environments are made and nothing is run.
+#
 # A name is a requirements file beside this script; what is before its hyphen says which tests.
 # NAME-bare.txt lists what is installed without dependencies. Environments are kept in .compat/ and
 # made anew when their file has changed.
 set -eu
+made_only=
+if [ "${1-}" = --make ]; then made_only=yes; shift; fi
 cd "$(dirname "$0")/../.."
 mkdir -p .compat
 echo '*' > .compat/.gitignore
@@ -37,6 +41,7 @@ for name in "$@"; do
             --no-deps -r "$bare"
         cat "$requirements" "$bare" > "$environment/requirements.txt"
     fi
+    if [ -n "$made_only" ]; then continue; fi
     echo "== $("$environment/bin/python" -m pip freeze | grep -E "^${name%-*}==")"
     # `-m pytest` puts the repository on the path; -rs names every test that is skipped and why.
     "$environment/bin/python" -m pytest -rs $tests

@@ -1,10 +1,10 @@
 """What a question asks for and what a cell shows, by kind: a vector for each of the `concepts`.
 
 Pages teach ten wordings a step; here words alone teach a hundred in a tenth of the time. A
-wording's first kind (`Asked.kinds`) must be nearest to the vector of the concept that it asks for,
-and what it looks for nearest to the labels that papers print for that concept. On pages, a cell of a
-value must be nearest to the vector of what the value is. So a wording that was never seen on a page
-leads to values that were.
+wording's first kind (`Asked.kinds`) must be nearest to the vector of the concept that it asks
+for, and what it looks for nearest to the labels that papers print for that concept. On pages, the
+cells of a value must be nearest to the vector of what the value is. So a wording that was never on
+a page leads to values that were.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from .checkpoint import load_checkpoint
 from .decoding import CENTRE, LONGEST_EDGE, MAX_UPSCALE, PAD_PX, PRICE, SCALE
 from .network import CELL, EDGE_BINS, Nano
 from .pages import Page, PageOptions, render_page
+from .pages.documents import render_document
 from .real_pages import plain_page
 from .real_split import read_pictures
 
@@ -66,6 +67,15 @@ def drawn_pages(count: int, seed: int) -> Iterator[tuple[str, Page]]:
     for _ in range(count):
         width, height = rng.choice([(736, 1024), (1024, 736), (576, 1024), (1024, 1024)])
         yield "drawn", render_page(rng, PageOptions(width, height, questions=5, absent=0.2))
+
+
+def drawn_papers(count: int, seed: int) -> Iterator[tuple[str, Page]]:
+    """Papers, whose questions are for kinds of things as often as for labels."""
+    rng = random.Random(f"calibrate/papers/{seed}")
+    for _ in range(count):
+        width, height = rng.choice([(736, 1024), (800, 1120), (576, 1024)])
+        options = PageOptions(width, height, min_text=9.0, max_text=16.0, questions=5, absent=0.2)
+        yield "papers", render_document(rng, options)
 
 
 def real_pages(folder: Path) -> Iterator[tuple[str, Page]]:
@@ -155,7 +165,7 @@ def confidences(results: Sequence[Outcome]) -> dict[str, Any]:
 
 def calibrate(
     checkpoint: Annotated[Path, typer.Argument(help="A folder that train.py wrote.")],
-    pages: Annotated[int, typer.Option(help="Drawn pages.")] = 60,
+    pages: Annotated[int, typer.Option(help="Drawn pages, and as many papers.")] = 60,
     real: Annotated[Path | None, typer.Option(help="Folder of real pages.")] = None,
     seed: Annotated[int, typer.Option()] = 1,
     temperature: Annotated[
@@ -165,7 +175,11 @@ def calibrate(
 ) -> None:
     """Print both tables; see the module's docstring."""
     net, _, meanings = load_checkpoint(checkpoint)
-    sources = [*drawn_pages(pages, seed), *(real_pages(real) if real else ())]
+    sources = [
+        *drawn_pages(pages, seed),
+        *drawn_papers(pages, seed),
+        *(real_pages(real) if real else ()),
+    ]
     said = [o for group, page in sources for o in outputs(net, meanings, group, page)]
     answerable = [o for o in said if o.value is not None]
     names = sorted({o.group for o in said})
