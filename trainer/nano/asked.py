@@ -57,7 +57,7 @@ class Kinds(nn.Module):
         rng = random.Random(f"{self.seed}/{step}/asked")
         # As often of one concept as of another, and of any language: the rare ones need it most.
         concepts = rng.choices(list(self.concepts), k=WORDINGS_A_STEP)
-        tongues = list(phrases.frames())
+        tongues = phrases.languages()
         texts = [phrases.ask(rng, concept, rng.choice(tongues)) for concept in concepts]
         encoded = [encode_question(text, meanings=self.meanings) for text in texts]
         longest = max(2, *(int(mask.sum()) for _, mask in encoded))

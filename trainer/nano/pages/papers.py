@@ -79,6 +79,8 @@ class Sheet:
     ) -> Rect:
         """Label and value on the present line: side by side, or the value ending at `to`."""
         key = self.label(concept)
+        if font.length(key) > 0.55 * (self.right - at):
+            key = min((self.label(concept) for _ in range(6)), key=len)
         mark = self.rng.choice([":", ": ", " :", ""]) if key and key[-1] not in ":?" else ""
         if not key:
             box = self.write(to if to else at, value, font, "right" if to else "left")

@@ -56,6 +56,12 @@ def concepts() -> tuple[str, ...]:
     return tuple(dict.fromkeys(concept for concept, _ in table("names.txt")))
 
 
+@lru_cache(maxsize=1)
+def languages() -> tuple[str, ...]:
+    """In which there are questions for kinds of things."""
+    return tuple(sorted({language for _, language in _any_form()}))
+
+
 def concepts_of(paper: str) -> tuple[str, ...]:
     """What a kind of paper shows, such as "forms"; see `papers.txt`."""
     return table("papers.txt")[f"{paper} concepts", "en"]
@@ -94,6 +100,7 @@ def ask(rng: random.Random, concept: str, language: str | None = None) -> str:
 
 @lru_cache(maxsize=1)
 def _any_form() -> Table:
+    """Only whose keys count: where there is any form."""
     return table("names.txt") | table("asks.txt") | table("wordings.txt")
 
 
