@@ -24,7 +24,7 @@ from .batches import Batch
 from .network import Nano, Reading
 from .pages import phrases
 
-WORDINGS_A_STEP = 112
+WORDINGS_A_STEP = 224
 ALIKE = 3
 """A label's word that more concepts than these share ("number") tells none of them."""
 
@@ -55,17 +55,20 @@ class Kinds(nn.Module):
     def asked(self, net: Nano, step: int) -> dict[str, Tensor]:
         """Of wordings drawn for this step: kind and label, two scalars."""
         rng = random.Random(f"{self.seed}/{step}/asked")
-        # As often of one concept as of another, and of any language: the rare ones need it most.
+        # As often of one concept as of another, half in any language: the rare need it most.
         concepts = rng.choices(list(self.concepts), k=WORDINGS_A_STEP)
-        tongues = phrases.languages()
-        texts = [phrases.ask(rng, concept, rng.choice(tongues)) for concept in concepts]
+        tongues = [
+            rng.choice(phrases.languages()) if rng.random() < 0.5 else None for _ in concepts
+        ]
+        texts = [phrases.ask(rng, c, tongue) for c, tongue in zip(concepts, tongues, strict=True)]
         encoded = [encode_question(text, meanings=self.meanings) for text in texts]
         longest = max(2, *(int(mask.sum()) for _, mask in encoded))
         words = torch.from_numpy(np.stack([words[:longest] for words, _ in encoded]))
         mask = torch.from_numpy(np.stack([mask[:longest] for _, mask in encoded]))
         asked = net.questions(words, mask)
         wanted = torch.tensor([self.concepts[concept] for concept in concepts])
-        kind = F.cross_entropy((asked.kinds[:, 0] @ self.vectors.T).float(), wanted)
+        logits = (asked.kinds[:, 0] @ self.vectors.T).float()
+        kind = F.cross_entropy(logits, wanted, label_smoothing=0.05)
         looked_for = torch.cat([asked.implied, asked.senses], 1)
         # The labels' own vectors are those that pages are read into: not moved by this.
         read = net.questions.embed_words(self.printed).detach()

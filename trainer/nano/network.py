@@ -179,6 +179,10 @@ class QuestionReader(nn.Module):
         self.sense_pick = nn.Linear(c.text_width, c.senses)
         self.senses = nn.ModuleList([nn.Linear(c.text_width, c.embed) for _ in range(c.senses)])
         self.kinds = nn.Linear(c.text_width, c.kinds * c.kind_width)
+        # Since 0.7: what single words tell of the kind, which the mean of a long question dilutes.
+        self.picked = nn.Linear(c.senses * c.text_width, c.kinds * c.kind_width)
+        nn.init.zeros_(self.picked.weight)
+        nn.init.zeros_(self.picked.bias)
 
     def embed_words(self, words: Tensor) -> Tensor:
         """Word vectors (..., WORD_DIM) -> unit vectors (..., embed)."""
@@ -209,7 +213,9 @@ class QuestionReader(nn.Module):
         summary = F.relu(self.summary(mean))
         picks = torch.softmax(self.sense_pick(x).transpose(1, 2) + blocked[:, None], -1) @ x
         senses = torch.stack([f(picks[:, i]) for i, f in enumerate(self.senses)], 1)
-        kinds = self.kinds(mean).view(len(mean), -1, self.kind_width)
+        kinds = (self.kinds(mean) + self.picked(picks.flatten(1))).view(
+            len(mean), -1, self.kind_width
+        )
         return Asked(
             self.embed_words(words),
             weights,

@@ -24,11 +24,12 @@ from .network import Nano, NanoConfig
 from .pages import PageOptions, render_page
 
 _ONLY_IN_TRAINING = ("text.", "phoc.", "characters.", "temperature")
-_SINCE_0_5 = (
+_LATER = (
     "questions.meaning.",
     "questions.sense_pick.",
     "questions.senses.",
     "questions.kinds.",
+    "questions.picked.",
     "pointer.kinds.",
     "pointer.more.",
 )
@@ -89,7 +90,7 @@ def restore(source: str | Path = "nano", *, statistics: bool = True) -> Nano:
             old = stored[name]  # of fewer words: those behind are at first where the last one was
             state[name] = torch.cat([old, old[-1:].expand(len(value) - len(old), -1)]).contiguous()
         elif (
-            not name.startswith(_ONLY_IN_TRAINING + _SINCE_0_5)
+            not name.startswith(_ONLY_IN_TRAINING + _LATER)
             and not name.startswith(tuple(f"{norm}." for norm in folded.values()))
             and not name.endswith("num_batches_tracked")
         ):
