@@ -50,7 +50,8 @@ The crop policy in this package: a page and a question in, the box that shows th
 ## Training
 
 {training} The curve is in [training.jsonl](training.jsonl). Supervised only: word retrieval, PHOC
-and character read-outs, then the pointer and edge cross-entropies (`trainer/nano/nano_losses.py`). The fonts
+and character read-outs, then the pointer and edge cross-entropies (`trainer/nano/nano_losses.py`), and since 0.7
+what wordings ask for and values are (`trainer/nano/asked.py`). The fonts
 were those of the Debian packages in `trainer/nano/FONTS.txt`; {heldout_fonts} files of other families
 were held out, and so were 12 % of all words.
 
@@ -105,9 +106,9 @@ kind](../../../docs/studies/where-it-misses.md)):
 |---|---|---|---|
 {others}
 
-The two numbers by which 0.6 chooses its boxes were picked with 24 Chromium pages of the same templates in sight, among others.
+The two numbers by which boxes are chosen since 0.6 were picked with 24 Chromium pages of the same templates in sight, among others.
 
-Confidence, on {calibration_pages} drawn pages of the training split and the real pages kept for choosing
+Confidence, on {calibration_pages} drawn pages and as many papers of the training split and the real pages kept for choosing
 (`python -m cropzoom.trainer.nano.calibrate runs/nano --pages {calibration_pages} --real REAL`, the temperature
 is chosen on these pages): mean {confidence}. Of 0.4.1, the version measured there, the default `min_confidence={threshold}` keeps crops back
 (`python benchmarks/studies/abstention.py --pictures photographs --pool runs/heldout`, held-out pages, questions with and
@@ -123,8 +124,9 @@ Parity with torch: {parity:.0e} at most on any logit (checked by the export).
 
 ## Where it fails
 
-Misses drawn by chance from both kinds of held-out pages, of as many kinds of page as there are: green where
-key and value stand, red the crop (`python benchmarks/figures/failures.py runs/heldout/questions.jsonl`).
+Misses on real pages, of the part that was trained on (nobody looks at the others), drawn by chance from as many
+sets and kinds as there are: green the answer, red the crop (`python benchmarks/figures/failures.py REAL`; the pictures
+are parts of those listed under "Data of others").
 
 ![Misses](../../../docs/failures.png)
 
@@ -182,8 +184,20 @@ here ([docs/nano.md](../../../docs/nano.md)).
    parties, tax forms, memos and faxes. After step 1,200 a table of 56,686 meanings instead of 14,929, and 5,000
    more whole questions (`trainer/nano/pages/data/wordings.txt`).
 
+7. {steps[7]:,}, on from 0.6's and seven layers deeper, never released (`... runs/nano7 --grow middle_blocks=3 --grow wide_blocks=6
+   --grow text_layers=4 --grow strips=7 --real REAL --real-share 0.22 --papers 0.5 --pool runs/pool --pool-share 0.6
+   --meanings meanings.npz --minutes 75 --rate 1.2e-3 --decay 0.6 --seed 14 --bf16`, then `--real-share 0.45 --papers 0.35
+   --minutes 88`; {minutes[7]:.0f} minutes): 1,800 pages of Chromium's (`--pages 1800 --seed 21 --grey`), forms of several people,
+   8,800 more wordings, and for these steps a loss of synonyms that the code no longer has.
+
+8. {steps[8]:,}, for 0.7 (`... runs/nano8 --start-from RUN-7 --real REAL --real-share 0.35 --papers 0.42 --pool runs/pool
+   --pool-share 0.6 --meanings meanings.npz --minutes 98 --rate 1.2e-3 --decay 0.5 --seed 18 --bf16`; {minutes[8]:.0f} minutes):
+   wordings by themselves, letters, prose and titles that name things. After step 600 a thousand more labels; after step
+   1,200 the losses of wordings count for more; after step 1,800 `--decay 0.4`, twice as many wordings a step, and
+   the kind that is asked for is told by single words, too.
+
 None was one uninterrupted command: the first changed the weight average and the sizes of text on its way,
-all their length, and the last four their data."""
+all their length, and the last six their data."""
 
 
 def main() -> None:

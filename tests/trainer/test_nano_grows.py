@@ -62,7 +62,7 @@ def test_a_grown_net_comes_back_from_its_export(tmp_path: Path) -> None:
     bundled = restore("nano")
     net = grow(bundled, replace(bundled.config, wide_blocks=bundled.config.wide_blocks + 1))
     with torch.no_grad():  # as after some training
-        for parameter in net.pages.mix[-1].parameters():
+        for parameter in (*net.pages.mix[-1].parameters(), *net.questions.picked.parameters()):
             parameter.add_(0.01 * torch.randn_like(parameter))
     meanings = Meanings(["total", "date"], np.eye(2, 64, dtype=np.int8) * 127)
     export_nano(net, tmp_path / "out", {}, meanings=meanings, count=1)
