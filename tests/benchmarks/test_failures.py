@@ -14,20 +14,19 @@ from cropzoom.geometry import Box, Crop
 from cropzoom.trainer.nano.real_split import RealPicture, Row
 
 VALUE = (0.4, 0.4, 0.6, 0.5)
+BOXES = {
+    "whole": [Crop(Box(0.4, 0.4, 0.6, 0.5), 0.9)],
+    "cut": [Crop(Box(0.4, 0.4, 0.58, 0.5), 0.9)],
+    "elsewhere": [Crop(Box(0.0, 0.0, 0.2, 0.2), 0.4)],
+    "none": [],
+}
 
 
 class Scripted:
     """A cropper that answers a question with the box of its name."""
 
-    boxes = {
-        "whole": [Crop(Box(0.4, 0.4, 0.6, 0.5), 0.9)],
-        "cut": [Crop(Box(0.4, 0.4, 0.58, 0.5), 0.9)],
-        "elsewhere": [Crop(Box(0.0, 0.0, 0.2, 0.2), 0.4)],
-        "none": [],
-    }
-
     def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
-        return self.boxes[question]
+        return BOXES[question]
 
 
 def picture(path: Path, source: str, *asked: tuple[str, str]) -> RealPicture:
@@ -37,7 +36,7 @@ def picture(path: Path, source: str, *asked: tuple[str, str]) -> RealPicture:
 
 
 def test_a_miss_has_a_crop_that_does_not_hold_the_answer(tmp_path: Path) -> None:
-    asked = [(name, "total") for name in Scripted.boxes]
+    asked = [(name, "total") for name in BOXES]
     page = picture(tmp_path / "a.png", "sroie", *asked)
     found = list(figure.misses([page], Scripted()))  # type: ignore[arg-type]
     assert [miss.row.question for miss in found] == ["cut", "elsewhere"]

@@ -10,7 +10,32 @@ from cropzoom.trainer.nano.pages.tables import read_table
 UNSEEN = read_table(Path(__file__).parents[1] / "data" / "unseen_wordings.tsv")
 # Words of grammar tell nothing about where an answer is.
 FUNCTION_WORDS = frozenset(
-    "the of to a in at on by du le de am do del i for this and or from with into without da".split()
+    [
+        "the",
+        "of",
+        "to",
+        "a",
+        "in",
+        "at",
+        "on",
+        "by",
+        "du",
+        "le",
+        "de",
+        "am",
+        "do",
+        "del",
+        "i",
+        "for",
+        "this",
+        "and",
+        "or",
+        "from",
+        "with",
+        "into",
+        "without",
+        "da",
+    ]
 )
 
 
@@ -22,7 +47,21 @@ def test_there_are_thousands_of_forms_in_many_languages() -> None:
     forms = {folded(form) for _, form in phrases.surface_forms()}
     languages = {language for _, language in phrases.table("names.txt")}
     assert len(forms) > 15_000
-    assert languages == set("en de fr es it nl pt pl sv da no cs tr".split())
+    assert languages == {
+        "en",
+        "de",
+        "fr",
+        "es",
+        "it",
+        "nl",
+        "pt",
+        "pl",
+        "sv",
+        "da",
+        "no",
+        "cs",
+        "tr",
+    }
 
 
 def test_every_concept_with_questions_or_labels_has_names() -> None:
