@@ -1,4 +1,4 @@
-"""Rows for GRPO, pictures of misses, and what is kept of an evaluation."""
+"""Rows for GRPO, and what is kept of an evaluation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ pytest.importorskip("torch")
 pytest.importorskip("filelock")
 pytest.importorskip("rapidocr")
 
-import failures
 import grpo_nano_rows
 import sft_and_grpo
 from PIL import Image
 
-from cropzoom.data.test_set import load_test
 from cropzoom.geometry import Box, Crop
 
 
@@ -84,30 +82,6 @@ def test_rows_that_a_cropper_is_sure_of_teach_nothing(
     grpo_nano_rows.unsure(tmp_path, "any", low=0.1, high=0.95)
     kept = (tmp_path / "unsure.jsonl").read_text().splitlines()
     assert [json.loads(line)["question"] for line in kept] == ["0.5", "0.9"]
-
-
-def test_a_miss_is_a_crop_centred_elsewhere(tmp_path: Path) -> None:
-    rows = [row("a.png", (0.2, 0.3)), row("b.png", (0.6, 0.7))]
-    test = load_test(write_rows(tmp_path, rows, (80, 100)))
-    found = list(failures.misses(test.rows, Fixed(Box(0.2, 0.2, 0.4, 0.3))))
-    assert [miss.row.question for miss in found] == ["What is b.png?"]
-    # No crop harms nobody.
-    assert list(failures.misses(test.rows, Fixed(None))) == []
-
-
-def test_misses_of_all_kinds_are_shown(tmp_path: Path) -> None:
-    rows = [row(f"{i}.png", (0.6, 0.7), "form") for i in range(6)]
-    rows.append(row("slide.png", (0.6, 0.7), "slide"))
-    test = load_test(write_rows(tmp_path, rows, (80, 100)))
-    found = list(failures.misses(test.rows, Fixed(Box(0.2, 0.2, 0.4, 0.3))))
-    for seed in range(4):
-        chosen = failures.choose(found, 3, seed)
-        assert sorted(miss.row.category for miss in chosen) == ["form", "form", "slide"]
-    failures.draw(failures.choose(found, 4, 1), tmp_path / "sheet.png")
-    with Image.open(tmp_path / "sheet.png") as sheet:
-        colours = {colour for _, colour in sheet.convert("RGB").getcolors(1 << 24)}
-    assert any(r > 150 and g < 60 for r, g, _ in colours)
-    assert any(g > 120 and r < 60 for r, g, _ in colours)
 
 
 def test_what_is_kept_of_an_evaluation() -> None:
