@@ -19,16 +19,6 @@ from PIL import Image
 from cropzoom.geometry import Box, Crop
 
 
-class Fixed:
-    """Always looks at the same place."""
-
-    def __init__(self, box: Box | None) -> None:
-        self.box = box
-
-    def predict(self, image: Image.Image, question: str, k: int = 1) -> list[Crop]:
-        return [Crop(self.box, 0.5)] if self.box else []
-
-
 def write_rows(folder: Path, rows: list[dict[str, Any]], size: tuple[int, int]) -> Path:
     for row in rows:
         Image.new("L", size, 255).save(folder / row["image"])

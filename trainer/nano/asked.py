@@ -39,6 +39,7 @@ class Kinds(nn.Module):
     """
 
     printed: Tensor
+    means: Tensor
 
     def __init__(self, width: int, seed: int, meanings: Meanings | None) -> None:
         super().__init__()
