@@ -28,7 +28,7 @@ def load_checkpoint(folder: Path) -> tuple[Nano, dict[str, Any], Meanings | None
     table = arguments.get("meanings")
     meanings = Meanings.parse(Path(table).read_bytes()) if table else None
     record = {
-        "recipe": "python -m cropzoom.trainer.nano.train",
+        "recipe": state.get("recipe", "python -m cropzoom.trainer.nano.train"),
         "step": state["step"],
         "minutes": round(state["seconds"] / 60, 1),
         "arguments": _plain(arguments),
