@@ -78,7 +78,8 @@ class Kinds(nn.Module):
         means = self.means[wanted]
         labelled = means.any(1)
         right = near.masked_fill(~means, -1e4).logsumexp(1)
-        label = (near.logsumexp(1) - right)[labelled].mean()
+        # Divided by all: no label at all is no loss, and not 0 / 0.
+        label = ((near.logsumexp(1) - right) * labelled).mean()
         return {"asked": kind, "label": label}
 
     def shown(self, net: Nano, reading: Reading, batch: Batch) -> dict[str, Tensor]:

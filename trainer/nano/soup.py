@@ -46,13 +46,14 @@ def soup(nets: list[Nano], shares: list[float]) -> Nano:
         for parameter in (*module.parameters(), *module.buffers())
     }
     mixed: dict[str, Tensor] = {}
-    own = grown[0].state_dict(keep_vars=True)
-    for name, value in own.items():
-        lacking = [_layer_of(name, layers) not in (None, *_modules(net)) for net in nets]
+    lacking = [layers.keys() - {name for name, _ in net.named_modules()} for net in nets]
+    states = [net.state_dict() for net in grown]
+    for name, value in grown[0].state_dict(keep_vars=True).items():
+        layer = next((own for own in layers if name.startswith(own + ".")), None)
         parts = [
-            (share, net.state_dict()[name].float())
-            for share, net, lacks in zip(shares, grown, lacking, strict=True)
-            if not lacks or id(value) in adding  # what adds is 0 in a net that lacks it
+            (share, state[name].float())
+            for share, state, lacks in zip(shares, states, lacking, strict=True)
+            if layer not in lacks or id(value) in adding  # what adds is 0 in a net that lacks it
         ]
         total = sum(share for share, _ in parts)
         mean = torch.stack([share / total * part for share, part in parts]).sum(0)
@@ -60,14 +61,6 @@ def soup(nets: list[Nano], shares: list[float]) -> Nano:
     result = Nano(deepest)
     result.load_state_dict(mixed)
     return result.eval()
-
-
-def _modules(net: Nano) -> set[str]:
-    return {name for name, _ in net.named_modules()}
-
-
-def _layer_of(parameter: str, layers: dict[str, Layer]) -> str | None:
-    return next((name for name in layers if parameter.startswith(name + ".")), None)
 
 
 def main(
